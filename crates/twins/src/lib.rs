@@ -11,6 +11,7 @@
 
 pub mod faults;
 pub mod http;
+pub mod life;
 pub mod stripe;
 pub mod wire;
 
