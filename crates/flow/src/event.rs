@@ -1,0 +1,114 @@
+//! Events as flows see them, and which of them a flow asks for.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Something that happened, as a CloudEvent 1.0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CloudEvent {
+    /// Unique among the events of its source.
+    pub id: String,
+    /// The connection that it came by, by name.
+    pub source: String,
+    /// `stripe.invoice.paid`: the connector, then the vendor's own name.
+    pub r#type: String,
+    /// When it happened, by the vendor's clock.
+    pub time: Timestamp,
+    /// What it is about: the vendor's id of the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The whole body as the vendor sent it.
+    pub data: Value,
+}
+
+impl CloudEvent {
+    /// The event as expressions see it, `specversion` included.
+    pub fn to_value(&self) -> Value {
+        let mut object = serde_json::Map::new();
+        object.insert("specversion".to_owned(), "1.0".into());
+        object.insert("id".to_owned(), self.id.clone().into());
+        object.insert("source".to_owned(), self.source.clone().into());
+        object.insert("type".to_owned(), self.r#type.clone().into());
+        object.insert("time".to_owned(), self.time.to_string().into());
+        if let Some(subject) = &self.subject {
+            object.insert("subject".to_owned(), subject.clone().into());
+        }
+        object.insert("data".to_owned(), self.data.clone());
+        Value::Object(object)
+    }
+}
+
+/// The attributes that an event must have to start a flow: all of those that are given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EventFilter {
+    /// The connection's logical name, as written in the document.
+    pub source: Option<String>,
+    /// A type, or a family of types: `stripe.invoice.*`.
+    pub r#type: Option<String>,
+    /// The subject, exactly.
+    pub subject: Option<String>,
+    /// The id, exactly.
+    pub id: Option<String>,
+}
+
+impl EventFilter {
+    /// Whether `event` has all the attributes; `connections` turns a logical connection name into the deployed one.
+    pub fn matches(&self, event: &CloudEvent, connections: &dyn Fn(&str) -> String) -> bool {
+        let source = self.source.as_deref().is_none_or(|name| connections(name) == event.source);
+        let subject = self.subject.is_none() || self.subject == event.subject;
+        let id = self.id.as_deref().is_none_or(|id| id == event.id);
+        let r#type = self.r#type.as_deref().is_none_or(|pattern| type_matches(pattern, &event.r#type));
+        source && subject && id && r#type
+    }
+}
+
+/// `a.b.*` is every type below `a.b`; `*` is every type; anything else is itself.
+fn type_matches(pattern: &str, r#type: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some("") => true,
+        Some(family) if family.ends_with('.') => r#type.len() > family.len() && r#type.starts_with(family),
+        _ => pattern == r#type,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_match_whole_or_by_family() {
+        for (pattern, r#type, expected) in [
+            ("stripe.invoice.paid", "stripe.invoice.paid", true),
+            ("stripe.invoice.paid", "stripe.invoice.paid_late", false),
+            ("stripe.invoice.*", "stripe.invoice.paid", true),
+            ("stripe.invoice.*", "stripe.invoiceitem.created", false),
+            ("stripe.invoice.*", "stripe.invoice.", false),
+            ("stripe.*", "stripe.customer.subscription.deleted", true),
+            ("*", "anything", true),
+            ("stripe.inv*", "stripe.invoice.paid", false),
+        ] {
+            assert_eq!(type_matches(pattern, r#type), expected, "{pattern} {type}");
+        }
+    }
+
+    #[test]
+    fn every_given_attribute_must_match() {
+        let event = CloudEvent {
+            id: "evt_1".to_owned(),
+            source: "stripe-live".to_owned(),
+            r#type: "stripe.invoice.paid".to_owned(),
+            time: "2026-01-02T03:04:05Z".parse().unwrap(),
+            subject: Some("in_1".to_owned()),
+            data: Value::Null,
+        };
+        let deployed = |name: &str| format!("{name}-live");
+        let wanted = EventFilter { source: Some("stripe".to_owned()), ..EventFilter::default() };
+        assert!(wanted.matches(&event, &deployed));
+        assert!(!wanted.matches(&event, &|name: &str| name.to_owned()));
+        let other = EventFilter { subject: Some("in_2".to_owned()), ..wanted.clone() };
+        assert!(!other.matches(&event, &deployed));
+        assert!(!EventFilter { id: Some("evt_2".to_owned()), ..wanted }.matches(&event, &deployed));
+        assert_eq!(event.to_value()["time"], "2026-01-02T03:04:05Z");
+    }
+}
