@@ -13,6 +13,7 @@ pub mod faults;
 pub mod http;
 pub mod life;
 pub mod stripe;
+pub mod webhook;
 pub mod wire;
 
 /// A simulated vendor.
