@@ -1,1 +1,96 @@
-fn main() {}
+//! The project's own tasks: `cargo xtask test|lint|tidy|gen`.
+//!
+//! `test` is the README's second command: it installs what the tests need (Debian packages, official client
+//! libraries), formats, lints, checks the house's rules and runs every test.
+
+mod errors;
+mod setup;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tributary's own tasks")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that must hold: set-up, format, lints, house rules, all tests
+    Test {
+        /// Only tests whose name contains this
+        filter: Option<String>,
+    },
+    /// The same, as continuous integration runs it
+    Ci,
+    /// Format check and clippy
+    Lint,
+    /// The house's rules: which room may use what, file lengths, pages for error codes
+    Tidy,
+    /// Writes what is generated: a page for each diagnostic code
+    Gen,
+}
+
+fn main() -> Result<()> {
+    let root = root()?;
+    std::env::set_current_dir(&root)?;
+    match Args::parse().task {
+        Task::Test { filter } => test(filter.as_deref()),
+        Task::Ci => test(None),
+        Task::Lint => lint(),
+        Task::Tidy => tidy::check(),
+        Task::Gen => errors::write(),
+    }
+}
+
+fn test(filter: Option<&str>) -> Result<()> {
+    stage("set-up", setup::prepare)?;
+    if filter.is_none() {
+        stage("house rules", tidy::check)?;
+        stage("lints", lint)?;
+    }
+    stage("tests", || {
+        let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+        command.args(filter);
+        run(&mut command)
+    })
+}
+
+fn lint() -> Result<()> {
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+}
+
+fn stage(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    eprintln!("── {name}");
+    let start = Instant::now();
+    work().with_context(|| format!("{name} failed"))?;
+    eprintln!("── {name}: done in {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args);
+    command
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("can't start {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}
+
+fn root() -> Result<PathBuf> {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
+    PathBuf::from(manifest).parent().map(PathBuf::from).context("xtask lies in the workspace")
+}
