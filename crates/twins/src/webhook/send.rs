@@ -58,6 +58,8 @@ pub struct Records {
     pub given_up: Vec<String>,
     /// The last few reasons of failures, for people.
     pub reasons: Vec<String>,
+    /// Event ids of acknowledged deliveries, for whoever tells Stripe's twin of them; may be taken out.
+    pub delivered: Vec<String>,
     /// One per acknowledged delivery, in order of completion, in microseconds.
     pub ack_us: Vec<u64>,
 }
@@ -110,6 +112,7 @@ fn settle(plan: &mut Plan, records: &mut Records, delivery: Delivery, outcome: R
     let reason = match outcome {
         Ok(reply) if (200..300).contains(&reply.status) => {
             records.acked += 1;
+            records.delivered.push(delivery.message.id.clone());
             records.duplicates += u64::from(delivery.copy > 0);
             records.ack_us.push(u64::try_from(reply.took.as_micros()).unwrap_or(u64::MAX));
             return;
