@@ -9,6 +9,7 @@
 //!
 //! Start at [`Twin`], then at the vendor's own module.
 
+pub mod chartmogul;
 pub mod faults;
 pub mod http;
 pub mod life;
