@@ -1,0 +1,60 @@
+//! Bodies and query strings: nested brackets, as form-encoding vendors read them.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+/// Everything but RFC 3986's unreserved characters.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Percent-encodes one path segment or query component.
+pub(crate) fn component(text: &str) -> String {
+    utf8_percent_encode(text, COMPONENT).to_string()
+}
+
+/// Appends `name=value` pairs: maps as `a[b]`, lists as `a[0]`, null as the empty text (Stripe: unset), booleans as
+/// `true` and `false`. An empty list is the empty text too, for otherwise it could not be said at all; an empty
+/// map says nothing.
+pub(crate) fn pairs(out: &mut String, name: &str, value: &Value) {
+    nested(out, &component(name), value);
+}
+
+fn nested(out: &mut String, name: &str, value: &Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, item) in map {
+                nested(out, &format!("{name}[{}]", component(key)), item);
+            }
+        }
+        Value::Array(items) if items.is_empty() => pair(out, name, ""),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                nested(out, &format!("{name}[{index}]"), item);
+            }
+        }
+        Value::Null => pair(out, name, ""),
+        Value::Bool(flag) => pair(out, name, if *flag { "true" } else { "false" }),
+        Value::Number(number) => pair(out, name, &component(&number.to_string())),
+        Value::String(text) => pair(out, name, &component(text)),
+    }
+}
+
+fn pair(out: &mut String, name: &str, value: &str) {
+    if !out.is_empty() {
+        out.push('&');
+    }
+    out.push_str(name);
+    out.push('=');
+    out.push_str(value);
+}
+
+/// The query with parameter `name` set to `value`, whatever it was before.
+pub(crate) fn with_param(query: &str, name: &str, value: &str) -> String {
+    let name = component(name);
+    let mut out: String = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && pair.split('=').next() != Some(name.as_str()))
+        .collect::<Vec<_>>()
+        .join("&");
+    pair(&mut out, &name, &component(value));
+    out
+}

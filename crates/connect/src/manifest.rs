@@ -1,0 +1,428 @@
+//! What a connector manifest says, read and checked.
+//!
+//! `parse` turns the YAML into these types and names everything that is wrong with it at once. The sections: who
+//! the vendor is (`hosts`, `base_url`, `credentials`, `auth`), how a request is written (`request`, `pagination`,
+//! `limits`), what an answer means (`errors`, `views`), what can be called (`operations`), what comes in
+//! (`triggers`) and what proves all of it (`tests`).
+
+mod calls;
+mod errors;
+mod parse;
+mod reader;
+pub(crate) mod selftest;
+mod views;
+pub(crate) mod webhook;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
+
+use crate::answer::{Errors, Rule};
+use crate::credentials::{Connection, Credentials};
+use crate::error::Error;
+use crate::path::Path;
+use crate::view::View;
+use webhook::Webhook;
+
+/// The format that this build reads: `manifest: 1`.
+pub(crate) const FORMAT: u64 = 1;
+
+/// A vendor, as its manifest describes it.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    pub slug: String,
+    pub title: String,
+    pub version: String,
+    pub summary: String,
+    pub(crate) base_url: Url,
+    /// Hosts that a connection may talk to, besides its own loopback base URL.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) credentials: Vec<CredentialField>,
+    pub(crate) auth: Auth,
+    /// Sent with every request, such as a pinned API version.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) limits: Limits,
+    pub(crate) errors: Errors,
+    pub(crate) operations: BTreeMap<String, Operation>,
+    pub(crate) check: Option<String>,
+    pub(crate) webhook: Option<Webhook>,
+    pub(crate) views: BTreeMap<String, View>,
+    pub(crate) tests: Vec<selftest::Case>,
+}
+
+impl Manifest {
+    /// Reads a manifest; every problem is reported at once, with its place.
+    pub fn parse(file: &str, text: &str) -> Result<Manifest, Vec<flow::Diagnostic>> {
+        parse::manifest(file, text)
+    }
+
+    /// How this vendor's webhooks are verified and read, if it has any.
+    pub fn webhook(&self) -> Option<&Webhook> {
+        self.webhook.as_ref()
+    }
+
+    /// All operations, by full name.
+    pub fn operations(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.values()
+    }
+
+    /// The operation of this full name (`stripe.customers.retrieve`).
+    pub fn operation(&self, name: &str) -> Option<&Operation> {
+        self.operations.get(name)
+    }
+
+    /// Full name of the read that shows whether a connection's credentials work; it needs no arguments.
+    pub fn check(&self) -> Option<&str> {
+        self.check.as_deref()
+    }
+
+    /// What a connection has to hold.
+    pub fn credentials(&self) -> &[CredentialField] {
+        &self.credentials
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A named mapping of this vendor's objects to one shape over all its API versions.
+    pub fn view(&self, name: &str) -> Option<&View> {
+        self.views.get(name)
+    }
+
+    /// Whether these credentials are the vendor's live mode (`true`) or test mode (`false`), where they show it.
+    pub fn live(&self, credentials: &Credentials) -> Option<bool> {
+        self.credentials.iter().find_map(|field| {
+            let secret = credentials.get(&field.name)?.reveal();
+            let starts = |prefixes: &[String]| prefixes.iter().any(|prefix| secret.starts_with(prefix.as_str()));
+            if starts(&field.live) {
+                Some(true)
+            } else if starts(&field.test) {
+                Some(false)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// Everything that keeps this connection from being used with this manifest, in sentences without secrets.
+    pub fn problems(&self, connection: &Connection) -> Vec<String> {
+        let mut problems = Vec::new();
+        if connection.connector != self.slug {
+            problems.push(format!("connection `{}` is not a {} connection", connection.name, self.title));
+        }
+        for field in &self.credentials {
+            if field.required && connection.credentials.get(&field.name).is_none_or(|secret| secret.is_empty()) {
+                problems.push(format!("`{}` is missing", field.name));
+            }
+        }
+        for name in connection.credentials.keys() {
+            if !self.credentials.iter().any(|field| field.name == *name) {
+                problems.push(format!("`{name}` is not a credential of {}", self.title));
+            }
+        }
+        if let Some(url) = &connection.base_url
+            && !crate::credentials::is_loopback_http(url)
+        {
+            problems.push("base_url may only be http to a loopback address".to_owned());
+        }
+        problems
+    }
+}
+
+/// One credential that a connection holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct CredentialField {
+    pub name: String,
+    pub title: String,
+    /// Never shown again once it is stored.
+    pub secret: bool,
+    pub required: bool,
+    /// Where to find it at the vendor.
+    pub help: String,
+    /// Prefixes that show the vendor's live mode.
+    #[serde(skip)]
+    pub(crate) live: Vec<String>,
+    /// Prefixes that show the vendor's test mode.
+    #[serde(skip)]
+    pub(crate) test: Vec<String>,
+}
+
+/// How a request says who sends it.
+#[derive(Clone, Debug)]
+pub(crate) enum Auth {
+    /// `Authorization: Bearer <field>`.
+    Bearer { field: String },
+    /// Basic, the field as user, an empty password.
+    BasicUser { field: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Json,
+    Form,
+}
+
+/// Named limits of a vendor's calls.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Calls under way at once per connection.
+    pub max_in_flight: usize,
+    /// The vendor's budget: so many requests…
+    pub rate_requests: u32,
+    /// … in such a time.
+    pub rate_per: Duration,
+    /// Pages that one call follows, nested lists included.
+    pub pages_max: usize,
+    /// Records that one call collects.
+    pub items_max: usize,
+    pub request_bytes_max: usize,
+    pub answer_bytes_max: usize,
+    /// Of one exchange, not of all pages together.
+    pub timeout: Duration,
+}
+
+/// What an operation does to the vendor's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effects {
+    Read,
+    Write,
+    /// A write that cannot be taken back.
+    Destructive,
+}
+
+/// One thing that can be called.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// With the slug: `stripe.customers.retrieve`.
+    pub name: String,
+    pub summary: String,
+    pub effects: Effects,
+    pub idempotency: Idempotency,
+    pub params: Vec<Param>,
+    pub(crate) method: String,
+    /// Literal pieces and parameters of the path, in turn.
+    pub(crate) path: Vec<Piece>,
+    pub(crate) encoding: Encoding,
+    /// Body parameters are put under this member.
+    pub(crate) wrap: Option<String>,
+    /// Body members that are always sent.
+    pub(crate) constants: Vec<(String, Value)>,
+    pub(crate) pages: Option<Pages>,
+    /// Lists inside each object of the answer that are completed page by page.
+    pub(crate) nested: Vec<Nested>,
+    /// The object that views map.
+    pub(crate) returns: Option<String>,
+    /// A 404 means that what was asked for is so already; the output is null.
+    pub(crate) absent_is_done: bool,
+    /// Parts of a successful answer that can each hold errors.
+    pub(crate) item_errors: Option<ItemErrors>,
+    /// Rules that come before the manifest's.
+    pub(crate) rules: Vec<Rule>,
+}
+
+impl Operation {
+    /// Whether `perform` follows pages and answers `{"items": […]}`.
+    pub fn paginated(&self) -> bool {
+        self.pages.is_some()
+    }
+
+    /// The arguments as a JSON Schema object (draft 2020-12 vocabulary).
+    pub fn input_schema(&self) -> Value {
+        let mut properties = serde_json::Map::new();
+        for param in &self.params {
+            let mut schema = serde_json::Map::new();
+            let kinds: Vec<Value> = param.kinds.iter().filter_map(|k| k.json_name()).map(Value::from).collect();
+            match kinds.as_slice() {
+                [] => {}
+                [one] => drop(schema.insert("type".into(), one.clone())),
+                _ => drop(schema.insert("type".into(), Value::Array(kinds))),
+            }
+            if !param.choices.is_empty() {
+                schema.insert("enum".into(), Value::Array(param.choices.clone()));
+            }
+            schema.insert("description".into(), param.description.clone().into());
+            properties.insert(param.name.clone(), Value::Object(schema));
+        }
+        let required: Vec<&str> = self.params.iter().filter(|p| p.required).map(|p| p.name.as_str()).collect();
+        serde_json::json!({"type": "object", "properties": properties, "required": required,
+            "additionalProperties": false})
+    }
+}
+
+/// A piece of an operation's path.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    Literal(String),
+    Param(String),
+}
+
+/// One argument of an operation.
+#[derive(Clone, Debug)]
+pub struct Param {
+    pub name: String,
+    pub location: Location,
+    /// What it may be; empty = anything.
+    pub kinds: Vec<Kind>,
+    pub choices: Vec<Value>,
+    pub required: bool,
+    pub description: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location {
+    Path,
+    Query,
+    Body,
+}
+
+/// JSON's types, as parameters and view fields name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    String,
+    Integer,
+    Number,
+    Boolean,
+    Object,
+    Array,
+    Any,
+}
+
+impl Kind {
+    pub(crate) const NAMES: [(&'static str, Kind); 7] = [
+        ("string", Kind::String),
+        ("integer", Kind::Integer),
+        ("number", Kind::Number),
+        ("boolean", Kind::Boolean),
+        ("object", Kind::Object),
+        ("array", Kind::Array),
+        ("any", Kind::Any),
+    ];
+
+    pub fn name(self) -> &'static str {
+        Kind::NAMES.iter().find(|(_, kind)| *kind == self).map_or("any", |(name, _)| name)
+    }
+
+    fn json_name(self) -> Option<&'static str> {
+        (self != Kind::Any).then(|| self.name())
+    }
+
+    pub(crate) fn admits(self, value: &Value) -> bool {
+        match self {
+            Kind::String => value.is_string(),
+            Kind::Integer => value.is_i64() || value.is_u64(),
+            Kind::Number => value.is_number(),
+            Kind::Boolean => value.is_boolean(),
+            Kind::Object => value.is_object(),
+            Kind::Array => value.is_array(),
+            Kind::Any => true,
+        }
+    }
+}
+
+/// How an operation is made safe to repeat when its outcome is unknown.
+#[derive(Clone, Debug)]
+pub enum Idempotency {
+    /// The vendor remembers the effect's key for `life` and answers a repetition as it did before: send the same
+    /// bytes again. Past `life` a repetition may be a second effect.
+    Header { name: String, life: SignedDuration },
+    /// The arguments name the record. A repetition is refused as a conflict, and [`crate::lookup`] brings the record.
+    NaturalKey(Lookup),
+    /// Ask [`crate::lookup`] first; send only where it finds nothing.
+    Lookup(Lookup),
+    /// Repeating it leaves the same state: send it again.
+    Repeatable,
+    /// Nothing can be known: at least once.
+    None,
+}
+
+impl Idempotency {
+    pub(crate) fn lookup(&self) -> Option<&Lookup> {
+        match self {
+            Idempotency::NaturalKey(lookup) | Idempotency::Lookup(lookup) => Some(lookup),
+            Idempotency::Header { .. } | Idempotency::Repeatable | Idempotency::None => None,
+        }
+    }
+}
+
+/// How to find out whether an effect was done.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// Full name of the read.
+    pub(crate) operation: String,
+    pub(crate) with: Vec<(String, Template)>,
+    /// Asked once for each element of this list of the arguments; all must be found.
+    pub(crate) for_each: Option<Path>,
+    /// What a found record must say.
+    pub(crate) r#where: Vec<(Path, Template)>,
+    /// Where the effect's key is written into the request's body.
+    pub(crate) mark: Option<Path>,
+    /// The records found are answered under this member, as the operation itself would.
+    pub(crate) collect: Option<String>,
+}
+
+/// A value of a lookup, filled in when the request is prepared.
+#[derive(Clone, Debug)]
+pub(crate) enum Template {
+    Constant(Value),
+    /// `$args.<path>`.
+    Args(Path),
+    /// `$each.<path>`.
+    Each(Path),
+    /// `$key`: the effect's key.
+    Key,
+}
+
+/// How a list goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Pages {
+    pub items: Path,
+    /// A boolean that says whether there is more. Without it, a list ends where `next` is absent, null or empty.
+    pub more: Option<Path>,
+    pub next: Next,
+    /// The query or body parameter that takes the cursor.
+    pub send: String,
+    /// Page size, sent where the arguments give none.
+    pub size: Option<(String, u64)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Next {
+    /// This member of the page's last record.
+    Last(Path),
+    /// This member of the page.
+    At(Path),
+}
+
+/// A list inside an object, completed by following its own address.
+#[derive(Clone, Debug)]
+pub(crate) struct Nested {
+    pub at: Path,
+    /// Where the list names its address.
+    pub url: Path,
+    pub pages: Pages,
+}
+
+/// Parts of a 2xx answer that were refused.
+#[derive(Clone, Debug)]
+pub(crate) struct ItemErrors {
+    pub each: Path,
+    /// Non-empty where the part was refused.
+    pub at: Path,
+}
+
+impl Manifest {
+    /// The base URL of this connection's calls, its host checked.
+    pub(crate) fn base<'a>(&'a self, connection: &'a Connection) -> Result<&'a Url, Error> {
+        match &connection.base_url {
+            None => Ok(&self.base_url),
+            Some(url) if crate::credentials::is_loopback_http(url) => Ok(url),
+            Some(_) => Err(Error::user("host_refused", "a connection's base URL may only be http to loopback")),
+        }
+    }
+}

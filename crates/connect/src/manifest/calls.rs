@@ -1,0 +1,322 @@
+//! The `operations` section: parameters, pages, and how a call is repeated.
+
+use flow::yaml;
+use jiff::SignedDuration;
+
+use super::reader::{At, Fields, Reader};
+use super::{
+    Effects, Encoding, Idempotency, ItemErrors, Kind, Location, Lookup, Nested, Next, Operation, Pages, Param, Piece,
+    Template, errors,
+};
+use crate::path::Path;
+
+const OPERATION: [&str; 15] = [
+    "summary", "request", "effects", "include", "params", "encoding", "wrap", "constants", "pages", "nested",
+    "returns", "idempotency", "absent_is_done", "item_errors", "errors",
+];
+const PARAM: [&str; 5] = ["in", "type", "required", "enum", "description"];
+
+/// What the operations of a manifest have in common.
+pub(super) struct Scope<'n> {
+    pub slug: String,
+    pub encoding: Encoding,
+    pub parameters: Option<At<'n>>,
+    pub pages: Option<Pages>,
+    pub nested_url: Option<Path>,
+    /// Of POST requests that say nothing themselves.
+    pub idempotency: Option<Idempotency>,
+}
+
+pub(super) fn operation(reader: &mut Reader<'_>, name: &str, at: &At<'_>, scope: &Scope<'_>) -> Option<Operation> {
+    let fields = reader.fields(at, "an operation", &OPERATION);
+    let summary = reader.required_text(&fields, "summary");
+    let request = reader.required(&fields, "request");
+    let (method, path) = request.and_then(|at| request_line(reader, &at))?;
+    let choices = [("read", Effects::Read), ("write", Effects::Write), ("destructive", Effects::Destructive)];
+    let effects = reader.required(&fields, "effects").and_then(|at| reader.choice(&at, "an effect", &choices));
+    let effects = effects.unwrap_or(Effects::Destructive);
+    let encoding = fields.get("encoding").and_then(|at| encoding(reader, &at)).unwrap_or(scope.encoding);
+    let params = params(reader, at, &fields, scope, &method);
+    check_path(reader, at, &path, &params);
+    let constants = fields.get("constants").map(|at| {
+        at.entries().iter().map(|(field, inner)| (field.name.clone(), inner.node.to_value())).collect()
+    });
+    Some(Operation {
+        name: format!("{}.{name}", scope.slug),
+        summary,
+        effects,
+        idempotency: idempotency_of(reader, at, &fields, scope, effects, &method),
+        pages: pages_of(reader, &fields, scope, &method),
+        nested: nested_of(reader, &fields, scope),
+        wrap: reader.optional_text(&fields, "wrap"),
+        returns: reader.optional_text(&fields, "returns"),
+        absent_is_done: reader.flag(&fields, "absent_is_done", false),
+        item_errors: fields.get("item_errors").and_then(|at| item_errors(reader, &at)),
+        rules: fields.get("errors").map(|at| errors::rules(reader, &at)).unwrap_or_default(),
+        params,
+        method,
+        path,
+        encoding,
+        constants: constants.unwrap_or_default(),
+    })
+}
+
+pub(super) fn encoding(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Encoding> {
+    reader.choice(at, "an encoding", &[("json", Encoding::Json), ("form", Encoding::Form)])
+}
+
+/// `GET /v1/customers/{id}`.
+fn request_line(reader: &mut Reader<'_>, at: &At<'_>) -> Option<(String, Vec<Piece>)> {
+    let text = reader.text(at)?;
+    let (method, path) = text.split_once(' ').unwrap_or((&text, ""));
+    if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method) || !path.starts_with('/') {
+        reader.problem(at, "manifest_request", format!("`{text}` is not a request such as `GET /v1/customers/{{id}}`"));
+        return None;
+    }
+    let mut pieces = Vec::new();
+    let mut rest = path;
+    while let Some((literal, after)) = rest.split_once('{') {
+        let Some((name, tail)) = after.split_once('}') else {
+            reader.problem(at, "manifest_request", "a `{` is not closed");
+            return None;
+        };
+        pieces.push(Piece::Literal(literal.to_owned()));
+        pieces.push(Piece::Param(name.to_owned()));
+        rest = tail;
+    }
+    pieces.push(Piece::Literal(rest.to_owned()));
+    Some((method.to_owned(), pieces))
+}
+
+fn check_path(reader: &mut Reader<'_>, at: &At<'_>, path: &[Piece], params: &[Param]) {
+    let named: Vec<&str> = path
+        .iter()
+        .filter_map(|piece| match piece {
+            Piece::Param(name) => Some(name.as_str()),
+            Piece::Literal(_) => None,
+        })
+        .collect();
+    for name in &named {
+        if !params.iter().any(|param| param.name == *name && param.location == Location::Path && param.required) {
+            let message = format!("`{{{name}}}` needs a parameter of that name with `in: path` and `required: true`");
+            reader.problem(at, "manifest_request", message);
+        }
+    }
+    for param in params.iter().filter(|param| param.location == Location::Path) {
+        if !named.contains(&param.name.as_str()) {
+            reader.problem(at, "manifest_request", format!("the path has no `{{{}}}`", param.name));
+        }
+    }
+}
+
+/// Its own parameters, then those of the groups that it includes.
+fn params(
+    reader: &mut Reader<'_>,
+    at: &At<'_>,
+    fields: &Fields<'_>,
+    scope: &Scope<'_>,
+    method: &str,
+) -> Vec<Param> {
+    let mut out = Vec::new();
+    if let Some(own) = fields.get("params") {
+        out.extend(own.entries().iter().map(|(field, at)| param(reader, &field.name, at, method)));
+    }
+    for include in fields.get("include").map(|at| at.items()).unwrap_or_default() {
+        let Some(name) = reader.text(&include) else { continue };
+        let groups = scope.parameters.as_ref().map(|at| at.entries()).unwrap_or_default();
+        match groups.iter().find(|(field, _)| field.name == name) {
+            Some((_, group)) => {
+                out.extend(group.entries().iter().map(|(field, at)| param(reader, &field.name, at, method)));
+            }
+            None => {
+                let known: Vec<&str> = groups.iter().map(|(field, _)| field.name.as_str()).collect();
+                reader.unknown(include.node.place, &include.pointer, "a group of `parameters`", &name, &known);
+            }
+        }
+    }
+    let names: Vec<String> = out.iter().map(|param| param.name.clone()).collect();
+    reader.distinct(at, "parameter", &names);
+    for reserved in ["connection", "view"] {
+        if names.iter().any(|name| name == reserved) {
+            reader.problem(at, "manifest_reserved", format!("`{reserved}` is an argument of every operation"));
+        }
+    }
+    out
+}
+
+/// A parameter goes into the query of a GET and the body of anything else, unless it says otherwise.
+fn param(reader: &mut Reader<'_>, name: &str, at: &At<'_>, method: &str) -> Param {
+    let fields = reader.fields(at, "a parameter", &PARAM);
+    let choices = [("path", Location::Path), ("query", Location::Query), ("body", Location::Body)];
+    let default = if method == "GET" { Location::Query } else { Location::Body };
+    let location = fields.get("in").and_then(|at| reader.choice(&at, "a place for a parameter", &choices));
+    let location = location.unwrap_or(default);
+    if location == Location::Body && method == "GET" {
+        reader.problem(at, "manifest_request", "a GET has no body");
+    }
+    let kinds = match reader.required(&fields, "type") {
+        None => Vec::new(),
+        Some(at) if matches!(at.node.kind, yaml::Kind::List(_)) => {
+            at.items().iter().filter_map(|item| reader.choice(item, "a type", &Kind::NAMES)).collect()
+        }
+        Some(at) => reader.choice(&at, "a type", &Kind::NAMES).into_iter().collect(),
+    };
+    let choices = fields.get("enum").map(|at| at.items().iter().map(|item| item.node.to_value()).collect());
+    Param {
+        name: name.to_owned(),
+        location,
+        kinds: kinds.into_iter().filter(|kind| *kind != Kind::Any).collect(),
+        choices: choices.unwrap_or_default(),
+        required: reader.flag(&fields, "required", false),
+        description: reader.required_text(&fields, "description"),
+    }
+}
+
+fn pages_of(reader: &mut Reader<'_>, fields: &Fields<'_>, scope: &Scope<'_>, method: &str) -> Option<Pages> {
+    let at = fields.get("pages")?;
+    if method != "GET" {
+        reader.problem(&at, "manifest_request", "only a GET has pages");
+    }
+    pages(reader, &at, scope.pages.as_ref())
+}
+
+/// Pages: what is not said here is as `base` has it; `true` is `base` itself.
+pub(super) fn pages(reader: &mut Reader<'_>, at: &At<'_>, base: Option<&Pages>) -> Option<Pages> {
+    if let (yaml::Kind::Bool(true), Some(base)) = (&at.node.kind, base) {
+        return Some(base.clone());
+    }
+    let fields = reader.fields(at, "`pages`", &["items", "more", "next", "send", "size"]);
+    let items = reader.optional_path(&fields, "items").or_else(|| base.map(|base| base.items.clone()));
+    let more = match fields.get("more") {
+        Some(at) if matches!(at.node.kind, yaml::Kind::Null) => None,
+        Some(at) => reader.path(&at),
+        None => base.and_then(|base| base.more.clone()),
+    };
+    let next = fields.get("next").and_then(|at| next(reader, &at)).or_else(|| base.map(|base| base.next.clone()));
+    let send = reader.optional_text(&fields, "send").or_else(|| base.map(|base| base.send.clone()));
+    let size = match fields.get("size") {
+        Some(at) => at.entries().first().map(|(field, inner)| {
+            (field.name.clone(), inner.node.to_value().as_u64().unwrap_or_default())
+        }),
+        None => base.and_then(|base| base.size.clone()),
+    };
+    if size.as_ref().is_some_and(|(_, size)| *size == 0) {
+        reader.problem(at, "manifest_type", "a page size is a parameter and a whole number of at least 1");
+    }
+    let (Some(items), Some(next), Some(send)) = (items, next, send) else {
+        reader.problem(at, "manifest_missing", "pages need `items`, `next` and `send`");
+        return None;
+    };
+    Some(Pages { items, more, next, send, size })
+}
+
+fn next(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Next> {
+    let fields = reader.fields(at, "`next`", &["last", "at"]);
+    let last = reader.optional_path(&fields, "last").map(Next::Last);
+    let found = last.or_else(|| reader.optional_path(&fields, "at").map(Next::At));
+    if found.is_none() {
+        reader.problem(at, "manifest_missing", "`next` has `last` (of the last record) or `at` (of the page)");
+    }
+    found
+}
+
+fn nested_of(reader: &mut Reader<'_>, fields: &Fields<'_>, scope: &Scope<'_>) -> Vec<Nested> {
+    let Some(at) = fields.get("nested") else { return Vec::new() };
+    let (Some(pages), Some(url)) = (&scope.pages, &scope.nested_url) else {
+        reader.problem(&at, "manifest_missing", "nested lists need `pagination` with `nested_url`");
+        return Vec::new();
+    };
+    reader.paths(&at).into_iter().map(|at| Nested { at, url: url.clone(), pages: pages.clone() }).collect()
+}
+
+fn item_errors(reader: &mut Reader<'_>, at: &At<'_>) -> Option<ItemErrors> {
+    let fields = reader.fields(at, "`item_errors`", &["each", "at"]);
+    let each = reader.required(&fields, "each").and_then(|at| reader.path(&at));
+    let at = reader.required(&fields, "at").and_then(|at| reader.path(&at));
+    Some(ItemErrors { each: each?, at: at? })
+}
+
+fn idempotency_of(
+    reader: &mut Reader<'_>,
+    at: &At<'_>,
+    fields: &Fields<'_>,
+    scope: &Scope<'_>,
+    effects: Effects,
+    method: &str,
+) -> Idempotency {
+    match fields.get("idempotency") {
+        Some(at) => idempotency(reader, &at, &scope.slug).unwrap_or(Idempotency::None),
+        None if effects == Effects::Read => Idempotency::Repeatable,
+        None => match &scope.idempotency {
+            Some(default) if method == "POST" => default.clone(),
+            _ => {
+                let message = "a write says how it is repeated: `idempotency`";
+                reader.problem(at, "manifest_missing", message);
+                Idempotency::None
+            }
+        },
+    }
+}
+
+pub(super) fn idempotency(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Idempotency> {
+    if let yaml::Kind::String(_) = at.node.kind {
+        let name = reader.choice(at, "a way to repeat", &[("none", false), ("repeatable", true)])?;
+        return Some(if name { Idempotency::Repeatable } else { Idempotency::None });
+    }
+    let fields = reader.fields(at, "`idempotency`", &["header", "natural_key", "lookup"]);
+    if let Some(at) = fields.get("header") {
+        let fields = reader.fields(&at, "`header`", &["name", "life_h"]);
+        let name = reader.required_text(&fields, "name");
+        let hours = reader.count(&fields, "life_h", 24);
+        return Some(Idempotency::Header { name, life: SignedDuration::from_hours(hours.cast_signed()) });
+    }
+    if let Some(at) = fields.get("natural_key") {
+        return lookup(reader, &at, slug).map(Idempotency::NaturalKey);
+    }
+    if let Some(at) = fields.get("lookup") {
+        return lookup(reader, &at, slug).map(Idempotency::Lookup);
+    }
+    reader.problem(at, "manifest_missing", "`idempotency` has `header`, `natural_key` or `lookup`");
+    None
+}
+
+fn lookup(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
+    let known = ["operation", "with", "for_each", "where", "mark", "collect"];
+    let fields = reader.fields(at, "a lookup", &known);
+    let operation = reader.required_text(&fields, "operation");
+    let with = fields.get("with").map(|at| templates(reader, &at)).unwrap_or_default();
+    let mut wheres = Vec::new();
+    for (name, template) in fields.get("where").map(|at| templates(reader, &at)).unwrap_or_default() {
+        match Path::parse(&name) {
+            Some(path) => wheres.push((path, template)),
+            None => reader.problem(at, "manifest_path", format!("`{name}` is not a path")),
+        }
+    }
+    Some(Lookup {
+        operation: format!("{slug}.{operation}"),
+        with,
+        for_each: reader.optional_path(&fields, "for_each"),
+        r#where: wheres,
+        mark: reader.optional_path(&fields, "mark"),
+        collect: reader.optional_text(&fields, "collect"),
+    })
+}
+
+fn templates(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<(String, Template)> {
+    let mut out = Vec::new();
+    for (field, inner) in at.entries() {
+        let template = match inner.node.as_str() {
+            Some("$key") => Some(Template::Key),
+            Some(text) if text.starts_with('$') => {
+                let args = text.strip_prefix("$args.").and_then(Path::parse).map(Template::Args);
+                args.or_else(|| text.strip_prefix("$each.").and_then(Path::parse).map(Template::Each))
+            }
+            _ => Some(Template::Constant(inner.node.to_value())),
+        };
+        match template {
+            Some(template) => out.push((field.name.clone(), template)),
+            None => reader.problem(&inner, "manifest_path", "a reference is `$key`, `$args.<path>` or `$each.<path>`"),
+        }
+    }
+    out
+}

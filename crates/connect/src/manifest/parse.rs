@@ -1,0 +1,337 @@
+//! A whole manifest: its sections, and what must fit between them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flow::Diagnostic;
+use flow::yaml;
+use jiff::SignedDuration;
+use url::Url;
+
+use super::calls::{self, Scope};
+use super::reader::{At, Fields, Reader};
+use super::webhook::Webhook;
+use super::{Auth, CredentialField, Encoding, FORMAT, Limits, Manifest, Operation, Pages, errors, selftest, views};
+use crate::answer::Errors;
+use crate::path::Path;
+use crate::signature::Scheme;
+use crate::view::View;
+
+const SECTIONS: [&str; 19] = [
+    "manifest", "slug", "title", "version", "summary", "base_url", "hosts", "credentials", "auth", "request",
+    "pagination", "limits", "errors", "parameters", "operations", "check", "triggers", "views", "tests",
+];
+
+pub(super) fn manifest(file: &str, text: &str) -> Result<Manifest, Vec<Diagnostic>> {
+    let root = yaml::parse(file, text)?;
+    let mut reader = Reader::new(file);
+    let manifest = sections(&mut reader, &At { node: &root, pointer: String::new() });
+    let mut problems = reader.problems;
+    match manifest {
+        Some(manifest) if problems.is_empty() => Ok(manifest),
+        _ => {
+            problems.sort();
+            problems.dedup();
+            Err(problems)
+        }
+    }
+}
+
+fn sections(reader: &mut Reader<'_>, root: &At<'_>) -> Option<Manifest> {
+    let fields = reader.fields(root, "a manifest", &SECTIONS);
+    format(reader, &fields);
+    let slug = slug(reader, &fields);
+    let (base_url, hosts) = hosts(reader, &fields);
+    let credentials = reader.required(&fields, "credentials").map(|at| credentials(reader, &at)).unwrap_or_default();
+    let auth = reader.required(&fields, "auth").and_then(|at| auth(reader, &at, &credentials));
+    let request = request(reader, &fields, &slug);
+    let (pages, nested_url) = fields.get("pagination").map(|at| pagination(reader, &at)).unwrap_or_default();
+    let scope = Scope {
+        slug: slug.clone(),
+        encoding: request.encoding,
+        parameters: fields.get("parameters"),
+        pages,
+        nested_url,
+        idempotency: request.idempotency,
+    };
+    let operations = reader.required(&fields, "operations").map(|at| operations(reader, &at, &scope));
+    let views = fields.get("views").map(|at| views_of(reader, &at)).unwrap_or_default();
+    let manifest = Manifest {
+        title: reader.required_text(&fields, "title"),
+        version: reader.required_text(&fields, "version"),
+        summary: reader.required_text(&fields, "summary"),
+        base_url: base_url?,
+        hosts,
+        auth: auth?,
+        headers: request.headers,
+        limits: limits(reader, &fields),
+        errors: reader.required(&fields, "errors").map(|at| errors::section(reader, &at)).unwrap_or(Errors::default()),
+        operations: operations.unwrap_or_default(),
+        check: reader.optional_text(&fields, "check").map(|name| format!("{slug}.{name}")),
+        webhook: fields.get("triggers").and_then(|at| triggers(reader, &at, &slug, &credentials)),
+        tests: fields.get("tests").map(|at| selftest::cases(reader, &at, &slug)).unwrap_or_default(),
+        credentials,
+        views,
+        slug,
+    };
+    references(reader, &fields, &manifest);
+    Some(manifest)
+}
+
+fn format(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+    if let Some(at) = reader.required(fields, "manifest")
+        && at.node.to_value().as_u64() != Some(FORMAT)
+    {
+        reader.problem(&at, "manifest_version", format!("this build reads `manifest: {FORMAT}`"));
+    }
+}
+
+fn slug(reader: &mut Reader<'_>, fields: &Fields<'_>) -> String {
+    let slug = reader.required_text(fields, "slug");
+    let sound = slug.starts_with(|c: char| c.is_ascii_lowercase())
+        && slug.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if !sound && let Some(at) = fields.get("slug") {
+        reader.problem(&at, "manifest_slug", "a slug is lower-case letters, digits and `_`, beginning with a letter");
+    }
+    slug
+}
+
+fn hosts(reader: &mut Reader<'_>, fields: &Fields<'_>) -> (Option<Url>, Vec<String>) {
+    let hosts = reader.required(fields, "hosts").map(|at| reader.texts(&at)).unwrap_or_default();
+    let Some(at) = reader.required(fields, "base_url") else { return (None, hosts) };
+    let url = reader.text(&at).and_then(|text| Url::parse(&text).ok());
+    let plain = |url: &Url| url.scheme() == "https" && url.path() == "/" && url.query().is_none();
+    match url {
+        Some(url) if plain(&url) => {
+            if !hosts.iter().any(|host| Some(host.as_str()) == url.host_str()) {
+                reader.problem(&at, "manifest_host", "the host of `base_url` is not among `hosts`");
+            }
+            (Some(url), hosts)
+        }
+        _ => {
+            reader.problem(&at, "manifest_host", "`base_url` is `https://` and a host; paths stand in the operations");
+            (None, hosts)
+        }
+    }
+}
+
+fn credentials(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<CredentialField> {
+    let mut out = Vec::new();
+    for (field, at) in at.entries() {
+        let fields =
+            reader.fields(&at, "a credential", &["title", "secret", "required", "help", "live", "test"]);
+        let mut prefixes = |name: &str| fields.get(name).map(|at| reader.texts(&at)).unwrap_or_default();
+        let (live, test) = (prefixes("live"), prefixes("test"));
+        out.push(CredentialField {
+            name: field.name.clone(),
+            title: reader.required_text(&fields, "title"),
+            secret: reader.flag(&fields, "secret", true),
+            required: reader.flag(&fields, "required", true),
+            help: reader.required_text(&fields, "help"),
+            live,
+            test,
+        });
+    }
+    out
+}
+
+fn credential(reader: &mut Reader<'_>, at: &At<'_>, credentials: &[CredentialField]) -> Option<String> {
+    let name = reader.text(at)?;
+    if !credentials.iter().any(|field| field.name == name) {
+        let known: Vec<&str> = credentials.iter().map(|field| field.name.as_str()).collect();
+        reader.unknown(at.node.place, &at.pointer, "a credential of this manifest", &name, &known);
+    }
+    Some(name)
+}
+
+fn auth(reader: &mut Reader<'_>, at: &At<'_>, known: &[CredentialField]) -> Option<Auth> {
+    let fields = reader.fields(at, "`auth`", &["bearer", "basic_user"]);
+    if let Some(at) = fields.get("bearer") {
+        return credential(reader, &at, known).map(|field| Auth::Bearer { field });
+    }
+    if let Some(at) = fields.get("basic_user") {
+        return credential(reader, &at, known).map(|field| Auth::BasicUser { field });
+    }
+    reader.problem(at, "manifest_missing", "`auth` has `bearer` or `basic_user`");
+    None
+}
+
+/// What the requests of a manifest have in common.
+struct Request {
+    encoding: Encoding,
+    headers: Vec<(String, String)>,
+    idempotency: Option<super::Idempotency>,
+}
+
+fn request(reader: &mut Reader<'_>, fields: &Fields<'_>, slug: &str) -> Request {
+    let mut request = Request { encoding: Encoding::Json, headers: Vec::new(), idempotency: None };
+    let Some(at) = fields.get("request") else { return request };
+    let fields = reader.fields(&at, "`request`", &["encoding", "headers", "idempotency"]);
+    if let Some(encoding) = fields.get("encoding").and_then(|at| calls::encoding(reader, &at)) {
+        request.encoding = encoding;
+    }
+    if let Some(headers) = fields.get("headers") {
+        for (field, at) in headers.entries() {
+            request.headers.extend(reader.text(&at).map(|value| (field.name.clone(), value)));
+        }
+    }
+    request.idempotency = fields.get("idempotency").and_then(|at| calls::idempotency(reader, &at, slug));
+    request
+}
+
+fn pagination(reader: &mut Reader<'_>, at: &At<'_>) -> (Option<Pages>, Option<Path>) {
+    // Two levels: how pages go on, and where a list inside a record names its address.
+    let fields = reader.fields(at, "`pagination`", &["pages", "nested_url"]);
+    let pages = reader.required(&fields, "pages").and_then(|at| calls::pages(reader, &at, None));
+    (pages, reader.optional_path(&fields, "nested_url"))
+}
+
+fn limits(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Limits {
+    const MEBIBYTE: u64 = 1 << 20;
+    let known =
+        ["max_in_flight", "rate", "pages_max", "items_max", "request_bytes_max", "answer_bytes_max", "timeout_s"];
+    let mut limits = Limits {
+        max_in_flight: 8,
+        rate_requests: 10,
+        rate_per: Duration::from_secs(1),
+        pages_max: 200,
+        items_max: 20_000,
+        request_bytes_max: MEBIBYTE as usize,
+        answer_bytes_max: 16 * MEBIBYTE as usize,
+        timeout: Duration::from_secs(60),
+    };
+    let Some(at) = fields.get("limits") else { return limits };
+    let fields = reader.fields(&at, "`limits`", &known);
+    let mut size = |name: &str, default: usize| {
+        usize::try_from(reader.count(&fields, name, default as u64)).unwrap_or(default)
+    };
+    limits.max_in_flight = size("max_in_flight", limits.max_in_flight);
+    limits.pages_max = size("pages_max", limits.pages_max);
+    limits.items_max = size("items_max", limits.items_max);
+    limits.request_bytes_max = size("request_bytes_max", limits.request_bytes_max);
+    limits.answer_bytes_max = size("answer_bytes_max", limits.answer_bytes_max);
+    limits.timeout = Duration::from_secs(reader.count(&fields, "timeout_s", limits.timeout.as_secs()));
+    if let Some(at) = fields.get("rate") {
+        let fields = reader.fields(&at, "`rate`", &["requests", "per_s"]);
+        limits.rate_requests = u32::try_from(reader.count(&fields, "requests", 10)).unwrap_or(u32::MAX);
+        limits.rate_per = Duration::from_secs(reader.count(&fields, "per_s", 1));
+    }
+    limits
+}
+
+fn operations(reader: &mut Reader<'_>, at: &At<'_>, scope: &Scope<'_>) -> BTreeMap<String, Operation> {
+    let mut out = BTreeMap::new();
+    for (field, at) in at.entries() {
+        let sound = field.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c));
+        if !sound || !field.name.contains('.') {
+            reader.problem(&at, "manifest_operation", format!("`{}` is not named `resource.verb`", field.name));
+        }
+        if let Some(operation) = calls::operation(reader, &field.name, &at, scope) {
+            out.insert(operation.name.clone(), operation);
+        }
+    }
+    out
+}
+
+fn views_of(reader: &mut Reader<'_>, at: &At<'_>) -> BTreeMap<String, View> {
+    at.entries().iter().map(|(field, at)| (field.name.clone(), views::view(reader, at))).collect()
+}
+
+fn triggers(reader: &mut Reader<'_>, at: &At<'_>, slug: &str, known: &[CredentialField]) -> Option<Webhook> {
+    let fields = reader.fields(at, "`triggers`", &["webhook"]);
+    let at = fields.get("webhook")?;
+    let known_fields = ["secret", "verify", "is_event", "dedupe_key", "type", "time", "live", "subject"];
+    let fields = reader.fields(&at, "`webhook`", &known_fields);
+    let secret = reader.required(&fields, "secret").and_then(|at| credential(reader, &at, known));
+    let scheme = reader.required(&fields, "verify").map(|at| scheme(reader, &at));
+    let is_event = reader.required(&fields, "is_event").map(|at| reader.conditions(&at)).unwrap_or_default();
+    let mut path = |name: &str| reader.required(&fields, name).and_then(|at| reader.path(&at));
+    let (dedupe_key, r#type, time) = (path("dedupe_key"), path("type"), path("time"));
+    Some(Webhook {
+        slug: slug.to_owned(),
+        secret: secret?,
+        scheme: scheme?,
+        is_event,
+        dedupe_key: dedupe_key?,
+        r#type: r#type?,
+        time: time?,
+        live: reader.optional_path(&fields, "live"),
+        subject: reader.optional_path(&fields, "subject"),
+    })
+}
+
+fn scheme(reader: &mut Reader<'_>, at: &At<'_>) -> Scheme {
+    let fields = reader.fields(at, "`verify`", &["scheme", "header", "timestamp", "signature", "tolerance_s"]);
+    if let Some(at) = reader.required(&fields, "scheme") {
+        reader.choice(&at, "a signature scheme", &[("hmac_sha256_timestamped", ())]);
+    }
+    Scheme {
+        header: reader.required_text(&fields, "header"),
+        timestamp: reader.required_text(&fields, "timestamp"),
+        signature: reader.required_text(&fields, "signature"),
+        tolerance: SignedDuration::from_secs(reader.count(&fields, "tolerance_s", 300).cast_signed()),
+    }
+}
+
+/// Names of operations and objects that one section gives and another one uses.
+fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest) {
+    let prefix = format!("{}.", manifest.slug);
+    let names: Vec<&str> =
+        manifest.operations.keys().filter_map(|name| name.strip_prefix(prefix.as_str())).collect();
+    let short = |name: &str| name.strip_prefix(prefix.as_str()).unwrap_or(name).to_owned();
+    if let (Some(at), Some(check)) = (fields.get("check"), &manifest.check) {
+        match manifest.operations.get(check) {
+            None => {
+                let name = short(check);
+                reader.unknown(at.node.place, &at.pointer, "an operation of this manifest", &name, &names);
+            }
+            Some(operation) if operation.params.iter().any(|param| param.required) => {
+                reader.problem(&at, "manifest_request", "the check needs no arguments");
+            }
+            Some(_) => {}
+        }
+    }
+    let Some(section) = fields.get("operations") else { return };
+    for (field, at) in section.entries() {
+        let Some(operation) = manifest.operations.get(&format!("{prefix}{}", field.name)) else { continue };
+        if let Some(lookup) = operation.idempotency.lookup() {
+            check_lookup(reader, &at, manifest, lookup, &short(&lookup.operation), &names);
+        }
+        let mapped = |object: &String| manifest.views.values().any(|view| view.maps(object));
+        if let Some(object) = operation.returns.as_ref().filter(|object| !mapped(object)) {
+            reader.problem(&at, "manifest_unknown", format!("no view has an object `{object}`"));
+        }
+    }
+    if let Some(section) = fields.get("tests") {
+        for (case, at) in manifest.tests.iter().zip(section.items()) {
+            if !manifest.operations.contains_key(&case.operation) {
+                let name = short(&case.operation);
+                reader.unknown(at.node.place, &at.pointer, "an operation of this manifest", &name, &names);
+            }
+        }
+    }
+}
+
+fn check_lookup(
+    reader: &mut Reader<'_>,
+    at: &At<'_>,
+    manifest: &Manifest,
+    lookup: &super::Lookup,
+    name: &str,
+    names: &[&str],
+) {
+    match manifest.operations.get(&lookup.operation) {
+        None => reader.unknown(at.node.place, &at.pointer, "an operation of this manifest", name, names),
+        Some(read) if read.effects != super::Effects::Read => {
+            reader.problem(at, "manifest_request", format!("`{name}` is no read, so nothing can be looked up by it"));
+        }
+        Some(read) => {
+            for (argument, _) in &lookup.with {
+                if !read.params.iter().any(|param| param.name == *argument) {
+                    let known: Vec<&str> = read.params.iter().map(|param| param.name.as_str()).collect();
+                    reader.unknown(at.node.place, &at.pointer, &format!("a parameter of `{name}`"), argument, &known);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Webhooks of a vendor: is it from them, and which event is it?
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::credentials::{Credentials, Secret};
+use crate::path::Path;
+use crate::signature::{Rejection, Scheme};
+
+/// The longest dedupe key, type or subject that is believed.
+const NAME_BYTES_MAX: usize = 255;
+
+/// How a vendor's deliveries are verified and read.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    pub(crate) slug: String,
+    /// The credential field that holds the signing secrets.
+    pub(crate) secret: String,
+    pub(crate) scheme: Scheme,
+    /// What a body must say to be an event at all.
+    pub(crate) is_event: Vec<(Path, Value)>,
+    pub(crate) dedupe_key: Path,
+    pub(crate) r#type: Path,
+    pub(crate) time: Path,
+    pub(crate) live: Option<Path>,
+    pub(crate) subject: Option<Path>,
+}
+
+/// A verified delivery, read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incoming {
+    pub dedupe_key: String,
+    /// With the connector's slug before it: `stripe.invoice.paid`.
+    pub r#type: String,
+    pub time: Timestamp,
+    /// Live or test mode, where the vendor says.
+    pub live: Option<bool>,
+    /// The object that the event is about.
+    pub subject: Option<String>,
+    /// The vendor's event, whole.
+    pub data: Value,
+}
+
+/// A delivery that is signed but holds no event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct NotAnEvent {
+    pub detail: String,
+}
+
+impl Webhook {
+    /// The credential field that holds the signing secret, or several (while they are rotated) separated by
+    /// commas or white space.
+    pub fn secret_field(&self) -> &str {
+        &self.secret
+    }
+
+    /// The signing secrets of a connection, one by one.
+    pub fn secrets(&self, credentials: &Credentials) -> Vec<Secret> {
+        let field = credentials.get(&self.secret).map(Secret::reveal).unwrap_or_default();
+        field.split([',', ' ', '\t', '\r', '\n']).filter(|part| !part.is_empty()).map(Secret::new).collect()
+    }
+
+    /// Whether the vendor signed exactly these bytes, lately. `headers` are all of the request's.
+    pub fn verify(
+        &self,
+        secrets: &[Secret],
+        headers: &[(String, String)],
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(), Rejection> {
+        self.scheme.verify(secrets, headers, body, now)
+    }
+
+    /// What a verified body says.
+    pub fn incoming(&self, body: &[u8]) -> Result<Incoming, NotAnEvent> {
+        let not = |detail: String| NotAnEvent { detail };
+        let data: Value = serde_json::from_slice(body).map_err(|error| not(format!("not JSON: {error}")))?;
+        for (path, expected) in &self.is_event {
+            if path.get(&data) != Some(expected) {
+                return Err(not(format!("`{}` is not {expected}", path.as_str())));
+            }
+        }
+        let name = |path: &Path| match path.get(&data) {
+            Some(Value::String(text)) if !text.is_empty() && text.len() <= NAME_BYTES_MAX => Ok(text.clone()),
+            _ => Err(not(format!("`{}` is not a short text", path.as_str()))),
+        };
+        let live = match &self.live {
+            None => None,
+            Some(path) => match path.get(&data) {
+                Some(Value::Bool(live)) => Some(*live),
+                _ => return Err(not(format!("`{}` is not a boolean", path.as_str()))),
+            },
+        };
+        let time = time(&self.time, &data).ok_or_else(|| not(format!("`{}` is not a time", self.time.as_str())))?;
+        let subject = match self.subject.as_ref().and_then(|path| path.get(&data)) {
+            Some(Value::String(text)) if text.len() <= NAME_BYTES_MAX => Some(text.clone()),
+            _ => None,
+        };
+        Ok(Incoming {
+            dedupe_key: name(&self.dedupe_key)?,
+            r#type: format!("{}.{}", self.slug, name(&self.r#type)?),
+            time,
+            live,
+            subject,
+            data,
+        })
+    }
+}
+
+/// Unix seconds, or RFC 3339.
+fn time(path: &Path, data: &Value) -> Option<Timestamp> {
+    match path.get(data)? {
+        Value::Number(number) => Timestamp::from_second(number.as_i64()?).ok(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
