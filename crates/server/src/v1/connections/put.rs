@@ -1,0 +1,165 @@
+//! `PUT /v1/connections/{name}`: makes a connection, or changes one.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use connect::Manifest;
+use flow::HookId;
+use http::StatusCode;
+use serde_json::{Map, Value};
+use store::{NewConnection, Secrets};
+
+use super::{document, opened};
+use crate::App;
+use crate::input::Fields;
+use crate::problem::Problem;
+
+/// Letters of a connection's name at most.
+const NAME_LENGTH_MAX: usize = 64;
+/// Bytes of one credential at most.
+const CREDENTIAL_BYTES_MAX: usize = 16 * 1024;
+const MEMBERS: [&str; 4] = ["connector", "live", "base_url", "credentials"];
+
+/// Body: `{connector, live?, base_url?, credentials?: {name: text | null}}`. Credentials that are not given stay as
+/// they are, null takes one away. 201 when it is new.
+pub async fn put(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let mut fields = Fields::read(body).await?;
+    let _turn = app.turn().lock().await;
+    let present = app.store().connection(app.workspace(), &name)?;
+    let connector = fields.text("connector", "name what to connect; /v1/connectors lists what can be");
+    let live = fields.optional_flag("live");
+    let base_url = fields.optional_text("base_url");
+    let given = fields.object("credentials");
+
+    if !is_name(&name) {
+        fields.wrong("name", format!("`{name}` is no name"), "use a to z, 0 to 9, - and _, beginning with a letter");
+    }
+    let manifest = app.catalog().get(&connector);
+    if manifest.is_none() && !connector.is_empty() {
+        let slugs: Vec<&str> = app.catalog().slugs().collect();
+        fields.wrong("connector", format!("there is no `{connector}`"), format!("there are: {}", slugs.join(", ")));
+    }
+    if let Some(present) = &present
+        && present.info.connector != connector
+    {
+        fields.wrong(
+            "connector",
+            format!("`{name}` is a connection to {}", present.info.connector),
+            "give the new connection another name",
+        );
+    }
+    let mut credentials = Secrets::default();
+    for (field, value) in present.iter().flat_map(|present| present.credentials.iter()) {
+        credentials.set(field, value);
+    }
+    let Some(manifest) = manifest else { return Err(finish(fields)) };
+    merge(&mut credentials, given, manifest, &mut fields);
+    let before = present.as_ref().map(|present| present.info.live);
+    let live = mode(manifest, &credentials, live, before, &mut fields);
+    let new = NewConnection { name: name.clone(), connector, live, base_url, credentials };
+    check_base_url(manifest, &new, &mut fields);
+    fields.finish(&MEMBERS)?;
+
+    let now = app.now();
+    let info = app.store().put_connection(app.workspace(), new, &mut app.rng(), now).await?;
+    if manifest.webhook().is_some() && present.is_none() {
+        let hook = HookId::random(&mut app.rng());
+        app.store().put_hook(app.workspace(), &hook, &name, now).await?;
+    }
+    let hooks = app.store().hooks(app.workspace())?;
+    let status = if present.is_none() { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(document(&app, &info, hooks.iter().find(|hook| hook.connection == name)))))
+}
+
+/// The problem of fields that are known to hold a mistake.
+fn finish(fields: Fields) -> Problem {
+    match fields.finish(&MEMBERS) {
+        Err(problem) => problem,
+        Ok(()) => Problem::field("connector", "is missing", "name what to connect"),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_LENGTH_MAX
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
+}
+
+/// Mistakes name the field and never the value.
+fn merge(credentials: &mut Secrets, given: Map<String, Value>, manifest: &Manifest, fields: &mut Fields) {
+    for (name, value) in given {
+        let field = format!("credentials.{name}");
+        if !manifest.credentials().iter().any(|known| known.name == name) {
+            let known: Vec<&str> = manifest.credentials().iter().map(|field| field.name.as_str()).collect();
+            fields.wrong(&field, format!("{} has no such credential", manifest.title), format!("it has: {}", known.join(", ")));
+            continue;
+        }
+        match value {
+            Value::Null => credentials.remove(&name),
+            Value::String(text) if text.len() > CREDENTIAL_BYTES_MAX => {
+                fields.wrong(&field, "is too long", format!("at most {CREDENTIAL_BYTES_MAX} bytes"));
+            }
+            Value::String(text) if text.trim().is_empty() => {
+                fields.wrong(&field, "is empty", "give it, leave it out, or give null to take it away");
+            }
+            Value::String(text) => credentials.set(name, text.trim()),
+            _ => fields.wrong(&field, "is not a string", "give a string"),
+        }
+    }
+    for field in manifest.credentials().iter().filter(|field| field.required) {
+        if credentials.get(&field.name).is_none() {
+            let remedy = if field.help.is_empty() { format!("give the {}", field.title) } else { field.help.clone() };
+            fields.wrong(&format!("credentials.{}", field.name), "is missing", remedy);
+        }
+    }
+}
+
+/// What was asked for, what it was before, what the key says; a contradiction is a mistake.
+fn mode(
+    manifest: &Manifest,
+    credentials: &Secrets,
+    asked: Option<bool>,
+    before: Option<bool>,
+    fields: &mut Fields,
+) -> bool {
+    let opened = credentials.iter().map(|(name, value)| (name.to_owned(), connect::Secret::new(value))).collect();
+    let shown = manifest.live(&opened);
+    let chosen = asked.or(before).or(shown).unwrap_or(false);
+    if let Some(shown) = shown
+        && shown != chosen
+    {
+        let (key, wanted) = if shown { ("live", "true (--live)") } else { ("test", "false (--test)") };
+        fields.wrong("live", format!("the key is one of {key} mode"), format!("give {wanted}, or the other key"));
+    }
+    chosen
+}
+
+fn check_base_url(manifest: &Manifest, new: &NewConnection, fields: &mut Fields) {
+    let Some(text) = &new.base_url else { return };
+    let remedy = "give http://127.0.0.1:PORT of a sandbox twin, or leave it out for the real API";
+    let stored = store::Connection {
+        info: store::ConnectionInfo {
+            id: flow::ConnectionId::new(""),
+            name: new.name.clone(),
+            connector: new.connector.clone(),
+            live: new.live,
+            base_url: Some(text.clone()),
+            credentials: Vec::new(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            updated_at: jiff::Timestamp::UNIX_EPOCH,
+        },
+        credentials: Secrets::default(),
+    };
+    match opened(&stored) {
+        Err(_) => fields.wrong("base_url", format!("`{text}` is no URL"), remedy),
+        Ok(connection) => {
+            for problem in manifest.problems(&connection).into_iter().filter(|problem| problem.contains("base_url")) {
+                fields.wrong("base_url", problem, remedy);
+            }
+        }
+    }
+}

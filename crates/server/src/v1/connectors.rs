@@ -1,0 +1,59 @@
+//! `/v1/connectors`: what can be connected.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use connect::Manifest;
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::problem::{Code, Problem};
+
+/// `GET /v1/connectors`
+pub async fn list(State(app): State<App>) -> Json<Value> {
+    let connectors: Vec<Value> = manifests(&app).map(summary).collect();
+    Json(json!({"connectors": connectors}))
+}
+
+/// `GET /v1/connectors/{slug}`: with the credentials it asks for and its operations.
+pub async fn show(State(app): State<App>, Path(slug): Path<String>) -> Result<Json<Value>, Problem> {
+    let Some(manifest) = app.catalog().get(&slug) else { return Err(unknown(&app, &slug)) };
+    let mut document = summary(manifest);
+    document["summary"] = manifest.summary.as_str().into();
+    document["credentials"] = json!(manifest.credentials());
+    document["operations"] = manifest
+        .operations()
+        .map(|operation| {
+            json!({
+                "name": operation.name,
+                "summary": operation.summary,
+                "effects": operation.effects,
+                "input": operation.input_schema(),
+            })
+        })
+        .collect();
+    Ok(Json(document))
+}
+
+fn manifests(app: &App) -> impl Iterator<Item = &Manifest> {
+    app.catalog().slugs().filter_map(|slug| app.catalog().get(slug))
+}
+
+fn summary(manifest: &Manifest) -> Value {
+    json!({
+        "slug": manifest.slug,
+        "title": manifest.title,
+        "version": manifest.version,
+        "webhook": manifest.webhook().is_some(),
+        "operation_count": manifest.operations().count(),
+    })
+}
+
+fn unknown(app: &App, slug: &str) -> Problem {
+    let slugs: Vec<&str> = app.catalog().slugs().collect();
+    let guess = flow::nearest::nearest(slug, slugs.iter().copied());
+    let guess = guess.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    Problem::new(
+        Code::ConnectorUnknown,
+        format!("there is no connector `{slug}`{guess} There are: {}", slugs.join(", ")),
+    )
+}

@@ -1,0 +1,102 @@
+//! `/v1/flows`: what is deployed.
+
+mod deploy;
+mod lint;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use flow::Document;
+use http::StatusCode;
+use serde_json::{Value, json};
+use store::Flow;
+
+pub use deploy::{Deployment, deploy_document};
+
+use crate::App;
+use crate::input::Fields;
+use crate::problem::{Code, Problem};
+
+/// `GET /v1/flows`
+pub async fn list(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    let flows: Vec<Value> = app.store().flows(app.workspace())?.iter().map(summary).collect();
+    Ok(Json(json!({"flows": flows})))
+}
+
+/// `GET /v1/flows/{name}`: with its text and all its revisions.
+pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let flow = find(&app, &name)?;
+    let mut document = summary(&flow);
+    document["text"] = flow.text.as_str().into();
+    document["revisions"] = app
+        .store()
+        .revisions(app.workspace(), &name)?
+        .iter()
+        .map(|r| json!({"revision": r.revision, "version": r.version, "deployed_at": r.deployed_at}))
+        .collect();
+    Ok(Json(document))
+}
+
+/// `POST /v1/flows` `{file?, text, settings?, connections?}`: deploys a document.
+pub async fn deploy(State(app): State<App>, body: Body) -> Result<(StatusCode, Json<Value>), Problem> {
+    let mut fields = Fields::read(body).await?;
+    let file = fields.optional_text("file").unwrap_or_else(|| "flow.yaml".to_owned());
+    let text = fields.text("text", "give the flow's YAML or JSON");
+    let deployment = Deployment { settings: fields.object("settings"), connections: fields.texts("connections") };
+    fields.finish(&["file", "text", "settings", "connections"])?;
+    let document = Document::parse(&file, &text).map_err(|found| lint::problem(&found))?;
+    deploy_document(&app, &document, deployment).await
+}
+
+/// `POST /v1/flows/lint` `{file?, text}`: everything that is wrong with a document; nothing is stored.
+pub async fn lint(State(app): State<App>, body: Body) -> Result<Json<Value>, Problem> {
+    let mut fields = Fields::read(body).await?;
+    let file = fields.optional_text("file").unwrap_or_else(|| "flow.yaml".to_owned());
+    let text = fields.text("text", "give the flow's YAML or JSON");
+    fields.finish(&["file", "text"])?;
+    let diagnostics = match Document::parse(&file, &text) {
+        Ok(document) => lint::calls(app.catalog(), &file, &document),
+        Err(diagnostics) => diagnostics,
+    };
+    Ok(Json(json!({"ok": diagnostics.is_empty(), "diagnostics": diagnostics})))
+}
+
+/// `POST /v1/flows/{name}/pause`: its events wait.
+pub async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    find(&app, &name)?;
+    app.store().pause_flow(app.workspace(), &name).await?;
+    Ok(Json(summary(&find(&app, &name)?)))
+}
+
+/// `POST /v1/flows/{name}/resume`
+pub async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    find(&app, &name)?;
+    app.store().resume_flow(app.workspace(), &name).await?;
+    app.wake();
+    Ok(Json(summary(&find(&app, &name)?)))
+}
+
+/// `DELETE /v1/flows/{name}`
+pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    find(&app, &name)?;
+    app.store().remove_flow(app.workspace(), &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn find(app: &App, name: &str) -> Result<Flow, Problem> {
+    app.store().flow(app.workspace(), name)?.ok_or_else(|| {
+        Problem::new(Code::FlowUnknown, format!("no flow `{name}` is deployed; `tributary flow list` shows what is"))
+    })
+}
+
+fn summary(flow: &Flow) -> Value {
+    json!({
+        "name": flow.name,
+        "version": flow.version,
+        "revision": flow.revision,
+        "state": if flow.paused { "paused" } else { "active" },
+        "settings": flow.settings,
+        "connections": flow.connections,
+        "deployed_at": flow.deployed_at,
+    })
+}

@@ -1,0 +1,26 @@
+//! Lists `templates/*.yaml`, so that a new template changes no Rust.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+fn main() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates");
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .expect("templates/ lies beside crates/")
+        .map(|entry| entry.expect("templates/ can be listed").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        .collect();
+    files.sort();
+    let mut code = String::from("[\n");
+    for path in files {
+        let path = path.canonicalize().expect("a listed file exists");
+        let slug = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        println!("cargo::rerun-if-changed={}", path.display());
+        writeln!(code, "    ({slug:?}, include_str!({:?})),", path.display().to_string()).expect("a String takes all");
+    }
+    code.push(']');
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("templates.rs");
+    fs::write(out, code).expect("OUT_DIR can be written");
+}

@@ -1,0 +1,182 @@
+//! `tributary connection …`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::{Exit, Global, Usage, answer, open, open_or_create, segment};
+use crate::client::Client;
+use crate::{credentials, print};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Connect an account, or change the credentials of one
+    #[command(after_help = "Examples:
+  tributary connection add stripe                         asks for each credential
+  tributary connection add stripe --name stripe-eu --live
+  tributary connection add slack --from-file slack.env    name=value lines or a JSON object
+  vault read -format=json … | tributary connection add chartmogul --from-stdin
+
+Secrets are read from a prompt, a file or stdin, never from the command line. They are stored
+sealed and are never shown again. Adding a name a second time replaces the credentials given.")]
+    Add(Add),
+    /// Show all connections
+    #[command(after_help = "Example:\n  tributary connection list --json")]
+    List,
+    /// Ask the vendor whether the credentials work
+    #[command(after_help = "Example:\n  tributary connection check stripe-eu")]
+    Check {
+        /// The connection's name
+        name: String,
+    },
+    /// Forget a connection and its credentials
+    #[command(after_help = "Example:\n  tributary connection remove stripe-eu")]
+    Remove {
+        /// The connection's name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Add {
+    /// What to connect: stripe, chartmogul, slack … (see `tributary connector list`)
+    connector: String,
+    /// What flows call it [default: the connector's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// The account is live: real money, real customers
+    #[arg(long, conflicts_with = "test")]
+    live: bool,
+    /// The account is a test account [default: as the key tells, else test]
+    #[arg(long)]
+    test: bool,
+    /// Where the API answers; only for sandbox twins on this machine (http://127.0.0.1:PORT)
+    #[arg(long, value_name = "URL")]
+    base_url: Option<url::Url>,
+    /// Read the credentials from this file
+    #[arg(long, value_name = "FILE", conflicts_with = "from_stdin")]
+    from_file: Option<PathBuf>,
+    /// Read the credentials from standard input
+    #[arg(long)]
+    from_stdin: bool,
+}
+
+pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
+    let client = match &command {
+        Command::Add(_) => open_or_create(global).await?,
+        _ => open(global).await?,
+    };
+    match command {
+        Command::Add(args) => add(global, &client, args).await,
+        Command::List => {
+            let document = client.get("/v1/connections").await?;
+            answer(global, &document, list);
+            Ok(Exit::Done)
+        }
+        Command::Check { name } => {
+            let document = client.post(&format!("/v1/connections/{}/check", segment(&name)), json!({})).await?;
+            let good = document["ok"] == true;
+            answer(global, &document, |d| {
+                format!("{name}: {}{}", if good { "" } else { "does not work: " }, print::cell(&d["detail"]))
+            });
+            Ok(if good { Exit::Done } else { Exit::Failed })
+        }
+        Command::Remove { name } => {
+            client.delete(&format!("/v1/connections/{}", segment(&name))).await?;
+            answer(global, &json!({"removed": name}), |_| format!("{name} is removed; its credentials are gone."));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn add(global: &Global, client: &Client, args: Add) -> anyhow::Result<Exit> {
+    let connector = client.get(&format!("/v1/connectors/{}", segment(&args.connector))).await?;
+    let fields = fields(&connector);
+    let given = match (&args.from_file, args.from_stdin) {
+        (Some(path), _) => credentials::from_file(path)?,
+        (None, true) => credentials::from_stdin()?,
+        (None, false) if fields.is_empty() => Map::new(),
+        (None, false) => credentials::from_prompt(&fields).map_err(|error| Usage(format!("{error:#}")))?,
+    };
+    let name = args.name.unwrap_or_else(|| args.connector.clone());
+    let body = json!({
+        "connector": args.connector,
+        "live": match (args.live, args.test) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            // The key tells, or what the connection was before.
+            (false, false) => None,
+        },
+        "base_url": args.base_url.map(|url| url.to_string()),
+        "credentials": given,
+    });
+    let document = client.put(&format!("/v1/connections/{}", segment(&name)), body).await?;
+    answer(global, &document, |d| added(d, &fields, &given));
+    Ok(Exit::Done)
+}
+
+fn fields(connector: &Value) -> Vec<credentials::Field> {
+    let list = connector["credentials"].as_array().cloned().unwrap_or_default();
+    let text = |field: &Value, name: &str| field[name].as_str().unwrap_or_default().to_owned();
+    list.iter()
+        .map(|field| credentials::Field {
+            name: text(field, "name"),
+            title: text(field, "title"),
+            help: text(field, "help"),
+            secret: field["secret"] != false,
+            required: field["required"] == true,
+        })
+        .collect()
+}
+
+fn added(document: &Value, fields: &[credentials::Field], given: &Map<String, Value>) -> String {
+    let name = print::cell(&document["name"]);
+    let mut words = format!("{name} is connected ({}, {}).\n", print::cell(&document["connector"]), mode(document));
+    if let Some(url) = document["hook"]["url"].as_str() {
+        words += &format!("\nWebhook address (keep it to yourself, and enter it at the vendor):\n  {url}\n");
+        let stored: Vec<&str> =
+            document["credentials"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let missing = fields
+            .iter()
+            .filter(|field| !stored.contains(&field.name.as_str()) && !given.contains_key(&field.name))
+            .filter(|field| document["hook"]["secret_field"] == field.name.as_str())
+            .map(|field| field.title.as_str());
+        for title in missing {
+            words += &format!(
+                "\nUntil it has the {title}, every delivery is refused. When the vendor has shown it to you:\n  \
+                 tributary connection add {} --name {name}{}\n",
+                print::cell(&document["connector"]),
+                if document["live"] == true { " --live" } else { "" },
+            );
+        }
+    }
+    words += &format!("\nNext: tributary connection check {name}");
+    words
+}
+
+fn mode(connection: &Value) -> &'static str {
+    if connection["live"] == true { "live" } else { "test" }
+}
+
+fn list(document: &Value) -> String {
+    let connections = document["connections"].as_array().cloned().unwrap_or_default();
+    if connections.is_empty() {
+        return "no connections yet: `tributary connection add stripe`".to_owned();
+    }
+    let rows: Vec<Vec<String>> = connections
+        .iter()
+        .map(|c| {
+            let given: Vec<&str> = c["credentials"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            vec![
+                print::cell(&c["name"]),
+                print::cell(&c["connector"]),
+                mode(c).to_owned(),
+                given.join(", "),
+                print::cell(&c["hook"]["path"]),
+                print::cell(&c["base_url"]),
+            ]
+        })
+        .collect();
+    print::table(&["name", "connector", "mode", "credentials", "webhook", "base url"], &rows)
+}

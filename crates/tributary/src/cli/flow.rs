@@ -1,0 +1,190 @@
+//! `tributary flow …`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Exit, Global, Usage, answer, diagnostics, open, segment, template};
+use crate::print;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check flow files: everything that is wrong, with its line
+    #[command(after_help = "Example:\n  tributary flow lint flows/*.yaml")]
+    Lint {
+        /// The files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Deploy flow files: from now on their events start runs
+    #[command(after_help = "Examples:
+  tributary flow deploy flows/*.yaml
+  tributary flow deploy alert.yaml --set channel=#billing --connection slack=slack-ops")]
+    Deploy(Deploy),
+    /// Show the deployed flows
+    #[command(after_help = "Example:\n  tributary flow list")]
+    List,
+    /// Start no runs of these flows until they are resumed; events wait
+    #[command(after_help = "Example:\n  tributary flow pause stripe-to-chartmogul")]
+    Pause {
+        /// The flows' names
+        #[arg(required = true, value_name = "FLOW")]
+        flows: Vec<String>,
+    },
+    /// Let paused flows go on
+    #[command(after_help = "Example:\n  tributary flow resume stripe-to-chartmogul")]
+    Resume {
+        /// The flows' names
+        #[arg(required = true, value_name = "FLOW")]
+        flows: Vec<String>,
+    },
+    /// Take flows out of service; what they did stays visible
+    #[command(after_help = "Example:\n  tributary flow remove stripe-to-chartmogul")]
+    Remove {
+        /// The flows' names
+        #[arg(required = true, value_name = "FLOW")]
+        flows: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// A setting of the flow; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Which of your connections stands for one the flow names; may be given several times
+    #[arg(long, value_name = "NAME=MINE")]
+    connection: Vec<String>,
+}
+
+pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Lint { files } => lint(global, &files).await,
+        Command::Deploy(args) => deploy(global, &args).await,
+        Command::List => {
+            answer(global, &open(global).await?.get("/v1/flows").await?, list);
+            Ok(Exit::Done)
+        }
+        Command::Pause { flows } => change(global, &flows, "pause").await,
+        Command::Resume { flows } => change(global, &flows, "resume").await,
+        Command::Remove { flows } => remove(global, &flows).await,
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+async fn lint(global: &Global, files: &[PathBuf]) -> anyhow::Result<Exit> {
+    let client = open(global).await?;
+    let mut all = Vec::new();
+    for file in files {
+        let body = json!({"file": file.display().to_string(), "text": read(file)?});
+        let report = client.post("/v1/flows/lint", body).await?;
+        all.extend(report["diagnostics"].as_array().cloned().unwrap_or_default());
+    }
+    let good = all.is_empty();
+    answer(global, &json!({"ok": good, "diagnostics": all}), |document| {
+        let mut lines = diagnostics(document);
+        lines.push(match (all.len(), files.len()) {
+            (0, 1) => "no mistakes found".to_owned(),
+            (0, count) => format!("no mistakes found in {count} files"),
+            (1, _) => "1 mistake".to_owned(),
+            (count, _) => format!("{count} mistakes"),
+        });
+        lines.join("\n")
+    });
+    Ok(if good { Exit::Done } else { Exit::Failed })
+}
+
+async fn deploy(global: &Global, args: &Deploy) -> anyhow::Result<Exit> {
+    let settings = template::settings(&args.set)?;
+    let connections = template::connections(&args.connection)?;
+    if args.files.len() > 1 && !(settings.is_empty() && connections.is_empty()) {
+        return Err(Usage("--set and --connection go with one file: deploy the files one by one".to_owned()).into());
+    }
+    let client = open(global).await?;
+    let mut flows = Vec::new();
+    for file in &args.files {
+        let body = json!({
+            "file": file.display().to_string(),
+            "text": read(file)?,
+            "settings": settings,
+            "connections": connections,
+        });
+        flows.push(client.post("/v1/flows", body).await?);
+    }
+    answer(global, &json!({"flows": flows}), |document| {
+        let lines: Vec<String> = document["flows"].as_array().into_iter().flatten().map(deployed).collect();
+        lines.join("\n")
+    });
+    Ok(Exit::Done)
+}
+
+/// What is said of a flow that was just deployed.
+pub fn deployed(flow: &Value) -> String {
+    let mut words = format!("{} (version {}) is deployed.", print::cell(&flow["name"]), print::cell(&flow["version"]));
+    for warning in flow["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        words += &format!("\n  but: {warning}");
+    }
+    words
+}
+
+async fn change(global: &Global, flows: &[String], action: &str) -> anyhow::Result<Exit> {
+    let client = open(global).await?;
+    let mut changed = Vec::new();
+    for flow in flows {
+        changed.push(client.post(&format!("/v1/flows/{}/{action}", segment(flow)), json!({})).await?);
+    }
+    answer(global, &json!({"flows": changed}), |_| {
+        let state = if action == "pause" { "paused; its events wait" } else { "active" };
+        flows.iter().map(|flow| format!("{flow} is {state}.")).collect::<Vec<_>>().join("\n")
+    });
+    Ok(Exit::Done)
+}
+
+async fn remove(global: &Global, flows: &[String]) -> anyhow::Result<Exit> {
+    let client = open(global).await?;
+    for flow in flows {
+        client.delete(&format!("/v1/flows/{}", segment(flow))).await?;
+    }
+    answer(global, &json!({"removed": flows}), |_| {
+        flows.iter().map(|flow| format!("{flow} is removed.")).collect::<Vec<_>>().join("\n")
+    });
+    Ok(Exit::Done)
+}
+
+fn list(document: &Value) -> String {
+    let rows: Vec<Vec<String>> = document["flows"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|f| {
+            let connections: Vec<String> = f["connections"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, mine)| match mine.as_str() {
+                    Some(mine) if mine != name => format!("{name}={mine}"),
+                    _ => name.clone(),
+                })
+                .collect();
+            vec![
+                print::cell(&f["name"]),
+                print::cell(&f["version"]),
+                print::cell(&f["state"]),
+                connections.join(", "),
+                print::time(&f["deployed_at"]),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return "no flows yet: `tributary template list` shows ready-made ones".to_owned();
+    }
+    print::table(&["flow", "version", "state", "connections", "deployed"], &rows)
+}

@@ -1,0 +1,132 @@
+//! How the rooms are put together on one data directory: the store with its committer's thread, the connectors, the
+//! transport, the real clock and randomness; and from them the server's routes and the engine.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, anyhow};
+use connect::{Catalog, HttpTransport, Transport};
+use flow::WorkspaceId;
+use flow::chance::Rng as _;
+use flow::clock::Clock;
+use server::App;
+use server::access::Token;
+use store::{MasterKey, OnFatal, Options, Store};
+
+use crate::ambient::{SystemRng, WallClock};
+use crate::{templates, token};
+
+/// A data directory, owned by this process until [`Node::close`].
+pub struct Node {
+    pub data: PathBuf,
+    pub store: Store,
+    pub catalog: Arc<Catalog>,
+    pub transport: Arc<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    committer: JoinHandle<()>,
+}
+
+/// What the server's routes need beyond the node.
+pub struct AppOptions {
+    /// Further templates.
+    pub templates: Option<PathBuf>,
+    /// Where vendors reach this server.
+    pub public_url: Option<String>,
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+    pub engine_stats: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+}
+
+impl Default for AppOptions {
+    fn default() -> Self {
+        AppOptions {
+            templates: None,
+            public_url: None,
+            wake: Arc::new(|| {}),
+            engine_stats: Arc::new(|| serde_json::Value::Null),
+        }
+    }
+}
+
+/// For a process of which nothing is left to save: says why, and ends it before anything more is acknowledged.
+pub fn exit_on_fatal() -> OnFatal {
+    Arc::new(|error| {
+        tracing::error!(%error, "a commit failed: the process ends, since nobody knows what is on the disk");
+        std::process::exit(1);
+    })
+}
+
+/// For a command that ends anyway.
+pub fn log_fatal() -> OnFatal {
+    Arc::new(|error| tracing::error!(%error, "a commit failed"))
+}
+
+impl Node {
+    /// Takes the data directory, made if it is missing. Fails with [`store::Error::Locked`] inside if another
+    /// process has it.
+    pub fn open(data: &Path, on_fatal: OnFatal) -> anyhow::Result<Node> {
+        let key = MasterKey::load_or_create(data, &mut SystemRng::default())
+            .with_context(|| format!("the key of {}", data.display()))?;
+        let store = Store::open(Options { on_fatal, ..Options::new(data, key) })?;
+        let committer = store.committer()?;
+        let committer = std::thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || committer.run())
+            .context("cannot start the committer's thread")?;
+        let catalog = Catalog::embedded().map_err(|found| {
+            let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+            anyhow!("the built-in connectors have mistakes:\n  {}", lines.join("\n  "))
+        })?;
+        Ok(Node {
+            data: data.to_owned(),
+            store,
+            catalog: Arc::new(catalog),
+            transport: Arc::new(HttpTransport::new().context("outgoing HTTP")?),
+            clock: Arc::new(WallClock),
+            committer,
+        })
+    }
+
+    /// The state of the server's routes. Makes the token if there is none.
+    pub fn app(&self, options: AppOptions) -> anyhow::Result<App> {
+        let mut rng = SystemRng::default();
+        let text = token::load_or_create(&self.data, &mut rng)?;
+        let mut key = [0; 32];
+        rng.fill(&mut key);
+        Ok(App::new(server::Deps {
+            store: self.store.clone(),
+            catalog: self.catalog.clone(),
+            transport: self.transport.clone(),
+            clock: self.clock.clone(),
+            rng: Mutex::new(Box::new(rng)),
+            workspace: WorkspaceId::default(),
+            templates: templates::load(options.templates.as_deref())?,
+            token: Token::new(&text, key),
+            public_url: options.public_url,
+            wake: options.wake,
+            engine_stats: options.engine_stats,
+        }))
+    }
+
+    /// The engine on this node.
+    pub fn engine(&self, alerts: Arc<dyn engine::AlertSink>, config: engine::Config) -> engine::Engine {
+        engine::Engine::new(engine::Deps {
+            store: self.store.clone(),
+            catalog: self.catalog.clone(),
+            transport: self.transport.clone(),
+            clock: self.clock.clone(),
+            timer: Arc::new(engine::RuntimeTimer),
+            rng: Box::new(SystemRng::default()),
+            alerts,
+            config,
+        })
+    }
+
+    /// Gives the data directory back. Whatever was made from this node must be gone before.
+    pub fn close(self) {
+        drop(self.store);
+        if self.committer.join().is_err() {
+            tracing::error!("the committer panicked");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `tributary serve`: the listeners, the engine and the store in one process, until told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::json;
+use server::{Door, listen};
+use store::OnFatal;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use url::Url;
+
+use crate::alerts::Alerts;
+use crate::cli::{Exit, Global};
+use crate::client::SOCKET;
+use crate::node::{self, AppOptions, Node};
+use crate::{sandbox, token};
+
+/// After a signal, before the process ends whatever is still going on. Above what listeners and engine take.
+const STOP_TIME_MAX: Duration = Duration::from_secs(25);
+
+/// Runs the server
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tributary serve
+  tributary serve --data /var/lib/tributary --listen 0.0.0.0:7717 --public-url https://hooks.example.com
+  tributary serve --alert-slack slack:#ops
+  tributary serve --sandbox          with simulated Stripe, ChartMogul and Slack beside it
+
+The REST API needs the token that lies in the data directory's file `token`; commands on this machine
+use the socket there instead. Webhooks come in at PUBLIC-URL/hooks/…; put TLS in front (a reverse
+proxy): Tributary itself speaks plain HTTP.")]
+pub struct Args {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7717")]
+    pub listen: SocketAddr,
+    /// How vendors reach this server; shown as the webhook addresses [default: http://ADDR]
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<Url>,
+    /// Runs worked on at once
+    #[arg(long, value_name = "N", default_value_t = engine::limits::WORKERS)]
+    pub workers: usize,
+    #[command(flatten)]
+    pub alerts: Alerts,
+    /// Start simulated Stripe, ChartMogul and Slack as well, and print how to connect them
+    #[arg(long)]
+    pub sandbox: bool,
+}
+
+/// What a server is started with.
+pub struct Config {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    pub public_url: Option<Url>,
+    pub templates: Option<PathBuf>,
+    pub workers: usize,
+    pub alerts: Alerts,
+    pub on_fatal: OnFatal,
+}
+
+impl Config {
+    /// A server on a free loopback port.
+    pub fn new(data: impl Into<PathBuf>) -> Config {
+        Config {
+            data: data.into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: None,
+            templates: None,
+            workers: engine::limits::WORKERS,
+            alerts: Alerts::default(),
+            on_fatal: node::log_fatal(),
+        }
+    }
+}
+
+/// A running server.
+pub struct Server {
+    node: Node,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where its socket is.
+    pub socket: PathBuf,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// Takes the data directory, opens the listeners, starts the engine. Once this returns, requests are answered.
+    pub async fn start(config: Config) -> anyhow::Result<Server> {
+        let node = Node::open(&config.data, config.on_fatal)?;
+        let tcp = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}; --listen ADDR takes another address", config.listen))?;
+        let address = tcp.local_addr().context("the listener has no address")?;
+        let socket = node.data.join(SOCKET);
+        let unix = listen::bind_unix(&socket).with_context(|| format!("cannot open {}", socket.display()))?;
+
+        let sinks = config.alerts.sinks(&node);
+        // The data directory's name for the node: what it held when it died is its own again.
+        let engine_config = engine::Config { workers: config.workers, ..engine::Config::default() };
+        let engine = node.engine(sinks, engine_config);
+        let wake = engine.wake_handle();
+        let meter = engine.meter();
+        let app = node.app(AppOptions {
+            templates: config.templates,
+            public_url: Some(config.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string())),
+            wake: Arc::new(move || wake.wake()),
+            engine_stats: Arc::new(move || meter.summary()),
+        })?;
+
+        let (stop, stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listen::serve_tcp(tcp, server::router(app.clone(), Door::Network), stopping.clone()));
+        tasks.spawn(listen::serve_unix(unix, server::router(app, Door::Socket), stopping.clone()));
+        tasks.spawn(engine.run(stopping));
+        Ok(Server { node, address, socket, stop, tasks })
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &std::path::Path {
+        &self.node.data
+    }
+
+    /// Completes when a part of the server ended although nobody told it to.
+    async fn broken(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Err(error)) => anyhow::Error::new(error).context("a part of the server broke"),
+            _ => anyhow::anyhow!("a part of the server ended by itself"),
+        }
+    }
+
+    /// Takes no more requests, lets those in flight and runs in progress finish for a while, gives the data
+    /// directory back.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        let ended = async {
+            while let Some(task) = self.tasks.join_next().await {
+                task.context("a part of the server broke while it stopped")?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(STOP_TIME_MAX, ended)
+            .await
+            .with_context(|| format!("not stopped after {} s", STOP_TIME_MAX.as_secs()))??;
+        match std::fs::remove_file(&self.socket) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the socket could not be removed");
+            }
+            _ => {}
+        }
+        tokio::task::spawn_blocking(move || self.node.close()).await.context("the store did not close")
+    }
+}
+
+/// Runs the server until SIGTERM or SIGINT.
+pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
+    end_on_panic();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut server = Server::start(Config {
+        data: global.data.clone(),
+        listen: args.listen,
+        public_url: args.public_url,
+        templates: global.templates.clone(),
+        workers: args.workers,
+        alerts: args.alerts,
+        on_fatal: node::exit_on_fatal(),
+    })
+    .await?;
+    let twins = if args.sandbox { Some(sandbox::Sandbox::start(&sandbox::Args::default()).await?) } else { None };
+    ready(global, &server, twins.as_ref());
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        error = server.broken() => return Err(error),
+    }
+    server.stop().await?;
+    Ok(Exit::Done)
+}
+
+/// Tells a parent process or a person where the server is.
+fn ready(global: &Global, server: &Server, twins: Option<&sandbox::Sandbox>) {
+    let token = token::path(server.data());
+    if global.json {
+        let mut line = json!({
+            "ready": true,
+            "address": server.address.to_string(),
+            "url": format!("http://{}", server.address),
+            "socket": server.socket,
+            "token_file": token,
+            "data": server.data(),
+        });
+        if let Some(twins) = twins {
+            line["sandbox"] = twins.document();
+        }
+        println!("{line}");
+        return;
+    }
+    println!("Tributary listens on http://{}", server.address);
+    println!("  data   {}", server.data().display());
+    println!("  token  in {} (for the REST API over the network)", token.display());
+    if let Some(twins) = twins {
+        println!("\n{}", twins.words());
+    }
+    println!("\nNext, in another terminal: tributary connection add stripe");
+}
+
+/// A panic anywhere ends the process: a server without one of its parts would look alive and lose work.
+fn end_on_panic() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        default(panic);
+        std::process::exit(101);
+    }));
+}
