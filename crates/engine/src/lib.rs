@@ -1,1 +1,189 @@
-//! The `engine` room.
+//! Drives runs: dispatches accepted events, claims runs, advances their state machines, performs their effects, and
+//! commits what came of them.
+//!
+//! **What it is.** The only room that advances a run. It joins the pure language ([`flow`]), the vendors
+//! ([`connect`]) and what is durable ([`store`]): everything a run does is in its journal before or right after it
+//! happens, so that any node can take it up where another one fell.
+//!
+//! **What it is not.** It writes no SQL, knows no vendor and no HTTP server. It reads no clock of its own, draws no
+//! chance of its own and starts no thread: all of that, the transport and the passing of time are handed in
+//! ([`Deps`]), so that a node runs on one thread from a seed as well.
+//!
+//! **Where to start.** [`Engine::run`], then `claim.rs` (the loops), `run.rs` (one run), `effect.rs` (one call, and
+//! what happens when nobody knows whether it took effect), `history.rs` (what a journal means), `retry.rs` (when an
+//! attempt is repeated).
+
+pub mod alert;
+mod claim;
+mod connections;
+mod deployments;
+mod dispatch;
+mod effect;
+pub mod fault;
+mod gate;
+pub mod history;
+mod journal;
+pub mod key;
+pub mod limits;
+pub mod retry;
+mod run;
+mod timer;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use connect::{Catalog, Transport};
+use flow::WorkspaceId;
+use flow::chance::Rng;
+use flow::clock::Clock;
+use jiff::Timestamp;
+use store::{ClaimedRun, Store};
+use tokio::sync::{Notify, mpsc, watch};
+
+pub use alert::{Alert, AlertSink};
+pub use limits::Config;
+pub use timer::{RuntimeTimer, Timer};
+
+/// What a node is made of.
+pub struct Deps {
+    pub store: Store,
+    pub catalog: Arc<Catalog>,
+    pub transport: Arc<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    pub timer: Arc<dyn Timer>,
+    pub rng: Box<dyn Rng>,
+    pub alerts: Arc<dyn AlertSink>,
+    pub config: Config,
+}
+
+/// One node's engine.
+pub struct Engine {
+    node: Arc<Node>,
+    alerts: mpsc::Receiver<Alert>,
+}
+
+/// Pokes the engine: something was accepted, retried or replayed. Never blocks; pokes that come together are one.
+#[derive(Clone)]
+pub struct WakeHandle {
+    node: Arc<Node>,
+}
+
+impl WakeHandle {
+    /// Has the store looked at as soon as possible.
+    pub fn wake(&self) {
+        self.node.events.notify_one();
+        self.node.runs.notify_one();
+    }
+}
+
+/// What all parts of a node share.
+pub(crate) struct Node {
+    store: Store,
+    catalog: Arc<Catalog>,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    timer: Arc<dyn Timer>,
+    rng: Mutex<Box<dyn Rng>>,
+    config: Config,
+    sink: Arc<dyn AlertSink>,
+    throttle: alert::Throttle,
+    alerts: mpsc::Sender<Alert>,
+    deployments: deployments::Deployments,
+    connections: connections::Connections,
+    gates: gate::Gates,
+    /// There may be events to dispatch.
+    events: Notify,
+    /// There may be runs to claim.
+    runs: Notify,
+}
+
+impl Engine {
+    /// Puts a node together; nothing happens before [`Engine::run`].
+    pub fn new(deps: Deps) -> Engine {
+        let (sender, alerts) = mpsc::channel(limits::ALERTS_WAITING_MAX);
+        let node = Node {
+            store: deps.store,
+            catalog: deps.catalog,
+            transport: deps.transport,
+            clock: deps.clock,
+            timer: deps.timer,
+            rng: Mutex::new(deps.rng),
+            config: deps.config,
+            sink: deps.alerts,
+            throttle: alert::Throttle::default(),
+            alerts: sender,
+            deployments: deployments::Deployments::default(),
+            connections: connections::Connections::default(),
+            gates: gate::Gates::default(),
+            events: Notify::new(),
+            runs: Notify::new(),
+        };
+        Engine { node: Arc::new(node), alerts }
+    }
+
+    /// For whoever accepts events or changes runs.
+    pub fn wake_handle(&self) -> WakeHandle {
+        WakeHandle { node: self.node.clone() }
+    }
+
+    /// Works until `stop` turns true (or its sender is gone): then claims nothing more, lets runs in progress finish
+    /// for a while, and releases the rest to the queue.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let (over, is_over) = watch::channel(false);
+        let work = async {
+            futures_util::future::join(
+                claim::dispatcher(self.node.clone(), stop.clone()),
+                claim::claimer(self.node.clone(), stop),
+            )
+            .await;
+            over.send_replace(true);
+        };
+        futures_util::future::join(work, alert::deliver(&self.node, self.alerts, is_over)).await;
+    }
+}
+
+impl Node {
+    fn with_rng<T>(&self, draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
+        draw(&mut **self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn retry_after(&self, error: &connect::Error, open: &history::Open, now: Timestamp) -> retry::Next {
+        let since = open.since.unwrap_or(now);
+        self.with_rng(|rng| self.config.retry.next(error, open.attempts, since, now, rng))
+    }
+
+    /// The revision that a run began with, parsed.
+    fn deployment(&self, claim: &ClaimedRun) -> Result<Arc<deployments::Deployment>, String> {
+        if let Some(kept) = self.deployments.kept(&claim.workspace, &claim.flow, claim.revision) {
+            return kept;
+        }
+        let flow = self.store.flow_revision(&claim.workspace, &claim.flow, claim.revision);
+        let flow = flow.map_err(|error| error.to_string())?.ok_or("it is not stored any more")?;
+        self.deployments.of(&flow)
+    }
+
+    /// Live or test mode of a connection, where it still exists.
+    fn mode(&self, workspace: &WorkspaceId, connection: &str) -> Option<(bool, String)> {
+        let opened = self.connections.open(&self.store, workspace, connection).ok()?;
+        Some((opened.live, opened.name.clone()))
+    }
+
+    /// Logs a failure, and has people told unless they were just told of another one of the flow.
+    fn alert(&self, failure: alert::Failure<'_>) {
+        let alert::Failure { workspace, flow, run, event, fault } = failure;
+        tracing::error!(%workspace, flow, %run, event, r#type = fault.r#type, %fault, "a run failed");
+        let now = self.clock.now();
+        let Some(untold) = self.throttle.admit(workspace.as_str(), flow, now) else { return };
+        let alert = Alert {
+            workspace: workspace.as_str().to_owned(),
+            flow: flow.to_owned(),
+            run: run.as_str().to_owned(),
+            event: event.map(str::to_owned),
+            fault: fault.clone(),
+            untold,
+            at: now,
+        };
+        if self.alerts.try_send(alert).is_err() {
+            tracing::warn!(%run, "too many alerts wait; this one is only in the log");
+        }
+    }
+}

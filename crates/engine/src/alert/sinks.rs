@@ -1,0 +1,126 @@
+//! Where alerts go beyond the log: a message through a connection, or a POST to a web address.
+
+use std::sync::Arc;
+
+use connect::{Catalog, Transport, wire};
+use flow::WorkspaceId;
+use flow::clock::Clock;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use store::Store;
+
+use super::{Alert, AlertSink};
+use crate::connections::{self, Connections};
+use crate::limits::{ALERT_ANSWER_BYTES_MAX, ALERT_TIME_MAX};
+
+/// An operation of a connector as an alert's way: any that posts a text.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The operation's full name.
+    pub operation: String,
+    /// Its arguments, `connection` among them; `{text}` in any string stands for the alert's text.
+    pub with: Value,
+}
+
+/// Sends alerts as messages through a connection of the alert's workspace. One attempt: an alert that comes hours
+/// late, or twice, is worse than the log.
+pub struct ByConnection {
+    pub store: Store,
+    pub catalog: Arc<Catalog>,
+    pub transport: Arc<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    pub message: Message,
+}
+
+impl ByConnection {
+    async fn send(&self, alert: &Alert) -> Result<(), String> {
+        let Message { operation, with } = &self.message;
+        let (manifest, operation) = self.catalog.operation(operation).ok_or("there is no such operation")?;
+        let with = fill(with, &alert.text());
+        let name = with.get("connection").and_then(Value::as_str).unwrap_or(&manifest.slug);
+        let workspace = WorkspaceId::new(&alert.workspace);
+        let connection =
+            Connections::default().open(&self.store, &workspace, name).map_err(|fault| fault.to_string())?;
+        connections::check(&connection, manifest).map_err(|fault| fault.to_string())?;
+        let key = format!("{}-{}", alert.run, alert.at.as_millisecond());
+        let prepared =
+            connect::prepare(manifest, operation, &with, &key).map_err(|error| error.to_string())?;
+        let now = self.clock.now();
+        connect::perform(self.transport.as_ref(), &connection, manifest, operation, &prepared, now)
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl AlertSink for ByConnection {
+    fn deliver<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.send(alert).await {
+                tracing::warn!(
+                    run = alert.run,
+                    operation = self.message.operation,
+                    error,
+                    "an alert was not delivered"
+                );
+            }
+        })
+    }
+}
+
+/// Posts alerts as JSON to a web address of the operator's.
+pub struct ByWebhook {
+    pub transport: Arc<dyn Transport>,
+    pub url: url::Url,
+}
+
+impl AlertSink for ByWebhook {
+    fn deliver<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let mut body = serde_json::to_value(alert).unwrap_or_default();
+            body["text"] = alert.text().into();
+            let request = wire::Request {
+                method: "POST".to_owned(),
+                url: self.url.clone(),
+                headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
+                body: body.to_string().into_bytes().into(),
+                timeout: ALERT_TIME_MAX,
+                body_bytes_max: ALERT_ANSWER_BYTES_MAX,
+            };
+            // The address itself may be a secret, so it is not logged.
+            match self.transport.send(request).await {
+                Ok(answer) if answer.status < 300 => {}
+                Ok(answer) => {
+                    tracing::warn!(
+                        run = alert.run,
+                        status = answer.status,
+                        "an alert was refused by its web address"
+                    );
+                }
+                Err(error) => tracing::warn!(run = alert.run, %error, "an alert was not delivered"),
+            }
+        })
+    }
+}
+
+fn fill(value: &Value, text: &str) -> Value {
+    match value {
+        Value::String(pattern) => Value::String(pattern.replace("{text}", text)),
+        Value::Array(items) => items.iter().map(|item| fill(item, text)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, item)| (name.clone(), fill(item, text))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn arguments_take_the_text_anywhere() {
+        assert_eq!(fill(&json!({"a": ["x {text}"], "b": 1}), "T"), json!({"a": ["x T"], "b": 1}));
+    }
+}

@@ -1,0 +1,183 @@
+//! The two loops of a node: events are dispatched, runs are claimed and worked on, some at once, under leases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use store::ClaimedRun;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::journal::Lost;
+use crate::limits::{LEASE_RENEWALS, STORE_PAUSE};
+use crate::run::{self, Ending};
+use crate::{Node, alert};
+
+/// How the work on one claim ended.
+#[derive(Debug)]
+enum Done {
+    Over(Result<Ending, Lost>),
+    /// The node stops; the run is to go back to the queue.
+    Stopped,
+}
+
+/// Dispatches accepted events until the node stops.
+pub async fn dispatcher(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+    while !stopping(&stop) {
+        match node.dispatch().await {
+            Ok(0) => pause(&node, node.config.poll_interval, &node.events, &mut stop).await,
+            Ok(_) => node.runs.notify_one(),
+            Err(store::Error::Closed) => return,
+            Err(error) => {
+                tracing::error!(%error, "events cannot be dispatched");
+                pause(&node, STORE_PAUSE, &node.events, &mut stop).await;
+            }
+        }
+    }
+}
+
+/// Claims runs and works on them until the node stops; then lets them finish, and releases those that do not.
+pub async fn claimer(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+    let (abandon, abandoned) = watch::channel(false);
+    let mut working: JoinSet<()> = JoinSet::new();
+    let mut swept = None;
+    while !stopping(&stop) {
+        let free = node.config.workers.saturating_sub(working.len());
+        match claim(&node, free, &mut swept).await {
+            Ok(claims) if claims.is_empty() => idle(&node, &mut working, &mut stop).await,
+            Ok(claims) => {
+                for claim in claims {
+                    working.spawn(worker(node.clone(), claim, abandoned.clone()));
+                }
+            }
+            Err(store::Error::Closed) => break,
+            Err(error) => {
+                tracing::error!(%error, "runs cannot be claimed");
+                pause(&node, STORE_PAUSE, &node.runs, &mut stop).await;
+            }
+        }
+        while let Some(ended) = working.try_join_next() {
+            report(ended);
+        }
+    }
+    let grace = node.timer.sleep(node.config.stop_grace);
+    tokio::select! {
+        biased;
+        () = drain(&mut working) => return,
+        () = grace => {}
+    }
+    // The receivers live in the tasks that are drained next; none left means nothing to tell.
+    abandon.send_replace(true);
+    drain(&mut working).await;
+}
+
+/// Whether the node is to stop: it was told so, or nobody is left who could tell.
+fn stopping(stop: &watch::Receiver<bool>) -> bool {
+    *stop.borrow() || stop.has_changed().is_err()
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, which stops the node as well.
+    drop(stop.wait_for(|stop| *stop).await.map(drop));
+}
+
+/// Claims what is free, after putting back into the queue what dead nodes left: that once per polling interval, since
+/// it looks over all leases.
+async fn claim(node: &Node, free: usize, swept: &mut Option<Timestamp>) -> store::Result<Vec<ClaimedRun>> {
+    let now = node.clock.now();
+    if swept.is_none_or(|last| now.duration_since(last).unsigned_abs() >= node.config.poll_interval) {
+        *swept = Some(now);
+        node.store.release_expired(now).await?;
+    }
+    if free == 0 {
+        return Ok(Vec::new());
+    }
+    node.store.claim_runs(&node.config.node, free, node.config.lease, now).await
+}
+
+/// Waits until there may be something to claim: a poke, a worker that became free, or the polling interval.
+async fn idle(node: &Node, working: &mut JoinSet<()>, stop: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        biased;
+        () = stopped(stop) => {}
+        Some(ended) = working.join_next() => report(ended),
+        () = node.runs.notified() => {}
+        () = node.timer.sleep(node.config.poll_interval) => {}
+    }
+}
+
+async fn pause(node: &Node, time: Duration, poke: &tokio::sync::Notify, stop: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        biased;
+        () = stopped(stop) => {}
+        () = poke.notified() => {}
+        () = node.timer.sleep(time) => {}
+    }
+}
+
+async fn drain(working: &mut JoinSet<()>) {
+    while let Some(ended) = working.join_next().await {
+        report(ended);
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        // The run's lease ends and it is taken up again; a run that always does this is failed by its claims.
+        tracing::error!(%error, "a worker broke off");
+    }
+}
+
+/// Works on one claim, keeping its lease.
+async fn worker(node: Arc<Node>, claim: ClaimedRun, mut abandoned: watch::Receiver<bool>) {
+    match leased(&node, &claim, &mut abandoned).await {
+        Done::Over(Ok(Ending::Failed(fault))) => {
+            node.alert(alert::Failure {
+                workspace: &claim.workspace,
+                flow: &claim.flow,
+                run: &claim.run,
+                event: claim.event.as_ref().map(|event| event.dedupe_key.as_str()),
+                fault: &fault,
+            });
+        }
+        Done::Over(Ok(Ending::Completed)) => {
+            tracing::debug!(run = %claim.run, flow = claim.flow, "completed")
+        }
+        Done::Over(Ok(Ending::Parked(until))) => {
+            tracing::debug!(run = %claim.run, flow = claim.flow, %until, "parked");
+        }
+        Done::Over(Err(Lost::Fenced)) => {
+            tracing::warn!(run = %claim.run, epoch = claim.epoch, "the run is no longer held here, dropped");
+        }
+        Done::Over(Err(Lost::Store(error))) => {
+            tracing::error!(run = %claim.run, %error, "the run is left until its lease ends");
+        }
+        Done::Stopped => match node.store.release_run(&claim.workspace, &claim.run, claim.epoch).await {
+            Ok(()) => tracing::info!(run = %claim.run, "released"),
+            Err(error) => tracing::warn!(run = %claim.run, %error, "not released, its lease will end"),
+        },
+    }
+}
+
+/// The work, renewing the lease meanwhile. Dropping it in mid-request is safe: what was sent is in the journal as
+/// an intent without an answer.
+async fn leased(node: &Node, claim: &ClaimedRun, abandoned: &mut watch::Receiver<bool>) -> Done {
+    let renewal = node.config.lease.unsigned_abs() / LEASE_RENEWALS;
+    let mut work = std::pin::pin!(run::work(node, claim));
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut work => return Done::Over(ended),
+            _ = abandoned.wait_for(|abandoned| *abandoned) => return Done::Stopped,
+            () = node.timer.sleep(renewal) => {}
+        }
+        let until = node.clock.now().saturating_add(node.config.lease).unwrap_or(Timestamp::MAX);
+        match node.store.renew_lease(&claim.workspace, &claim.run, claim.epoch, until).await {
+            Ok(()) => {}
+            Err(store::Error::Fenced { .. }) => {
+                return Done::Over(Err(Lost::Fenced));
+            }
+            Err(error) => tracing::warn!(run = %claim.run, %error, "the lease is not renewed"),
+        }
+    }
+}

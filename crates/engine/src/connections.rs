@@ -1,0 +1,74 @@
+//! Connections with their credentials opened, kept as long as the stored ones do not change.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use connect::{Connection, Manifest, Secret};
+use flow::{Fault, WorkspaceId};
+use store::Store;
+
+use crate::fault;
+use crate::limits::CONNECTIONS_CACHED_MAX;
+
+/// Opened connections by (workspace, name), good for one generation of what is stored.
+#[derive(Default)]
+pub struct Connections {
+    opened: Mutex<(u64, BTreeMap<(WorkspaceId, String), Arc<Connection>>)>,
+}
+
+impl Connections {
+    /// The connection of this name, opened again if any connection was changed since.
+    pub fn open(&self, store: &Store, workspace: &WorkspaceId, name: &str) -> Result<Arc<Connection>, Fault> {
+        let unreadable = |error: store::Error| fault::connection(format!("connection `{name}`: {error}"));
+        let generation = store.generation().map_err(unreadable)?;
+        let key = (workspace.clone(), name.to_owned());
+        if let (seen, opened) = &*self.lock()
+            && *seen == generation
+            && let Some(connection) = opened.get(&key)
+        {
+            return Ok(connection.clone());
+        }
+        let stored = store.connection(workspace, name).map_err(unreadable)?;
+        let stored = stored.ok_or_else(|| fault::connection(format!("there is no connection `{name}`")))?;
+        let connection = Arc::new(connection(stored)?);
+        let mut opened = self.lock();
+        // Read before the connection was: what changed in between is opened again.
+        if opened.0 != generation || opened.1.len() >= CONNECTIONS_CACHED_MAX {
+            *opened = (generation, BTreeMap::new());
+        }
+        opened.1.insert(key, connection.clone());
+        Ok(connection)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, BTreeMap<(WorkspaceId, String), Arc<Connection>>)> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stored connection as `connect` takes it.
+fn connection(stored: store::Connection) -> Result<Connection, Fault> {
+    let store::Connection { info, credentials } = stored;
+    let base_url = match info.base_url.as_deref().map(str::parse) {
+        None => None,
+        Some(Ok(url)) => Some(url),
+        Some(Err(error)) => {
+            return Err(fault::connection(format!("connection `{}`: base_url: {error}", info.name)));
+        }
+    };
+    Ok(Connection {
+        name: info.name,
+        connector: info.connector,
+        live: info.live,
+        base_url,
+        credentials: credentials
+            .iter()
+            .map(|(name, secret)| (name.to_owned(), Secret::new(secret)))
+            .collect(),
+    })
+}
+
+/// Whether a connection can serve calls of this connector.
+pub fn check(connection: &Connection, manifest: &Manifest) -> Result<(), Fault> {
+    let problems = manifest.problems(connection);
+    if problems.is_empty() { Ok(()) } else { Err(fault::connection(problems.join("; "))) }
+}

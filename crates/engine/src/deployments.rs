@@ -1,0 +1,75 @@
+//! Flows as they were deployed, parsed once and kept: a run works with the revision that it began with.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flow::{Document, WorkspaceId};
+use serde_json::Value;
+
+use crate::limits::DOCUMENTS_CACHED_MAX;
+
+/// One revision of a flow, ready to run.
+#[derive(Debug)]
+pub struct Deployment {
+    pub document: Arc<Document>,
+    pub settings: Value,
+    /// Connection name in the document → name of a connection here.
+    pub connections: BTreeMap<String, String>,
+}
+
+impl Deployment {
+    /// Parses what was deployed; what is wrong with it comes back as one text.
+    pub fn read(flow: &store::Flow) -> Result<Deployment, String> {
+        let document = Document::parse(&flow.name, &flow.text).map_err(|diagnostics| {
+            let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+            lines.join("; ")
+        })?;
+        Ok(Deployment {
+            document: Arc::new(document),
+            settings: flow.settings.clone(),
+            connections: flow.connections.clone(),
+        })
+    }
+
+    /// The connection here that the document's name stands for.
+    pub fn connection(&self, name: &str) -> String {
+        self.connections.get(name).cloned().unwrap_or_else(|| name.to_owned())
+    }
+
+    /// Whether a run makes a target equal to its source, so that it can begin afresh at any time: its lane keeps only
+    /// the newest state.
+    pub fn is_state_flow(&self) -> bool {
+        self.document.concurrency().is_some_and(|concurrency| concurrency.mode == flow::Mode::Latest)
+    }
+}
+
+type Parsed = Result<Arc<Deployment>, String>;
+
+/// Parsed deployments by (workspace, flow, revision). A revision never changes, so nothing here grows old.
+#[derive(Default)]
+pub struct Deployments {
+    parsed: Mutex<BTreeMap<(WorkspaceId, String, u32), Parsed>>,
+}
+
+impl Deployments {
+    /// The deployment, parsed now if it is not kept yet.
+    pub fn of(&self, flow: &store::Flow) -> Parsed {
+        let key = (flow.workspace.clone(), flow.name.clone(), flow.revision);
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = parsed.get(&key) {
+            return found.clone();
+        }
+        if parsed.len() >= DOCUMENTS_CACHED_MAX {
+            parsed.clear();
+        }
+        let deployment = Deployment::read(flow).map(Arc::new);
+        parsed.insert(key, deployment.clone());
+        deployment
+    }
+
+    /// The deployment, if it is kept already.
+    pub fn kept(&self, workspace: &WorkspaceId, flow: &str, revision: u32) -> Option<Parsed> {
+        let key = (workspace.clone(), flow.to_owned(), revision);
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    }
+}

@@ -1,0 +1,147 @@
+//! Accepted events become runs: which flows ask for an event, in which lane, telling which fact.
+//!
+//! What cannot be worked out is never dropped: a flow whose key fails gets a failed run, to be seen and retried.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flow::{CloudEvent, Fault, RunId, WorkspaceId};
+use store::{Dispatch, Dispatching, Event, Mode, OnFailure};
+
+use crate::deployments::Deployment;
+use crate::limits::DISPATCH_BATCH;
+use crate::{Node, alert, fault};
+
+/// What a flow makes of an event it asks for.
+#[derive(Debug, Default, PartialEq)]
+struct Keys {
+    lane: Option<String>,
+    /// `Some(None)`: the flow acts once per fact, and this event tells none.
+    fact: Option<Option<String>>,
+}
+
+impl Node {
+    /// Dispatches one batch of accepted events, in the order of acceptance; says how many were.
+    pub async fn dispatch(&self) -> store::Result<usize> {
+        let events = self.store.undispatched_events(DISPATCH_BATCH)?;
+        // One reading of the flows per batch: what is deployed meanwhile counts from the next batch on.
+        let mut flows: BTreeMap<WorkspaceId, Vec<(store::Flow, Result<Arc<Deployment>, String>)>> =
+            BTreeMap::new();
+        let mut batch = Vec::with_capacity(events.len());
+        for event in &events {
+            if !flows.contains_key(&event.workspace) {
+                let deployed = self.store.flows(&event.workspace)?;
+                let read = deployed.into_iter().map(|flow| {
+                    let deployment = self.deployments.of(&flow);
+                    (flow, deployment)
+                });
+                flows.insert(event.workspace.clone(), read.collect());
+            }
+            let deployed = flows.get(&event.workspace).map(Vec::as_slice).unwrap_or_default();
+            batch.push(self.dispatching(event, deployed));
+        }
+        let failures: Vec<Dispatching> =
+            batch.iter().filter(|one| one.flows.iter().any(|flow| flow.fault.is_some())).cloned().collect();
+        let mut count = 0;
+        for (event, result) in events.iter().zip(self.store.dispatch_all(batch, self.clock.now()).await) {
+            match result {
+                Ok(_) => {
+                    count += 1;
+                    failures.iter().filter(|one| one.event == event.id).for_each(|one| self.tell(one, event));
+                }
+                // A flow or run moved meanwhile: the event stays accepted and is read again.
+                Err(store::Error::Conflict { .. }) => {}
+                Err(store::Error::Closed) => return Err(store::Error::Closed),
+                Err(error) => tracing::error!(event = %event.id, %error, "an event cannot be dispatched"),
+            }
+        }
+        Ok(count)
+    }
+
+    fn dispatching(
+        &self,
+        event: &Event,
+        flows: &[(store::Flow, Result<Arc<Deployment>, String>)],
+    ) -> Dispatching {
+        let cloud = event.to_cloud_event();
+        let wanted = flows.iter().filter_map(|(flow, deployment)| self.wanted(&cloud, flow, deployment));
+        Dispatching { workspace: event.workspace.clone(), event: event.id.clone(), flows: wanted.collect() }
+    }
+
+    /// What the event means to one flow; none if the flow does not ask for it.
+    fn wanted(
+        &self,
+        event: &CloudEvent,
+        flow: &store::Flow,
+        deployment: &Result<Arc<Deployment>, String>,
+    ) -> Option<Dispatch> {
+        let deployment = match deployment {
+            Ok(deployment) => deployment,
+            Err(detail) => {
+                // It was deployed by a version that understood it. Which events it asks for cannot be told, so the
+                // log is the only place to say so.
+                tracing::error!(
+                    flow = flow.name,
+                    revision = flow.revision,
+                    detail,
+                    "a deployed flow does not parse"
+                );
+                return None;
+            }
+        };
+        let document = &deployment.document;
+        let connections = |name: &str| deployment.connection(name);
+        if !document.triggers().iter().any(|filter| filter.matches(event, &connections)) {
+            return None;
+        }
+        let keys = keys(deployment, event);
+        let concurrency = document.concurrency();
+        let (keys, fault) = match keys {
+            Ok(keys) => (keys, None),
+            Err(fault) => (Keys::default(), Some(fault)),
+        };
+        let fact = match keys.fact {
+            // The flow acts once per fact and this event tells none: it has no business here.
+            Some(None) => return None,
+            Some(Some(fact)) => Some(fact),
+            None => None,
+        };
+        Some(Dispatch {
+            run: self.with_rng(|rng| RunId::random(rng)),
+            flow: flow.name.clone(),
+            revision: flow.revision,
+            lane: keys.lane,
+            mode: concurrency.map_or(Mode::Queue, |concurrency| concurrency.mode),
+            on_failure: concurrency.map_or(OnFailure::Continue, |concurrency| concurrency.on_failure),
+            fact,
+            fault,
+        })
+    }
+
+    /// Alerts about runs that failed at dispatch already.
+    fn tell(&self, dispatching: &Dispatching, event: &Event) {
+        for dispatch in &dispatching.flows {
+            if let Some(fault) = &dispatch.fault {
+                self.alert(alert::Failure {
+                    workspace: &dispatching.workspace,
+                    flow: &dispatch.flow,
+                    run: &dispatch.run,
+                    event: Some(&event.dedupe_key),
+                    fault,
+                });
+            }
+        }
+    }
+}
+
+fn keys(deployment: &Deployment, event: &CloudEvent) -> Result<Keys, Fault> {
+    let document = &deployment.document;
+    Ok(Keys {
+        lane: document
+            .lane_key(event, &deployment.settings)
+            .map_err(|fault| fault::key(fault, "concurrency.key"))?,
+        fact: document
+            .fact_key(event, &deployment.settings)
+            .map_err(|fault| fault::key(fault, "dedup.key"))?,
+    })
+}

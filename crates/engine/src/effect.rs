@@ -1,0 +1,348 @@
+//! One effect performed: arguments to a request, attempts, and what to do when nobody knows whether it happened.
+//!
+//! | idempotency | before repeating an attempt of unknown outcome |
+//! |---|---|
+//! | header | nothing: same bytes, same key, as long as the vendor remembers the key; then a person is asked |
+//! | repeatable | nothing: same bytes |
+//! | natural key | nothing: same bytes; a conflict is answered by the record that is there |
+//! | lookup | the vendor is asked; only what is not found is sent |
+//! | none | nothing (at least once); a destructive call is not repeated, a person is asked |
+//!
+//! A write's intent, its exact request, is durable before each send, and its result before the next step's request.
+//! A read leaves nothing before its result, which waits for the next commit.
+
+use std::sync::Arc;
+
+use connect::{Class, Connection, Effects, Error, Idempotency, Manifest, Operation, Prepared};
+use flow::journal::Entry;
+use flow::{EffectRef, Fault};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::fault;
+use crate::gate::Gated;
+use crate::history::{Intent, Open};
+use crate::journal::Lost;
+use crate::key::effect_key;
+use crate::retry::Next;
+use crate::run::Run;
+
+/// A repetition must reach the vendor while it still remembers the key.
+const KEY_LIFE_MARGIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// A call as the machine asks for it.
+#[derive(Debug)]
+pub struct Call {
+    pub at: EffectRef,
+    pub step: String,
+    pub operation: String,
+    /// Evaluated arguments; `connection` is the name in the document.
+    pub with: Value,
+}
+
+/// What became of a call, for now.
+#[derive(Debug)]
+pub enum Performed {
+    /// It is over; the result is in the journal's buffer.
+    Done { result: Result<Value, Fault>, now: Timestamp },
+    /// It is to be tried again so late that the run is put aside.
+    Park(Timestamp),
+}
+
+/// Everything that the attempts at one call share.
+struct Target<'a> {
+    manifest: &'a Manifest,
+    operation: &'a Operation,
+    connection: Arc<Connection>,
+    transport: Gated<'a>,
+    prepared: Prepared,
+    key: String,
+}
+
+/// How one attempt, or the question before it, went.
+enum Attempt {
+    Output(Value),
+    Refused(Fault),
+    Failed(Error),
+}
+
+impl Run<'_> {
+    /// Performs a call to its end, or until it has to wait for long.
+    pub async fn call(&mut self, call: &Call) -> Result<Performed, Lost> {
+        let now = self.node.clock.now();
+        if let Some(result) = revenue::call(&call.operation, &call.with) {
+            let result = result.map_err(|error| fault::revenue(&call.operation, &error.field, &error.detail));
+            return Ok(self.resolve(call, result, 1, now));
+        }
+        let mut open = self.history.open(&call.at, now);
+        let node = self.node;
+        let target = match self.target(node, call, &open) {
+            Ok(target) => target,
+            Err(fault) => {
+                self.keep_unsettled(call, &open);
+                return Ok(self.resolve(call, Err(fault), open.attempts, now));
+            }
+        };
+        self.note_cut_off(call, &mut open, now);
+        let begun = open.since.unwrap_or(now);
+        match self.attempts(call, &target, &mut open).await? {
+            Settled::Park(until) => Ok(Performed::Park(until)),
+            Settled::Done(result) => {
+                if result.is_err() {
+                    self.keep_unsettled(call, &open);
+                }
+                Ok(self.resolve(call, result, open.attempts, begun))
+            }
+        }
+    }
+
+    /// Another generation of an effect that may have happened goes on with the same key and bytes.
+    fn keep_unsettled(&mut self, call: &Call, open: &Open) {
+        if open.maybe_done() {
+            self.history.leave_unsettled(&call.at, open.clone());
+        }
+    }
+
+    /// An attempt that a stopped node left without an answer is shown as one whose outcome is unknown.
+    fn note_cut_off(&mut self, call: &Call, open: &mut Open, now: Timestamp) {
+        if open.intent.is_some() && open.attempts > open.answered {
+            self.journal.push(Entry::Attempted {
+                effect: call.at.clone(),
+                attempt: open.attempts,
+                problem: Fault::communication(format!(
+                    "{}: the node stopped before the answer came",
+                    call.operation
+                )),
+                unknown: true,
+                retry_at: None,
+                at: now,
+            });
+            open.answered = open.attempts;
+            open.unknown = true;
+        }
+    }
+
+    /// Operation, connection and exact request of a call; a request that was journalled stays as it is.
+    fn target<'n>(&mut self, node: &'n crate::Node, call: &Call, open: &Open) -> Result<Target<'n>, Fault> {
+        let Some((manifest, operation)) = node.catalog.operation(&call.operation) else {
+            return Err(fault::operation_unknown(&call.operation));
+        };
+        let name = call.with.get("connection").and_then(Value::as_str).unwrap_or(&manifest.slug);
+        let connection = self.connection(name, manifest)?;
+        let key = match &open.intent {
+            Some(intent) => intent.key.clone(),
+            None => effect_key(&self.origin, &call.at, self.history.again(&call.at)),
+        };
+        let prepared = match &open.intent {
+            Some(intent) => serde_json::from_value(intent.request.clone()).map_err(|error| {
+                Fault::runtime(format!("{}: the journalled request does not decode: {error}", call.operation))
+            })?,
+            None => connect::prepare(manifest, operation, &call.with, &key)
+                .map_err(|error| fault::of_call(&call.operation, &error))?,
+        };
+        let transport = Gated {
+            transport: node.transport.as_ref(),
+            gate: node.gates.of(&self.origin.workspace, &connection.name, manifest.limits()),
+            clock: node.clock.as_ref(),
+            timer: node.timer.as_ref(),
+            paced: connection.base_url.is_none(),
+        };
+        Ok(Target { manifest, operation, connection, transport, prepared, key })
+    }
+
+    async fn attempts(&mut self, call: &Call, target: &Target<'_>, open: &mut Open) -> Result<Settled, Lost> {
+        loop {
+            if let Some(until) = open.retry_at.take() {
+                let wait = until.duration_since(self.node.clock.now());
+                if wait > self.node.config.wait_in_place_max {
+                    return Ok(Settled::Park(until));
+                }
+                if wait.is_positive() {
+                    self.node.timer.sleep(wait.unsigned_abs()).await;
+                }
+            }
+            let error = match self.attempt(call, target, open).await? {
+                Attempt::Output(value) => return Ok(Settled::Done(Ok(value))),
+                Attempt::Refused(fault) => return Ok(Settled::Done(Err(fault))),
+                Attempt::Failed(error) => error,
+            };
+            if let Some(fault) = self.failed(call, target, open, &error) {
+                return Ok(Settled::Done(Err(fault)));
+            }
+        }
+    }
+
+    /// Decides after a failed attempt: `Some` fault ends the call, `None` means once more at `open.retry_at`.
+    fn failed(&mut self, call: &Call, target: &Target<'_>, open: &mut Open, error: &Error) -> Option<Fault> {
+        let now = self.node.clock.now();
+        open.answered = open.attempts;
+        open.unknown |= error.unknown;
+        let problem = fault::of_call(&call.operation, error);
+        let asks_a_person = error.unknown && !repeatable(target.operation);
+        let next = self.node.retry_after(error, open, now);
+        let (retry_at, verdict) = match next {
+            _ if asks_a_person => (None, Some(unrepeatable(&call.operation))),
+            Next::At(at) => (Some(at), None),
+            Next::Stop => (None, Some(problem.clone())),
+            Next::Exhausted(why) => (None, Some(fault::exhausted(problem.clone(), &why))),
+        };
+        tracing::debug!(run = %self.claim.run, operation = call.operation, attempt = open.attempts, %error, "attempt failed");
+        self.journal.push(Entry::Attempted {
+            effect: call.at.clone(),
+            attempt: open.attempts,
+            problem,
+            unknown: error.unknown,
+            retry_at,
+            at: now,
+        });
+        open.retry_at = retry_at;
+        verdict
+    }
+
+    /// One attempt, and what must be durable or known before it.
+    async fn attempt(&mut self, call: &Call, target: &Target<'_>, open: &mut Open) -> Result<Attempt, Lost> {
+        let writes = target.operation.effects != Effects::Read;
+        if writes && open.maybe_done() {
+            match self.settle(target, open).await {
+                Before::Send => {}
+                Before::Known(attempt) => {
+                    // A question that failed counts as an attempt: it is bounded as they are.
+                    open.attempts += u32::from(matches!(attempt, Attempt::Failed(_)));
+                    return Ok(attempt);
+                }
+            }
+        }
+        let now = self.node.clock.now();
+        open.attempts += 1;
+        if writes {
+            self.intend(call, target, open, now).await?;
+        } else {
+            self.journal.save_writes().await?;
+        }
+        let Target { transport, connection, manifest, operation, prepared, .. } = target;
+        match connect::perform(transport, connection, manifest, operation, prepared, now).await {
+            Ok(output) => Ok(Attempt::Output(output)),
+            Err(error)
+                if error.class == Class::Conflict
+                    && matches!(operation.idempotency, Idempotency::NaturalKey(_)) =>
+            {
+                Ok(self.look_up(target, error).await)
+            }
+            Err(error) => Ok(Attempt::Failed(error)),
+        }
+    }
+
+    /// Makes the exact request durable. A repetition refers to the first one's bytes.
+    async fn intend(
+        &mut self,
+        call: &Call,
+        target: &Target<'_>,
+        open: &mut Open,
+        now: Timestamp,
+    ) -> Result<(), Lost> {
+        let request = match &open.intent {
+            Some(_) => Value::Null,
+            None => {
+                let request = serde_json::to_value(&target.prepared).unwrap_or_default();
+                open.intent =
+                    Some(Intent { key: target.key.clone(), request: request.clone(), sent_at: now });
+                request
+            }
+        };
+        self.journal.push(Entry::Intent {
+            effect: call.at.clone(),
+            key: target.key.clone(),
+            attempt: open.attempts,
+            operation: call.operation.clone(),
+            request,
+            at: now,
+        });
+        self.journal.save().await
+    }
+
+    /// Whether an effect that may have happened can be sent again, or is known by now.
+    async fn settle(&self, target: &Target<'_>, open: &Open) -> Before {
+        let operation = target.operation;
+        match &operation.idempotency {
+            Idempotency::Header { life, .. } => {
+                let now = self.node.clock.now();
+                let sent_at = open.intent.as_ref().map_or(now, |intent| intent.sent_at);
+                let age = now.duration_since(sent_at);
+                if age + KEY_LIFE_MARGIN < *life {
+                    return Before::Send;
+                }
+                let why = format!("the vendor remembers the key for {life:#} only, and it is {age:#} old");
+                Before::Known(Attempt::Refused(fault::outcome_unknown(&operation.name, &why)))
+            }
+            Idempotency::Lookup(_) => {
+                let Target { transport, connection, manifest, operation, prepared, .. } = target;
+                let now = self.node.clock.now();
+                match connect::lookup(transport, connection, manifest, operation, prepared, now).await {
+                    Ok(Some(output)) => Before::Known(Attempt::Output(output)),
+                    Ok(None) => Before::Send,
+                    Err(error) => Before::Known(Attempt::Failed(error)),
+                }
+            }
+            _ if !repeatable(operation) => Before::Known(Attempt::Refused(unrepeatable(&operation.name))),
+            Idempotency::NaturalKey(_) | Idempotency::Repeatable | Idempotency::None => Before::Send,
+        }
+    }
+
+    /// The record that a conflict is about; the conflict stands where there is none.
+    async fn look_up(&self, target: &Target<'_>, conflict: Error) -> Attempt {
+        let Target { transport, connection, manifest, operation, prepared, .. } = target;
+        let now = self.node.clock.now();
+        match connect::lookup(transport, connection, manifest, operation, prepared, now).await {
+            Ok(Some(output)) => Attempt::Output(output),
+            Ok(None) => Attempt::Failed(conflict),
+            Err(error) => Attempt::Failed(error),
+        }
+    }
+
+    /// Puts a call's result into the journal's buffer.
+    fn resolve(
+        &mut self,
+        call: &Call,
+        result: Result<Value, Fault>,
+        attempts: u32,
+        started_at: Timestamp,
+    ) -> Performed {
+        let result = result.map_err(|fault| fault.at(&call.at.path));
+        let now = self.node.clock.now();
+        self.journal.push(Entry::Resolved {
+            effect: call.at.clone(),
+            step: call.step.clone(),
+            operation: call.operation.clone(),
+            input: call.with.clone(),
+            outcome: result.clone().into(),
+            attempts,
+            started_at,
+            at: now,
+        });
+        Performed::Done { result, now }
+    }
+}
+
+/// How the attempts at a call ended.
+enum Settled {
+    Done(Result<Value, Fault>),
+    Park(Timestamp),
+}
+
+/// What is known before an effect that may have happened is sent again.
+enum Before {
+    Send,
+    Known(Attempt),
+}
+
+/// Whether an effect that may have happened may be sent again at all.
+fn repeatable(operation: &Operation) -> bool {
+    !(matches!(operation.idempotency, Idempotency::None) && operation.effects == Effects::Destructive)
+}
+
+fn unrepeatable(operation: &str) -> Fault {
+    fault::outcome_unknown(
+        operation,
+        "it cannot be taken back and the vendor cannot tell whether it was done",
+    )
+}

@@ -1,0 +1,226 @@
+//! What a run's journal says: what the machine is to be told again, and what was begun and not ended.
+//!
+//! | entry | meaning here |
+//! |---|---|
+//! | `Started` | a pass begins; a second one means that everything is read afresh |
+//! | `Intent` | attempt n of a write may have been sent |
+//! | `Attempted` | attempt n failed, surely or `unknown` |
+//! | `Resolved`, `Elapsed` | told to the machine again, in this order |
+//! | `Finished` with a fault | if the run is claimed once more, somebody asked for another go |
+
+use std::collections::BTreeMap;
+
+use flow::journal::{Entry, Outcome};
+use flow::{EffectRef, Input};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::fault;
+use crate::key::Again;
+
+/// A journal, read.
+#[derive(Debug, Default)]
+pub struct History {
+    /// What the present pass began with.
+    pub started: Option<Started>,
+    /// Passes begun before the present one.
+    pub passes: u32,
+    /// Results of the present pass, in order.
+    pub inputs: Vec<Input>,
+    /// What is known about effects that have no result yet.
+    pub open: BTreeMap<EffectRef, Open>,
+    /// Effects that ended with nobody knowing whether they happened: another generation continues these.
+    unsettled: BTreeMap<(String, u32), Open>,
+    /// Definite failures that somebody asked to retry.
+    retries: BTreeMap<EffectRef, u32>,
+    /// Attempts that earlier passes spent, so that a new pass is not a way round the limits.
+    spent: BTreeMap<EffectRef, Open>,
+    /// The run was put aside to try again later.
+    pub parked: bool,
+    /// The run had failed and somebody asked for another go.
+    pub retried: bool,
+    /// Results in the journal, over all passes.
+    pub effects: u64,
+}
+
+/// What a pass keeps to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Started {
+    pub version: String,
+    pub input: Value,
+    pub settings: Value,
+    pub at: Timestamp,
+}
+
+/// An effect that has been tried and has no result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Open {
+    /// Key and exact request; none for a read.
+    pub intent: Option<Intent>,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// Attempts known to have failed or to be unknown; one less than `attempts` if a send was cut off.
+    pub answered: u32,
+    /// Some attempt may have taken effect.
+    pub unknown: bool,
+    /// First attempt, from which the limits count; none once a person asked for another go.
+    pub since: Option<Timestamp>,
+    /// Not before this.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// What a write committed before it was first sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    pub key: String,
+    pub request: Value,
+    /// When it was first sent: from here on the vendor may remember the key.
+    pub sent_at: Timestamp,
+}
+
+impl Open {
+    /// An effect not tried yet.
+    pub fn new(now: Timestamp) -> Open {
+        Open { intent: None, attempts: 0, answered: 0, unknown: false, since: Some(now), retry_at: None }
+    }
+
+    /// The same key and bytes for another go, whose limits begin anew.
+    fn anew(self) -> Open {
+        Open { attempts: 1, answered: 1, unknown: true, since: None, retry_at: None, ..self }
+    }
+
+    /// Whether the effect may have happened: an attempt was cut off, or answered by silence.
+    pub fn maybe_done(&self) -> bool {
+        self.unknown || (self.intent.is_some() && self.attempts > self.answered)
+    }
+}
+
+impl History {
+    /// Reads a journal from its beginning.
+    pub fn read(entries: impl IntoIterator<Item = Entry>) -> History {
+        let mut history = History::default();
+        let mut last_fault = None;
+        for entry in entries {
+            history.take(entry, &mut last_fault);
+        }
+        history
+    }
+
+    fn take(&mut self, entry: Entry, last_fault: &mut Option<Failed>) {
+        self.parked = false;
+        match entry {
+            Entry::Started { version, input, settings, at, .. } => {
+                self.begin_pass(Started { version, input, settings, at });
+            }
+            Entry::Intent { effect, key, attempt, request, at, .. } => {
+                let open = self.open.entry(effect).or_insert_with(|| Open::new(at));
+                // A repetition carries no request of its own: it sends the first one's bytes.
+                open.intent.get_or_insert(Intent { key, request, sent_at: at });
+                open.since.get_or_insert(at);
+                open.attempts = attempt;
+                open.retry_at = None;
+            }
+            Entry::Attempted { effect, attempt, unknown, retry_at, at, .. } => {
+                let open = self.open.entry(effect).or_insert_with(|| Open::new(at));
+                open.attempts = open.attempts.max(attempt);
+                open.answered = attempt;
+                open.unknown |= unknown;
+                open.retry_at = retry_at;
+                self.parked = retry_at.is_some();
+            }
+            Entry::Resolved { effect, outcome, at, .. } => {
+                self.effects += 1;
+                let open = self.open.remove(&effect);
+                *last_fault = match &outcome {
+                    Outcome::Fault(fault) => {
+                        Some(Failed { effect: effect.clone(), code: fault.code().to_owned(), open })
+                    }
+                    Outcome::Output(_) => None,
+                };
+                if let Some(Failed { effect, open: Some(open), .. }) = last_fault.as_ref()
+                    && open.maybe_done()
+                {
+                    self.unsettled.insert((effect.path.clone(), effect.visit), open.clone());
+                }
+                self.inputs.push(Input::Resolved { at: effect, outcome: outcome.into(), now: at });
+            }
+            Entry::Elapsed { effect, at } => {
+                self.effects += 1;
+                *last_fault = None;
+                self.inputs.push(Input::Elapsed { at: effect, now: at });
+            }
+            Entry::Finished { .. } => self.reopen(last_fault.take()),
+        }
+    }
+
+    /// A pass begins now: the first one, or `afresh`.
+    pub fn begin(&mut self, started: Started, afresh: bool) {
+        if afresh {
+            self.started.get_or_insert_with(|| started.clone());
+        }
+        self.begin_pass(started);
+    }
+
+    fn begin_pass(&mut self, started: Started) {
+        if self.started.is_some() {
+            self.passes += 1;
+            self.inputs.clear();
+            self.unsettled.clear();
+            self.spent.append(&mut self.open);
+            if self.retried {
+                self.spent.clear();
+            }
+        }
+        self.retried = false;
+        self.started = Some(started);
+    }
+
+    /// The run was finished and goes on: the failure that ended it is to be tried again.
+    fn reopen(&mut self, failed: Option<Failed>) {
+        self.retried = true;
+        self.spent.clear();
+        let Some(failed) = failed else { return };
+        self.inputs.pop();
+        self.unsettled.remove(&(failed.effect.path.clone(), failed.effect.visit));
+        match failed.open {
+            // The key and the bytes stay, the limits begin anew.
+            Some(open) if open.maybe_done() && failed.code != fault::OUTCOME_UNKNOWN => {
+                self.open.insert(failed.effect, open.anew());
+            }
+            // Refused for sure, or a person was asked and answers "again".
+            _ => *self.retries.entry(failed.effect).or_default() += 1,
+        }
+    }
+
+    /// What is known about an effect that is to be performed now; the entry is taken out.
+    pub fn open(&mut self, effect: &EffectRef, now: Timestamp) -> Open {
+        let mut open = if let Some(open) = self.open.remove(effect) {
+            open
+        } else if let Some(open) = self.unsettled.remove(&(effect.path.clone(), effect.visit)) {
+            open.anew()
+        } else if let Some(Open { attempts, since, .. }) = self.spent.remove(effect) {
+            Open { attempts, answered: attempts, since, ..Open::new(now) }
+        } else {
+            Open::new(now)
+        };
+        open.since.get_or_insert(now);
+        open
+    }
+
+    /// Which go at this effect the present one is.
+    pub fn again(&self, effect: &EffectRef) -> Again {
+        Again { pass: self.passes, retry: self.retries.get(effect).copied().unwrap_or(0) }
+    }
+
+    /// Keeps in mind that an effect ended with nobody knowing whether it happened.
+    pub fn leave_unsettled(&mut self, effect: &EffectRef, open: Open) {
+        self.unsettled.insert((effect.path.clone(), effect.visit), open);
+    }
+}
+
+/// The last result, where it was a failure.
+struct Failed {
+    effect: EffectRef,
+    code: String,
+    open: Option<Open>,
+}

@@ -1,0 +1,79 @@
+//! Every bound of this room, by name. The ones an operator may want to move are fields of [`Config`].
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// Runs worked on at once by one node.
+pub const WORKERS: usize = 64;
+/// Undispatched events read in one go; more wait in the store.
+pub const DISPATCH_BATCH: usize = 256;
+/// How long a claim holds without renewal. A node that dies gives its runs back after this.
+pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
+/// A lease is renewed this many times within its life, so that two lost renewals do not lose the run.
+pub const LEASE_RENEWALS: u32 = 3;
+/// How often the store is asked for work when nobody pokes the wake handle.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// A wait up to this long happens in place, keeping the lane and a worker; a longer one parks the run.
+pub const WAIT_IN_PLACE_MAX: SignedDuration = SignedDuration::from_secs(4);
+/// Time given to runs in progress when the node stops; what is left is released to the queue.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How often a run may be claimed before it is failed: a run that kills its node must not do so for ever.
+pub const CLAIMS_MAX: u64 = 1_000;
+/// Effects one run may perform, over all its claims.
+pub const EFFECTS_MAX: u64 = 20_000;
+/// Documents kept parsed, by (workspace, flow, version).
+pub const DOCUMENTS_CACHED_MAX: usize = 512;
+/// Connections kept open (credentials unsealed), by (workspace, name).
+pub const CONNECTIONS_CACHED_MAX: usize = 512;
+/// Requests in flight on one connection where the manifest states no limit of its own.
+pub const IN_FLIGHT_DEFAULT: usize = 8;
+/// One alert per flow in this time; further failures are counted and told with the next.
+pub const ALERT_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
+/// Alerts waiting to be delivered; more are only logged.
+pub const ALERTS_WAITING_MAX: usize = 256;
+/// Time for the delivery of one alert.
+pub const ALERT_TIME_MAX: Duration = Duration::from_secs(20);
+/// Longest answer read from the web address that alerts are posted to, in bytes.
+pub const ALERT_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Longest detail carried into an alert, in characters.
+pub const ALERT_DETAIL_MAX: usize = 600;
+/// Journal entries that wait for the next commit that is needed anyway; more get a commit of their own.
+pub const ENTRIES_WAITING_MAX: usize = 128;
+/// A commit that fails for a passing reason (busy, queue full) is tried again this often.
+pub const COMMIT_TRIES_MAX: u32 = 5;
+/// Pause before a failed commit or claim is tried again.
+pub const STORE_PAUSE: Duration = Duration::from_millis(200);
+
+/// What an operator may set. `Default` is what the constants of this module say.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of this node, told to the store with every claim.
+    pub node: String,
+    /// Runs worked on at once.
+    pub workers: usize,
+    /// How long a claim holds without renewal.
+    pub lease: SignedDuration,
+    /// How often the store is asked for work unasked.
+    pub poll_interval: Duration,
+    /// Longest wait that keeps the run in a worker.
+    pub wait_in_place_max: SignedDuration,
+    /// Time for runs in progress when the node stops.
+    pub stop_grace: Duration,
+    /// When and how often failed attempts are repeated.
+    pub retry: crate::retry::Policy,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            node: "node".to_owned(),
+            workers: WORKERS,
+            lease: LEASE,
+            poll_interval: POLL_INTERVAL,
+            wait_in_place_max: WAIT_IN_PLACE_MAX,
+            stop_grace: STOP_GRACE,
+            retry: crate::retry::Policy::default(),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! One run, from claim to finish, park or loss: the journal is told to the machine again, then effects are performed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use connect::{Connection, Manifest};
+use flow::journal::{Entry, Outcome};
+use flow::{Effect, EffectRef, Fault, Input, Machine, Start, Status};
+use jiff::Timestamp;
+use serde_json::Value;
+use store::ClaimedRun;
+
+use crate::deployments::Deployment;
+use crate::effect::{Call, Performed};
+use crate::history::{History, Started};
+use crate::journal::{Journal, Lost};
+use crate::key::Origin;
+use crate::limits::{CLAIMS_MAX, EFFECTS_MAX};
+use crate::{Node, connections, fault};
+
+/// How the work on a claimed run ended.
+#[derive(Debug, PartialEq)]
+pub enum Ending {
+    Completed,
+    Failed(Fault),
+    Parked(Timestamp),
+}
+
+/// A claimed run at work.
+pub struct Run<'a> {
+    pub node: &'a Node,
+    pub claim: &'a ClaimedRun,
+    pub origin: Origin,
+    pub history: History,
+    pub journal: Journal<'a>,
+    deployment: Arc<Deployment>,
+    /// Live or test mode, fixed by the connection of the event, else by the first connection called.
+    live: Option<(bool, String)>,
+    /// Effects performed or replayed.
+    effects: u64,
+}
+
+/// Works on a claimed run until it is over or has to wait for long.
+pub async fn work(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
+    let deployment = match node.deployment(claim) {
+        Ok(deployment) => deployment,
+        Err(detail) => {
+            let fault = fault::unusable(&claim.flow, claim.revision, &detail);
+            return fail(Journal::new(node, claim), fault).await;
+        }
+    };
+    let entries = if claim.begun {
+        node.store.journal(&claim.workspace, &claim.run).map_err(Lost::Store)?
+    } else {
+        Vec::new()
+    };
+    let history = History::read(entries.into_iter().map(|(_, entry)| entry));
+    if claim.epoch > CLAIMS_MAX {
+        let detail = format!("it was taken up {CLAIMS_MAX} times and never came to an end");
+        return fail(Journal::new(node, claim), fault::limit(detail)).await;
+    }
+    let origin = Origin {
+        workspace: claim.workspace.as_str().to_owned(),
+        flow: claim.flow.clone(),
+        trigger: trigger(claim),
+    };
+    let live = claim.event.as_ref().and_then(|event| node.mode(&claim.workspace, &event.connection));
+    let effects = history.effects;
+    let journal = Journal::new(node, claim);
+    Run { node, claim, origin, history, journal, deployment, live, effects }.drive().await
+}
+
+/// What the effects of a run are for: an event, the same at each replay of it, else the run itself.
+fn trigger(claim: &ClaimedRun) -> String {
+    match &claim.event {
+        Some(event) => format!("{}/{}", event.connection, event.dedupe_key),
+        None => claim.run.as_str().to_owned(),
+    }
+}
+
+async fn fail(mut journal: Journal<'_>, fault: Fault) -> Result<Ending, Lost> {
+    journal.finish(Outcome::Fault(fault.clone())).await?;
+    Ok(Ending::Failed(fault))
+}
+
+impl Run<'_> {
+    async fn drive(mut self) -> Result<Ending, Lost> {
+        let started = self.begin();
+        let start = Start {
+            document: self.deployment.document.clone(),
+            run: self.claim.run.clone(),
+            input: started.input,
+            settings: started.settings,
+            started_at: started.at,
+        };
+        let (mut machine, effects) = Machine::start(start);
+        let mut effects = VecDeque::from(effects);
+        for input in std::mem::take(&mut self.history.inputs) {
+            let at = input_at(&input).clone();
+            let Some(place) = effects.iter().position(|effect| effect_at(effect) == &at) else {
+                return fail(self.journal, fault::journal_diverged(&at.path)).await;
+            };
+            effects.remove(place);
+            effects.extend(machine.advance(input));
+        }
+        loop {
+            match machine.status() {
+                Status::Running => {}
+                Status::Completed(output) => {
+                    self.journal.finish(Outcome::Output(output)).await?;
+                    return Ok(Ending::Completed);
+                }
+                Status::Failed(fault) => return fail(self.journal, fault).await,
+            }
+            let Some(effect) = effects.pop_front() else {
+                let fault = Fault::runtime("the flow waits for nothing and is not over");
+                return fail(self.journal, fault).await;
+            };
+            self.effects += 1;
+            if self.effects > EFFECTS_MAX {
+                return fail(self.journal, fault::limit(format!("more than {EFFECTS_MAX} calls and waits")))
+                    .await;
+            }
+            self.journal.save_much().await?;
+            match self.perform(effect).await? {
+                Next::Input(input) => effects.extend(machine.advance(input)),
+                Next::Park(until) => {
+                    self.journal.park(until).await?;
+                    return Ok(Ending::Parked(until));
+                }
+            }
+        }
+    }
+
+    /// What this pass works with. A new run begins; a state flow that left its lane begins afresh, since what it had
+    /// read may be old by now; any other run goes on where its journal ends.
+    fn begin(&mut self) -> Started {
+        let afresh = self.deployment.is_state_flow() && (self.history.parked || self.history.retried);
+        if let Some(started) = self.history.started.as_ref().filter(|_| !afresh) {
+            return started.clone();
+        }
+        let now = self.node.clock.now();
+        let started = match self.history.started.take() {
+            Some(before) => Started { at: now, ..before },
+            None => Started {
+                version: self.deployment.document.version().to_owned(),
+                input: input(self.claim),
+                settings: self.deployment.settings.clone(),
+                at: now,
+            },
+        };
+        let Started { version, input, settings, at } = started.clone();
+        let entry = Entry::Started { flow: self.claim.flow.clone(), version, input, settings, at };
+        self.history.begin(started.clone(), afresh);
+        self.journal.push(entry);
+        started
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Result<Next, Lost> {
+        match effect {
+            Effect::Call { at, step, operation, with } => {
+                let call = Call { at, step, operation, with };
+                Ok(match self.call(&call).await? {
+                    Performed::Park(until) => Next::Park(until),
+                    Performed::Done { result, now } => {
+                        Next::Input(Input::Resolved { at: call.at, outcome: result, now })
+                    }
+                })
+            }
+            Effect::Wait { at, until } => {
+                let wait = until.duration_since(self.node.clock.now());
+                if wait > self.node.config.wait_in_place_max {
+                    return Ok(Next::Park(until));
+                }
+                if wait.is_positive() {
+                    self.node.timer.sleep(wait.unsigned_abs()).await;
+                }
+                let now = self.node.clock.now();
+                self.journal.push(Entry::Elapsed { effect: at.clone(), at: now });
+                Ok(Next::Input(Input::Elapsed { at, now }))
+            }
+        }
+    }
+
+    /// Opens the connection that the document calls `name`, for calls of `manifest`'s operations.
+    pub fn connection(&mut self, name: &str, manifest: &Manifest) -> Result<Arc<Connection>, Fault> {
+        let deployed = self.deployment.connection(name);
+        let connection = self.node.connections.open(&self.node.store, &self.claim.workspace, &deployed)?;
+        connections::check(&connection, manifest)?;
+        match &self.live {
+            None => self.live = Some((connection.live, connection.name.clone())),
+            Some((live, source)) if *live != connection.live => {
+                let mode = |live: bool| if live { "live" } else { "test" };
+                return Err(fault::mode_mismatch(format!(
+                    "connection `{source}` is of {} mode and `{}` of {} mode: the one never feeds the other",
+                    mode(*live),
+                    connection.name,
+                    mode(connection.live)
+                )));
+            }
+            Some(_) => {}
+        }
+        Ok(connection)
+    }
+}
+
+/// What follows an effect.
+enum Next {
+    Input(Input),
+    Park(Timestamp),
+}
+
+/// A run's input: the event as flows see it, else what it was started with.
+fn input(claim: &ClaimedRun) -> Value {
+    match &claim.event {
+        Some(event) => event.to_cloud_event().to_value(),
+        None => claim.input.clone().unwrap_or(Value::Null),
+    }
+}
+
+fn effect_at(effect: &Effect) -> &EffectRef {
+    match effect {
+        Effect::Call { at, .. } | Effect::Wait { at, .. } => at,
+    }
+}
+
+fn input_at(input: &Input) -> &EffectRef {
+    match input {
+        Input::Resolved { at, .. } | Input::Elapsed { at, .. } => at,
+    }
+}
