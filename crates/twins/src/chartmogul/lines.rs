@@ -57,11 +57,10 @@ pub fn read(
         errors.add("line_items.amount_in_cents", message::BLANK);
     }
     let external_id = input::text(map, "external_id");
-    if let Some(external_id) = &external_id {
-        if state.line_ids.contains_key(&(external_id.clone(), source.to_owned())) {
-            state.counters.duplicate("line_item", external_id);
-            errors.add("line_items.external_id", message::LINE_EXISTS);
-        }
+    let taken = |id: &&String| state.line_ids.contains_key(&((*id).clone(), source.to_owned()));
+    if let Some(external_id) = external_id.as_ref().filter(taken) {
+        state.counters.duplicate("line_item", external_id);
+        errors.add("line_items.external_id", message::LINE_EXISTS);
     }
     let service = match kind {
         LineKind::OneTime => None,

@@ -34,11 +34,10 @@ pub fn read(
         errors.add(&field("date"), message::BLANK);
     }
     let external_id = input::text(map, "external_id");
-    if let Some(external_id) = &external_id {
-        if state.transaction_ids.contains_key(&(external_id.clone(), source.to_owned())) {
-            state.counters.duplicate("transaction", external_id);
-            errors.add(&field("external_id"), message::TAKEN);
-        }
+    let taken = |id: &&String| state.transaction_ids.contains_key(&((*id).clone(), source.to_owned()));
+    if let Some(external_id) = external_id.as_ref().filter(taken) {
+        state.counters.duplicate("transaction", external_id);
+        errors.add(&field("external_id"), message::TAKEN);
     }
     Some(Transaction {
         uuid: String::new(),
