@@ -1,1 +1,157 @@
-//! The `store` room.
+//! All that is durable: inbox, queue, lanes, journal, timers, sealed secrets, history. Every line of SQL stands here.
+//!
+//! **What it is.** A [`Store`] over one data directory: an embedded SQLite database, a history file per month, the
+//! master key and the lock that makes one process its owner. Reads run where they are called, on read-only
+//! connections. Writes are [`Unit`]s, statements as data with the row counts they must have; the one [`Committer`]
+//! puts whatever is pending into one transaction and answers once that is on the disk.
+//!
+//! **What it is not.** It knows no vendor and no HTTP, has no clock, no randomness and no thread of its own: the
+//! wiring places [`Committer::run`] on a thread that it names, a simulation calls [`Committer::step`].
+//!
+//! **Where to start.** `schema/` for what is kept, [`runs`] for the states of a run, [`dispatch`] for how an event
+//! becomes runs, [`committer`] for how writes become durable.
+
+pub mod committer;
+pub mod connections;
+mod database;
+mod directory;
+pub mod dispatch;
+mod error;
+pub mod event;
+pub mod flows;
+mod history;
+mod inbox;
+mod page;
+mod payload;
+pub mod runs;
+mod schema;
+mod seal;
+pub mod stats;
+mod unit;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use committer::{Committer, Cut, Cuts};
+pub use connections::{Connection, ConnectionInfo, Hook, NewConnection};
+pub use error::Error;
+pub use event::{
+    Accepted, Event, EventOutcome, EventQuery, EventStatus, EventSummary, FlowOutcome, NewEvent,
+    NewQuarantine,
+};
+pub use flow::{Mode, OnFailure};
+pub use flows::{Deployed, Flow, NewFlow};
+pub use history::{DEDUPE_LIFE, FACT_LIFE};
+pub use page::{Listed, MAX_PAGE, Page};
+pub use runs::{ClaimedRun, Dispatch, Dispatching, NewRun, Run, RunQuery, RunStatus};
+pub use seal::{MasterKey, Secrets};
+pub use stats::Stats;
+pub use unit::{Expect, Param, Statement, Unit, UnitResult};
+
+/// What the store's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Called when a commit failed so that nobody knows what is on the disk: production ends the process at once, since
+/// going on could acknowledge what is lost.
+pub type OnFatal = Arc<dyn Fn(&Error) + Send + Sync>;
+
+/// How to open a store.
+pub struct Options {
+    /// The data directory; made if it is missing, readable by its owner only.
+    pub path: PathBuf,
+    /// What the credentials are sealed with.
+    pub key: MasterKey,
+    /// Idle read-only connections kept open.
+    pub readers: usize,
+    pub on_fatal: OnFatal,
+    /// Ends the committer at chosen commits, for tests and simulation.
+    pub cuts: Option<Cuts>,
+}
+
+impl Options {
+    /// The usual options; a failed commit is logged and stops the committer.
+    pub fn new(path: impl Into<PathBuf>, key: MasterKey) -> Self {
+        Self {
+            path: path.into(),
+            key,
+            readers: 4,
+            on_fatal: Arc::new(|error| tracing::error!(%error, "the store stops")),
+            cuts: None,
+        }
+    }
+}
+
+/// Everything durable of a node. Clones share one store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    readers: database::Readers,
+    history: history::Files,
+    /// Held while something moves between the hot tables and history.
+    moving: tokio::sync::Mutex<()>,
+    queue: committer::Queue,
+    committer: Mutex<Option<Committer>>,
+    key: MasterKey,
+    /// Held as long as anything of the store is in use.
+    _lock: Arc<directory::Lock>,
+}
+
+impl Store {
+    /// Takes the data directory's lock, opens the database and brings its schema up to date.
+    pub fn open(options: Options) -> Result<Self> {
+        let lock = Arc::new(directory::Lock::take(&options.path)?);
+        let path = options.path.join(database::FILE);
+        let mut connection = database::open_writer(&path)?;
+        schema::migrate(&mut connection, schema::MAIN)?;
+        directory::restrict(&path)?;
+        seal::check(&connection, &options.key)?;
+        let (queue, pending) = committer::queue();
+        let committer = Committer::new(connection, pending, options.on_fatal, options.cuts, lock.clone());
+        Ok(Self {
+            inner: Arc::new(Inner {
+                readers: database::Readers::new(path, options.readers),
+                history: history::Files::new(options.path)?,
+                moving: tokio::sync::Mutex::new(()),
+                queue,
+                committer: Mutex::new(Some(committer)),
+                key: options.key,
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// The one committer of this store, to be placed on a thread. Without it nothing is ever written.
+    pub fn committer(&self) -> Result<Committer> {
+        let mut slot = self.inner.committer.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.take()
+            .ok_or_else(|| Error::Refused("the store has one committer, which was taken already".into()))
+    }
+
+    /// Commits a unit; the answer comes once it is durable.
+    pub async fn commit(&self, unit: Unit) -> Result<UnitResult> {
+        self.inner.queue.send(unit).await?.wait().await
+    }
+
+    /// Commits units, in their order and as a rule in one transaction; each succeeds or fails by itself.
+    pub async fn commit_all(&self, units: Vec<Unit>) -> Vec<Result<UnitResult>> {
+        let mut tickets = Vec::with_capacity(units.len());
+        for unit in units {
+            tickets.push(self.inner.queue.send(unit).await);
+        }
+        let mut results = Vec::with_capacity(tickets.len());
+        for ticket in tickets {
+            results.push(match ticket {
+                Ok(ticket) => ticket.wait().await,
+                Err(error) => Err(error),
+            });
+        }
+        results
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&rusqlite::Connection) -> Result<T>) -> Result<T> {
+        self.inner.readers.with(work)
+    }
+}

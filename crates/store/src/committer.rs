@@ -1,0 +1,296 @@
+//! The write path: one committer drains whatever is pending into one transaction.
+//!
+//! | unit | transaction |
+//! |---|---|
+//! | all expectations met | its savepoint is released, it is answered after the commit |
+//! | an expectation unmet, a uniqueness violated | its savepoint is rolled back, `Conflict`; the others go on |
+//! | the disk is full | everything is rolled back, every unit is answered `Full`; later ones are tried |
+//! | reading or writing failed | nobody knows what is durable: `on_fatal`, every unit is answered `Closed`, the end |
+
+use rusqlite::{Connection, ErrorCode, ffi};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::directory::Lock;
+use crate::unit::{By, Tally};
+use crate::{Error, OnFatal, Result, Unit, UnitResult};
+
+/// Units that may wait for the committer; more callers wait for a place.
+const MAX_PENDING: usize = 4096;
+/// Units put into one transaction: bounds how long the first of them waits for the last.
+const MAX_BATCH: usize = 512;
+
+/// Where a commit is cut off, as a crash would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Nothing of the transaction is durable.
+    Before,
+    /// It is durable, but nobody is told.
+    After,
+}
+
+/// Asked at every commit, with its number from 1, whether it is cut off.
+pub type Cuts = Arc<dyn Fn(u64) -> Option<Cut> + Send + Sync>;
+
+struct Pending {
+    unit: Unit,
+    answer: oneshot::Sender<Result<UnitResult>>,
+}
+
+/// The callers' end.
+pub(crate) struct Queue(mpsc::Sender<Pending>);
+
+/// The committer's end.
+pub(crate) struct Inbox(mpsc::Receiver<Pending>);
+
+/// A unit that is on its way.
+pub(crate) struct Ticket(oneshot::Receiver<Result<UnitResult>>);
+
+pub(crate) fn queue() -> (Queue, Inbox) {
+    let (sender, receiver) = mpsc::channel(MAX_PENDING);
+    (Queue(sender), Inbox(receiver))
+}
+
+impl Queue {
+    pub async fn send(&self, unit: Unit) -> Result<Ticket> {
+        let (answer, ticket) = oneshot::channel();
+        self.0.send(Pending { unit, answer }).await.map_err(|_| Error::Closed)?;
+        Ok(Ticket(ticket))
+    }
+}
+
+impl Ticket {
+    pub async fn wait(self) -> Result<UnitResult> {
+        self.0.await.unwrap_or(Err(Error::Closed))
+    }
+}
+
+/// Commits what is pending. Whoever holds it decides where and when it runs.
+pub struct Committer {
+    connection: Connection,
+    inbox: Inbox,
+    on_fatal: OnFatal,
+    cuts: Option<Cuts>,
+    commits: u64,
+    dead: bool,
+    _lock: Arc<Lock>,
+}
+
+/// Why a transaction did not come to its end.
+enum Failure {
+    Full,
+    Fatal(Error),
+}
+
+impl Committer {
+    pub(crate) fn new(
+        connection: Connection,
+        inbox: Inbox,
+        on_fatal: OnFatal,
+        cuts: Option<Cuts>,
+        lock: Arc<Lock>,
+    ) -> Self {
+        Self { connection, inbox, on_fatal, cuts, commits: 0, dead: false, _lock: lock }
+    }
+
+    /// Commits until every [`crate::Store`] is dropped or a commit fails. Blocks: give it a thread of its own.
+    pub fn run(mut self) {
+        while let Some(first) = self.inbox.0.blocking_recv() {
+            self.commit_with(first);
+            if self.dead {
+                return;
+            }
+        }
+    }
+
+    /// Commits all that is pending, inline; returns how many units that were.
+    pub fn step(&mut self) -> usize {
+        let mut done = 0;
+        while !self.dead {
+            let Ok(first) = self.inbox.0.try_recv() else { break };
+            done += self.commit_with(first);
+        }
+        done
+    }
+
+    /// Transactions committed so far.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// One transaction of `first` and whatever else is pending.
+    fn commit_with(&mut self, first: Pending) -> usize {
+        let mut batch = Vec::with_capacity(MAX_BATCH.min(self.inbox.0.len() + 1));
+        batch.push(first);
+        while batch.len() < MAX_BATCH {
+            let Ok(next) = self.inbox.0.try_recv() else { break };
+            batch.push(next);
+        }
+        let count = batch.len();
+        match self.transact(&batch) {
+            Ok(results) => {
+                for (pending, result) in batch.into_iter().zip(results) {
+                    answer(pending, result);
+                }
+            }
+            Err(Failure::Full) => {
+                for pending in batch {
+                    answer(pending, Err(Error::Full("the database")));
+                }
+            }
+            Err(Failure::Fatal(error)) => {
+                self.dead = true;
+                (self.on_fatal)(&error);
+                self.inbox.0.close();
+                for pending in batch {
+                    answer(pending, Err(Error::Closed));
+                }
+            }
+        }
+        count
+    }
+
+    fn transact(&mut self, batch: &[Pending]) -> Result<Vec<Result<UnitResult>>, Failure> {
+        let outcome = self.attempt(batch);
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            // The failure itself is what is reported; a rollback that fails as well adds nothing to it.
+            if let Err(error) = self.connection.execute_batch("ROLLBACK") {
+                tracing::warn!(%error, "rollback failed");
+            }
+        }
+        outcome
+    }
+
+    fn attempt(&mut self, batch: &[Pending]) -> Result<Vec<Result<UnitResult>>, Failure> {
+        self.plain("BEGIN IMMEDIATE")?;
+        let mut results = Vec::with_capacity(batch.len());
+        let mut counts = BTreeMap::new();
+        for pending in batch {
+            let result = self.savepoint(&pending.unit)?;
+            if let Ok(done) = &result {
+                add(&mut counts, &pending.unit.tallies, done);
+            }
+            results.push(result);
+        }
+        for ((workspace, counter), by) in counts {
+            self.connection
+                .prepare_cached(crate::stats::COUNT)
+                .and_then(|mut statement| statement.execute((workspace, counter, by)))
+                .map_err(failure)?;
+        }
+        self.commits += 1;
+        let cut = self.cuts.as_ref().and_then(|cuts| cuts(self.commits));
+        if cut == Some(Cut::Before) {
+            return Err(Failure::Fatal(Error::Closed));
+        }
+        self.plain("COMMIT")?;
+        if cut == Some(Cut::After) {
+            return Err(Failure::Fatal(Error::Closed));
+        }
+        Ok(results)
+    }
+
+    /// Runs one unit inside the transaction. The outer error ends the transaction, the inner one only the unit.
+    fn savepoint(&self, unit: &Unit) -> Result<Result<UnitResult>, Failure> {
+        self.plain("SAVEPOINT unit")?;
+        let result = self.statements(unit)?;
+        if result.is_err() {
+            self.plain("ROLLBACK TO unit")?;
+        }
+        self.plain("RELEASE unit")?;
+        Ok(result)
+    }
+
+    fn statements(&self, unit: &Unit) -> Result<Result<UnitResult>, Failure> {
+        let mut rows = Vec::with_capacity(unit.statements.len());
+        for statement in &unit.statements {
+            let done = self
+                .connection
+                .prepare_cached(statement.sql)
+                .and_then(|mut prepared| prepared.execute(rusqlite::params_from_iter(&statement.params)));
+            match done {
+                Ok(touched) => {
+                    let touched = touched as u64;
+                    if !statement.expect.met(touched) {
+                        return Ok(Err(Error::Conflict { what: first_words(statement.sql) }));
+                    }
+                    rows.push(touched);
+                }
+                Err(error) if is_unique_violation(&error) => {
+                    return Ok(Err(Error::Conflict { what: first_words(statement.sql) }));
+                }
+                Err(error) if is_of_the_statement(&error) => {
+                    tracing::error!(%error, sql = statement.sql, "statement refused");
+                    return Ok(Err(Error::Database(error)));
+                }
+                Err(error) => return Err(failure(error)),
+            }
+        }
+        Ok(Ok(UnitResult { rows }))
+    }
+
+    fn plain(&self, sql: &str) -> Result<(), Failure> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(()))
+            .map(|_| ())
+            .map_err(failure)
+    }
+}
+
+/// A caller that has gone away does not need its answer.
+fn answer(pending: Pending, result: Result<UnitResult>) {
+    pending.answer.send(result).ok();
+}
+
+fn add(counts: &mut BTreeMap<(Arc<str>, &'static str), i64>, tallies: &[Tally], done: &UnitResult) {
+    for tally in tallies {
+        let rows = |index: usize| done.rows.get(index).copied().unwrap_or_default().cast_signed();
+        let by = match tally.by {
+            By::Fixed(by) => by,
+            By::Rows(index) => rows(index),
+            By::Missed(index) => i64::from(rows(index) == 0),
+        };
+        if by != 0 {
+            *counts.entry((tally.workspace.clone(), tally.counter)).or_default() += by;
+        }
+    }
+}
+
+fn failure(error: rusqlite::Error) -> Failure {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Failure::Full,
+        _ => Failure::Fatal(Error::Database(error)),
+    }
+}
+
+fn is_unique_violation(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error().map(|inner| inner.extended_code),
+        Some(
+            ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID
+        )
+    )
+}
+
+/// Whether the statement itself is at fault (a type, a check, its text), not the database under it.
+fn is_of_the_statement(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(
+            code,
+            ErrorCode::ConstraintViolation
+                | ErrorCode::TypeMismatch
+                | ErrorCode::TooBig
+                | ErrorCode::Unknown
+                | ErrorCode::ParameterOutOfRange
+        ),
+        None => true,
+    }
+}
+
+/// `INSERT INTO runs …` → `INSERT INTO runs`: enough to tell in a message what was not as expected.
+fn first_words(sql: &'static str) -> &'static str {
+    let end = sql.match_indices([' ', '\n']).nth(2).map_or(sql.len(), |(at, _)| at);
+    sql[..end].trim_end()
+}

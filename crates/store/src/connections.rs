@@ -1,0 +1,173 @@
+//! Connections: accounts with vendors, their credentials sealed; and the webhook addresses that lead to them.
+
+use flow::chance::Rng;
+use flow::{ConnectionId, HookId, WorkspaceId};
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+use serde::Serialize;
+
+use crate::database::{all, first, instant};
+use crate::stats::{NODE, counter};
+use crate::unit::{By, values};
+use crate::{Error, Result, Secrets, Store, Unit, seal};
+
+/// A connection to be made or replaced (by name).
+#[derive(Debug)]
+pub struct NewConnection {
+    pub name: String,
+    /// The connector's slug.
+    pub connector: String,
+    pub live: bool,
+    pub base_url: Option<String>,
+    /// Every credential, webhook signing secrets too.
+    pub credentials: Secrets,
+}
+
+/// A connection without its credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnectionInfo {
+    pub id: ConnectionId,
+    pub name: String,
+    pub connector: String,
+    pub live: bool,
+    pub base_url: Option<String>,
+    /// The names of the credentials that are set.
+    pub credentials: Vec<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A connection with its credentials opened.
+#[derive(Debug)]
+pub struct Connection {
+    pub info: ConnectionInfo,
+    pub credentials: Secrets,
+}
+
+/// A webhook address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hook {
+    pub id: HookId,
+    pub workspace: WorkspaceId,
+    pub connection: String,
+    pub created_at: Timestamp,
+}
+
+const PUT: &str = "INSERT INTO connections (workspace, name, id, connector, live, base_url, names, sealed, \
+    created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) \
+    ON CONFLICT (workspace, name) DO UPDATE SET connector = excluded.connector, live = excluded.live, \
+    base_url = excluded.base_url, names = excluded.names, sealed = excluded.sealed, updated_at = excluded.updated_at";
+const ONE: &str = "SELECT id, name, connector, live, base_url, names, sealed, created_at, updated_at \
+    FROM connections WHERE workspace = ?1 AND name = ?2";
+const LIST: &str = "SELECT id, name, connector, live, base_url, names, created_at, updated_at \
+    FROM connections WHERE workspace = ?1 ORDER BY name";
+const REMOVE: &str = "DELETE FROM connections WHERE workspace = ?1 AND name = ?2";
+const PUT_HOOK: &str = "INSERT INTO hooks (id, workspace, connection, created_at) VALUES (?1, ?2, ?3, ?4)";
+const HOOK: &str = "SELECT id, workspace, connection, created_at FROM hooks WHERE id = ?1";
+const HOOKS: &str = "SELECT id, workspace, connection, created_at FROM hooks \
+    WHERE workspace = ?1 ORDER BY connection, created_at, id";
+const REMOVE_HOOKS: &str = "DELETE FROM hooks WHERE workspace = ?1 AND connection = ?2";
+
+impl Store {
+    /// Makes a connection, or replaces the one of its name (its id and its hooks stay). The credentials given are
+    /// all that it has from now on.
+    pub async fn put_connection(
+        &self,
+        ws: &WorkspaceId,
+        connection: NewConnection,
+        rng: &mut (dyn Rng + Send),
+        now: Timestamp,
+    ) -> Result<ConnectionInfo> {
+        let NewConnection { name, connector, live, base_url, credentials } = connection;
+        let sealed = seal::seal(&self.inner.key, ws, &name, &credentials, rng)?;
+        let names: Vec<&str> = credentials.names().collect();
+        let names =
+            serde_json::to_string(&names).map_err(|error| Error::corrupt("credential names", error))?;
+        let id = ConnectionId::random(rng);
+        let unit = Unit::new()
+            .one(PUT, values![ws, &name, &id, connector, live, base_url, names, sealed, now])
+            .tally(NODE, counter::GENERATION, By::Fixed(1));
+        self.commit(unit).await?;
+        let stored = self.read(|db| first(db, ONE, params![ws.as_str(), name], info_of))?;
+        stored.ok_or_else(|| Error::not_found("connection", name))
+    }
+
+    /// Every connection of a workspace, by name.
+    pub fn connections(&self, ws: &WorkspaceId) -> Result<Vec<ConnectionInfo>> {
+        self.read(|db| all(db, LIST, params![ws.as_str()], info_of))
+    }
+
+    /// A connection with its credentials. Fails closed: an envelope that does not open is an error, not absence.
+    pub fn connection(&self, ws: &WorkspaceId, name: &str) -> Result<Option<Connection>> {
+        self.read(|db| {
+            first(db, ONE, params![ws.as_str(), name], |row| {
+                let envelope = row.get_ref("sealed")?.as_blob().map_err(rusqlite::Error::from)?;
+                let credentials = seal::open(&self.inner.key, ws, name, envelope)?;
+                Ok(Connection { info: info_of(row)?, credentials })
+            })
+        })
+    }
+
+    /// Forgets a connection, its credentials and its hooks.
+    pub async fn remove_connection(&self, ws: &WorkspaceId, name: &str) -> Result<()> {
+        let unit = Unit::new().one(REMOVE, values![ws, name]).then(REMOVE_HOOKS, values![ws, name]).tally(
+            NODE,
+            counter::GENERATION,
+            By::Fixed(1),
+        );
+        match self.commit(unit).await {
+            Err(Error::Conflict { .. }) => Err(Error::not_found("connection", name)),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Gives a connection a webhook address.
+    pub async fn put_hook(
+        &self,
+        ws: &WorkspaceId,
+        id: &HookId,
+        connection: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        let unit = Unit::new().one(PUT_HOOK, values![id, ws, connection, now]).tally(
+            NODE,
+            counter::GENERATION,
+            By::Fixed(1),
+        );
+        self.commit(unit).await.map(|_| ())
+    }
+
+    /// What a webhook address leads to, in whatever workspace.
+    pub fn hook(&self, id: &HookId) -> Result<Option<Hook>> {
+        self.read(|db| first(db, HOOK, params![id.as_str()], hook_of))
+    }
+
+    /// Every webhook address of a workspace, by connection.
+    pub fn hooks(&self, ws: &WorkspaceId) -> Result<Vec<Hook>> {
+        self.read(|db| all(db, HOOKS, params![ws.as_str()], hook_of))
+    }
+}
+
+fn info_of(row: &Row<'_>) -> Result<ConnectionInfo> {
+    let names: String = row.get("names")?;
+    Ok(ConnectionInfo {
+        id: ConnectionId::new(row.get::<_, String>("id")?),
+        name: row.get("name")?,
+        connector: row.get("connector")?,
+        live: row.get("live")?,
+        base_url: row.get("base_url")?,
+        credentials: serde_json::from_str(&names)
+            .map_err(|error| Error::corrupt("credential names", error))?,
+        created_at: instant(row, "created_at")?,
+        updated_at: instant(row, "updated_at")?,
+    })
+}
+
+fn hook_of(row: &Row<'_>) -> Result<Hook> {
+    Ok(Hook {
+        id: HookId::new(row.get::<_, String>("id")?),
+        workspace: WorkspaceId::new(row.get::<_, String>("workspace")?),
+        connection: row.get("connection")?,
+        created_at: instant(row, "created_at")?,
+    })
+}

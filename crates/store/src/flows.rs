@@ -1,0 +1,192 @@
+//! Deployed flows. Every deployment is a revision that stays: a run keeps the one it began with.
+
+use flow::WorkspaceId;
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+use crate::database::{all, first, instant};
+use crate::stats::{NODE, counter};
+use crate::unit::{By, values};
+use crate::{Error, MAX_PAGE, Result, Store, Unit};
+
+/// What is to be deployed.
+#[derive(Clone, Debug)]
+pub struct NewFlow {
+    pub name: String,
+    /// The document's own version.
+    pub version: String,
+    /// The document.
+    pub text: String,
+    /// Setting → value, complete.
+    pub settings: Value,
+    /// Connection name in the document → name of a connection here.
+    pub connections: BTreeMap<String, String>,
+}
+
+/// A deployment of a flow.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Flow {
+    pub workspace: WorkspaceId,
+    pub name: String,
+    /// 1, 2, 3, … in order of deployment.
+    pub revision: u32,
+    pub version: String,
+    pub text: String,
+    pub settings: Value,
+    pub connections: BTreeMap<String, String>,
+    pub deployed_at: Timestamp,
+    /// Whether new runs wait until it is resumed. A property of the flow, not of the revision.
+    pub paused: bool,
+}
+
+/// What a deployment did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Deployed {
+    pub revision: u32,
+    /// False if the very same was deployed already.
+    pub changed: bool,
+}
+
+const REVISION: &str =
+    "SELECT max(revision) AS revision FROM flow_revisions WHERE workspace = ?1 AND name = ?2";
+const ADD: &str = "INSERT INTO flow_revisions (workspace, name, revision, version, text, settings, connections, \
+    deployed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const SET_CURRENT: &str = "INSERT INTO flows (workspace, name, revision, paused) VALUES (?1, ?2, ?3, 0) \
+    ON CONFLICT (workspace, name) DO UPDATE SET revision = excluded.revision";
+const REMOVE: &str = "DELETE FROM flows WHERE workspace = ?1 AND name = ?2";
+const PAUSE: &str = "UPDATE flows SET paused = ?3 WHERE workspace = ?1 AND name = ?2";
+/// Runs that have begun go on; a run that has not loses its turn until the flow is resumed.
+const HOLD_TURNS: &str = "UPDATE runs SET turn = 0 WHERE workspace = ?1 AND flow = ?2 AND status = 'queued' \
+    AND turn = 1 AND epoch = 0";
+const GIVE_TURNS: &str = "UPDATE runs SET turn = 1 WHERE turn = 0 AND seq IN (SELECT min(line.seq) FROM runs AS line \
+    WHERE line.workspace = ?1 AND line.flow = ?2 AND line.status = 'queued' GROUP BY line.lane) \
+    AND NOT EXISTS (SELECT 1 FROM runs AS busy WHERE busy.workspace = ?1 AND busy.flow = ?2 \
+    AND busy.lane = runs.lane AND busy.turn = 1)";
+
+/// A revision with what is known of its flow; `paused` is null for a flow that was removed.
+macro_rules! select {
+    () => {
+        "SELECT r.workspace, r.name, r.revision, r.version, r.text, r.settings, r.connections, r.deployed_at, \
+         f.paused FROM flow_revisions AS r "
+    };
+}
+macro_rules! current {
+    ($condition:literal) => {
+        concat!(
+            select!(),
+            "JOIN flows AS f ON f.workspace = r.workspace AND f.name = r.name AND f.revision = r.revision ",
+            $condition,
+            " ORDER BY f.workspace, f.name"
+        )
+    };
+}
+const CURRENT: &str = current!("WHERE f.workspace = ?1 AND f.name = ?2");
+const CURRENT_OF: &str = current!("WHERE f.workspace = ?1");
+const CURRENT_ALL: &str = current!("");
+const OF_NAME: &str = concat!(
+    select!(),
+    "LEFT JOIN flows AS f ON f.workspace = r.workspace AND f.name = r.name \
+     WHERE r.workspace = ?1 AND r.name = ?2 AND (?3 IS NULL OR r.revision = ?3) ORDER BY r.revision DESC LIMIT ?4"
+);
+
+impl Store {
+    /// Makes this the flow of its name from now on, as a new revision unless the very same is current.
+    pub async fn deploy_flow(&self, ws: &WorkspaceId, flow: NewFlow, now: Timestamp) -> Result<Deployed> {
+        let settings = json("settings", &flow.settings)?;
+        let connections = json("connections", &flow.connections)?;
+        if let Some(current) = self.flow(ws, &flow.name)?
+            && current.version == flow.version
+            && current.text == flow.text
+            && current.settings == flow.settings
+            && current.connections == flow.connections
+        {
+            return Ok(Deployed { revision: current.revision, changed: false });
+        }
+        let latest: Option<u32> = self.read(|db| {
+            Ok(first(db, REVISION, params![ws.as_str(), flow.name], |row| Ok(row.get("revision")?))?
+                .flatten())
+        })?;
+        let revision = latest.unwrap_or_default() + 1;
+        let unit = Unit::new()
+            .one(ADD, values![ws, &flow.name, revision, flow.version, flow.text, settings, connections, now])
+            .one(SET_CURRENT, values![ws, &flow.name, revision])
+            .tally(NODE, counter::GENERATION, By::Fixed(1));
+        self.commit(unit).await?;
+        Ok(Deployed { revision, changed: true })
+    }
+
+    /// A flow as it is deployed now.
+    pub fn flow(&self, ws: &WorkspaceId, name: &str) -> Result<Option<Flow>> {
+        self.read(|db| first(db, CURRENT, params![ws.as_str(), name], flow_of))
+    }
+
+    /// A flow as it was deployed once, even if it has been removed since.
+    pub fn flow_revision(&self, ws: &WorkspaceId, name: &str, revision: u32) -> Result<Option<Flow>> {
+        self.read(|db| first(db, OF_NAME, params![ws.as_str(), name, revision, 1], flow_of))
+    }
+
+    /// Every deployed flow of a workspace, as it is now, by name.
+    pub fn flows(&self, ws: &WorkspaceId) -> Result<Vec<Flow>> {
+        self.read(|db| all(db, CURRENT_OF, params![ws.as_str()], flow_of))
+    }
+
+    /// Every deployed flow of every workspace.
+    pub fn all_flows(&self) -> Result<Vec<Flow>> {
+        self.read(|db| all(db, CURRENT_ALL, (), flow_of))
+    }
+
+    /// The latest revisions of a flow, newest first.
+    pub fn revisions(&self, ws: &WorkspaceId, name: &str) -> Result<Vec<Flow>> {
+        let limit = MAX_PAGE as i64;
+        self.read(|db| all(db, OF_NAME, params![ws.as_str(), name, None::<u32>, limit], flow_of))
+    }
+
+    /// Lets new runs of a flow wait. Events go on being dispatched to it, and runs that have begun are finished.
+    pub async fn pause_flow(&self, ws: &WorkspaceId, name: &str) -> Result<()> {
+        let unit = Unit::new().one(PAUSE, values![ws, name, true]).then(HOLD_TURNS, values![ws, name]);
+        self.change(unit, name).await
+    }
+
+    /// Lets the runs that waited begin.
+    pub async fn resume_flow(&self, ws: &WorkspaceId, name: &str) -> Result<()> {
+        let unit = Unit::new().one(PAUSE, values![ws, name, false]).then(GIVE_TURNS, values![ws, name]);
+        self.change(unit, name).await
+    }
+
+    /// Takes a flow out of use: no event reaches it any more. Its runs are finished, its revisions stay.
+    pub async fn remove_flow(&self, ws: &WorkspaceId, name: &str) -> Result<()> {
+        let unit = Unit::new().one(REMOVE, values![ws, name]).then(GIVE_TURNS, values![ws, name]);
+        self.change(unit, name).await
+    }
+
+    async fn change(&self, unit: Unit, name: &str) -> Result<()> {
+        match self.commit(unit.tally(NODE, counter::GENERATION, By::Fixed(1))).await {
+            Err(Error::Conflict { .. }) => Err(Error::not_found("flow", name)),
+            other => other.map(|_| ()),
+        }
+    }
+}
+
+fn json(what: &'static str, value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::corrupt(what, error))
+}
+
+fn flow_of(row: &Row<'_>) -> Result<Flow> {
+    let settings: String = row.get("settings")?;
+    let connections: String = row.get("connections")?;
+    Ok(Flow {
+        workspace: WorkspaceId::new(row.get::<_, String>("workspace")?),
+        name: row.get("name")?,
+        revision: row.get("revision")?,
+        version: row.get("version")?,
+        text: row.get("text")?,
+        settings: serde_json::from_str(&settings).map_err(|error| Error::corrupt("settings", error))?,
+        connections: serde_json::from_str(&connections)
+            .map_err(|error| Error::corrupt("connections", error))?,
+        deployed_at: instant(row, "deployed_at")?,
+        paused: row.get::<_, Option<bool>>("paused")?.unwrap_or_default(),
+    })
+}

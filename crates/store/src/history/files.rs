@@ -1,0 +1,98 @@
+//! The history files of a data directory.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rusqlite::Connection;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::{Error, Result, database, directory, schema};
+
+/// Files kept open; a list looks at all of them, later months are looked at most.
+const MAX_OPEN: usize = 12;
+
+/// `2026-11`: sorts as time does.
+pub(crate) type Month = String;
+
+/// The month of an instant, in UTC.
+pub(crate) fn month_of(at: Timestamp) -> Month {
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m").to_string()
+}
+
+/// The files, by month.
+pub(crate) struct Files {
+    directory: PathBuf,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    months: BTreeSet<Month>,
+    open: BTreeMap<Month, Connection>,
+}
+
+impl Files {
+    /// The files that are in the directory now; nobody else makes any while this process owns it.
+    pub fn new(directory: PathBuf) -> Result<Self> {
+        let mut months = BTreeSet::new();
+        for entry in fs::read_dir(&directory).map_err(Error::io(&directory))? {
+            let name = entry.map_err(Error::io(&directory))?.file_name();
+            let month = name.to_str().and_then(|name| name.strip_prefix("history-")?.strip_suffix(".db"));
+            months.extend(month.map(str::to_owned));
+        }
+        Ok(Self { directory, known: Mutex::new(Known { months, open: BTreeMap::new() }) })
+    }
+
+    /// The months of which there is history, latest first.
+    pub fn months(&self) -> Vec<Month> {
+        self.known().months.iter().rev().cloned().collect()
+    }
+
+    /// Works on a month's file; `None` if there is none.
+    pub fn with<T>(&self, month: &str, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<Option<T>> {
+        if !self.known().months.contains(month) {
+            return Ok(None);
+        }
+        self.with_new(month, work).map(Some)
+    }
+
+    /// Works on a month's file, made if there is none.
+    pub fn with_new<T>(&self, month: &str, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        let mut known = self.known();
+        if !known.open.contains_key(month) {
+            let path = self.path(month);
+            let mut connection = database::open_writer(&path)?;
+            schema::migrate(&mut connection, schema::HISTORY)?;
+            directory::restrict(&path)?;
+            if known.months.insert(month.to_owned()) {
+                directory::sync(&self.directory)?;
+            }
+            if known.open.len() >= MAX_OPEN {
+                known.open.pop_first();
+            }
+            known.open.insert(month.to_owned(), connection);
+        }
+        let connection = known.open.get_mut(month).ok_or(Error::Closed)?;
+        work(connection)
+    }
+
+    /// Deletes a month's file for good.
+    pub fn drop_month(&self, month: &str) -> Result<()> {
+        let mut known = self.known();
+        known.open.remove(month);
+        let path = self.path(month);
+        fs::remove_file(&path).map_err(Error::io(&path))?;
+        known.months.remove(month);
+        Ok(())
+    }
+
+    fn path(&self, month: &str) -> PathBuf {
+        self.directory.join(format!("history-{month}.db"))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

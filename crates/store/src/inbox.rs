@@ -1,0 +1,316 @@
+//! The inbox: events become durable here before anybody is told that they arrived.
+
+use flow::{EventId, RunId, WorkspaceId};
+use jiff::Timestamp;
+use ring::digest;
+use rusqlite::{Connection, Row, params};
+use serde_json::Value;
+
+use crate::database::{all, first, instant};
+use crate::page::{pattern_anywhere, pattern_of_type};
+use crate::stats::counter;
+use crate::unit::{By, values};
+use crate::{
+    Accepted, Error, Event, EventOutcome, EventQuery, EventStatus, EventSummary, FlowOutcome, Listed,
+    NewEvent, NewQuarantine, Page, Result, Store, Unit, payload,
+};
+
+/// The columns of an event, in the hot table and in history.
+macro_rules! columns {
+    () => {
+        "seq, workspace, id, connection, dedupe_key, type, time, received_at, live, subject, status, replays, \
+         payload, problem"
+    };
+}
+pub(crate) use columns;
+
+const REMEMBER: &str = "INSERT INTO dedupe (workspace, connection, key, event, deliveries, at) \
+    VALUES (?1, ?2, ?3, ?4, 0, ?5) ON CONFLICT (workspace, connection, key) DO NOTHING";
+/// Inserts nothing if the key was remembered for another event: that one is the original.
+const STORE: &str = "INSERT INTO events (workspace, id, connection, dedupe_key, type, time, received_at, live, \
+    subject, status, replays, payload, problem) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12 WHERE EXISTS (SELECT 1 FROM dedupe \
+    WHERE workspace = ?1 AND connection = ?3 AND key = ?4 AND event = ?2)";
+const DELIVERED: &str = "UPDATE dedupe SET deliveries = deliveries + 1 \
+    WHERE workspace = ?1 AND connection = ?2 AND key = ?3";
+const QUARANTINED: &str = "INSERT INTO event_outcomes (workspace, event, replay, flow, outcome, run, failed) \
+    SELECT ?1, ?2, 0, '', 'quarantined', NULL, 0 WHERE EXISTS (SELECT 1 FROM events \
+    WHERE workspace = ?1 AND id = ?2)";
+const REMEMBERED: &str =
+    "SELECT event, deliveries FROM dedupe WHERE workspace = ?1 AND connection = ?2 AND key = ?3";
+const WAITING: &str =
+    concat!("SELECT ", columns!(), " FROM events WHERE status = 'accepted' ORDER BY seq LIMIT ?1");
+const ONE: &str = concat!("SELECT ", columns!(), " FROM events WHERE workspace = ?1 AND id = ?2");
+const REPLAY: &str = "UPDATE events SET status = 'accepted', replays = replays + 1 \
+    WHERE workspace = ?1 AND id = ?2 AND status = 'dispatched'";
+const OUTCOMES: &str = "SELECT flow, outcome, run, failed, replay FROM event_outcomes \
+    WHERE workspace = ?1 AND event = ?2 ORDER BY replay, flow";
+const LIST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM events WHERE workspace = ?1 AND seq < ?2 AND (?3 IS NULL OR status = ?3) \
+     AND (?4 IS NULL OR connection = ?4) AND (?5 IS NULL OR type LIKE ?5 ESCAPE '\\') \
+     AND (?6 IS NULL OR lower(id) LIKE ?6 ESCAPE '\\' OR lower(dedupe_key) LIKE ?6 ESCAPE '\\' \
+     OR lower(subject) LIKE ?6 ESCAPE '\\') \
+     AND (?7 IS NULL OR received_at >= ?7) AND (?8 IS NULL OR received_at < ?8) \
+     AND (?9 IS NULL OR EXISTS (SELECT 1 FROM event_outcomes AS o WHERE o.workspace = events.workspace \
+     AND o.event = events.id AND CASE WHEN o.failed = 1 THEN 'failed' ELSE o.outcome END = ?9)) \
+     ORDER BY seq DESC LIMIT ?10"
+);
+
+impl Store {
+    /// Makes a verified event durable, once: the same dedupe key on the same connection is a duplicate for as long
+    /// as dedupe keys are kept.
+    pub async fn accept_event(&self, ws: &WorkspaceId, event: NewEvent, now: Timestamp) -> Result<Accepted> {
+        let payload = payload::encode(&event.data)?;
+        let unit = Unit::new()
+            .then(REMEMBER, values![ws, &event.connection, &event.dedupe_key, &event.id, now])
+            .then(
+                STORE,
+                values![
+                    ws,
+                    &event.id,
+                    &event.connection,
+                    &event.dedupe_key,
+                    event.r#type,
+                    event.time,
+                    now,
+                    event.live,
+                    event.subject,
+                    "accepted",
+                    payload,
+                    None::<&str>,
+                ],
+            )
+            .one(DELIVERED, values![ws, &event.connection, &event.dedupe_key])
+            .tally(ws, counter::RECEIVED, By::Rows(1))
+            .tally(ws, counter::DUPLICATE, By::Missed(1));
+        self.accept(ws, event.id, &event.connection, &event.dedupe_key, unit).await
+    }
+
+    /// Keeps a body that was signed rightly and is no event, once, to be looked at.
+    pub async fn quarantine_event(
+        &self,
+        ws: &WorkspaceId,
+        body: NewQuarantine,
+        now: Timestamp,
+    ) -> Result<Accepted> {
+        let key = quarantine_key(&body.body);
+        let data: Value = serde_json::from_slice(&body.body)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body.body).into_owned()));
+        let problem = serde_json::to_string(&body.problem).map_err(|error| Error::corrupt("fault", error))?;
+        let unit = Unit::new()
+            .then(REMEMBER, values![ws, &body.connection, &key, &body.id, now])
+            .then(
+                STORE,
+                values![
+                    ws,
+                    &body.id,
+                    &body.connection,
+                    &key,
+                    "unknown",
+                    now,
+                    now,
+                    None::<bool>,
+                    None::<&str>,
+                    "quarantined",
+                    payload::encode(&data)?,
+                    problem,
+                ],
+            )
+            .one(DELIVERED, values![ws, &body.connection, &key])
+            .then(QUARANTINED, values![ws, &body.id])
+            .tally(ws, counter::QUARANTINED, By::Rows(1))
+            .tally(ws, counter::DUPLICATE, By::Missed(1));
+        self.accept(ws, body.id, &body.connection, &key, unit).await
+    }
+
+    async fn accept(
+        &self,
+        ws: &WorkspaceId,
+        id: EventId,
+        connection: &str,
+        key: &str,
+        unit: Unit,
+    ) -> Result<Accepted> {
+        let done = self.commit(unit).await?;
+        if done.rows.get(1) == Some(&1) {
+            return Ok(Accepted::Stored(id));
+        }
+        let original = self.read(|db| remembered(db, ws, connection, key))?;
+        let (original, _) = original.ok_or(Error::Conflict { what: "dedupe" })?;
+        Ok(Accepted::Duplicate(original))
+    }
+
+    /// Events that no dispatcher has seen yet, of every workspace, in the order of acceptance.
+    pub fn undispatched_events(&self, limit: usize) -> Result<Vec<Event>> {
+        self.read(|db| all(db, WAITING, [limit as i64], event_of))
+    }
+
+    /// An event with its body.
+    pub fn event(&self, ws: &WorkspaceId, id: &EventId) -> Result<Option<Event>> {
+        self.search(|db| first(db, ONE, params![ws.as_str(), id.as_str()], event_of))
+    }
+
+    /// What an event led to, replays included, oldest first.
+    pub fn event_outcomes(&self, ws: &WorkspaceId, id: &EventId) -> Result<Vec<FlowOutcome>> {
+        let found = self.search(|db| {
+            let outcomes = outcomes(db, ws, id)?;
+            Ok(if outcomes.is_empty() { None } else { Some(outcomes) })
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Events, newest first.
+    pub fn events(&self, ws: &WorkspaceId, query: &EventQuery, page: Page) -> Result<Listed<EventSummary>> {
+        let limit = page.limit();
+        let mut listed = self.gather(page, |db| {
+            let params = params![
+                ws.as_str(),
+                page.before(),
+                query.status.map(EventStatus::as_str),
+                query.connection,
+                query.r#type.as_deref().map(pattern_of_type),
+                query.text.as_deref().map(pattern_anywhere),
+                query.since.map(Timestamp::as_microsecond),
+                query.until.map(Timestamp::as_microsecond),
+                query.outcome,
+                limit as i64 + 1,
+            ];
+            let mut rows = all(db, LIST, params, |row| Ok((row.get("seq")?, summary_of(row)?)))?;
+            for (_, event) in &mut rows {
+                event.outcomes = outcomes(db, ws, &event.id)?;
+            }
+            Ok(rows)
+        })?;
+        self.read(|db| {
+            for event in &mut listed.items {
+                let delivered = remembered(db, ws, &event.connection, &event.dedupe_key)?;
+                event.deliveries = delivered.map_or(0, |(_, deliveries)| deliveries);
+            }
+            Ok(())
+        })?;
+        Ok(listed)
+    }
+
+    /// Hands a dispatched event to the dispatcher once more. Its runs have the effect keys of the first time, so
+    /// what was done is not done again; whether it is stale or tells a known fact is not asked.
+    pub async fn replay_event(&self, ws: &WorkspaceId, id: &EventId, _now: Timestamp) -> Result<()> {
+        self.restore_event(ws, id).await?;
+        let unit = Unit::new().one(REPLAY, values![ws, id]).tally(ws, counter::REPLAYED, By::Fixed(1));
+        match self.commit(unit).await {
+            Err(Error::Conflict { .. }) => {
+                let event = self.event(ws, id)?.ok_or_else(|| Error::not_found("event", id))?;
+                Err(Error::State {
+                    name: id.to_string(),
+                    state: event.status.as_str().into(),
+                    detail: "only a dispatched event can be replayed",
+                })
+            }
+            other => other.map(|_| ()),
+        }
+    }
+}
+
+/// The same bytes are the same body.
+fn quarantine_key(body: &[u8]) -> String {
+    let mut key = String::from("quarantine:");
+    for byte in digest::digest(&digest::SHA256, body).as_ref() {
+        key.push_str(&format!("{byte:02x}"));
+    }
+    key
+}
+
+fn remembered(
+    db: &Connection,
+    ws: &WorkspaceId,
+    connection: &str,
+    key: &str,
+) -> Result<Option<(EventId, u32)>> {
+    first(db, REMEMBERED, params![ws.as_str(), connection, key], |row| {
+        Ok((EventId::new(row.get::<_, String>("event")?), row.get("deliveries")?))
+    })
+}
+
+pub(crate) fn event_by_id(db: &Connection, ws: &WorkspaceId, id: &EventId) -> Result<Option<Event>> {
+    first(db, ONE, params![ws.as_str(), id.as_str()], event_of)
+}
+
+fn outcomes(db: &Connection, ws: &WorkspaceId, id: &EventId) -> Result<Vec<FlowOutcome>> {
+    all(db, OUTCOMES, params![ws.as_str(), id.as_str()], |row| {
+        let name: String = row.get("outcome")?;
+        let run = row.get::<_, Option<String>>("run")?.map(RunId::new);
+        let outcome = match (name.as_str(), run) {
+            (_, Some(run)) if row.get("failed")? => EventOutcome::Failed(run),
+            ("run", Some(run)) => EventOutcome::Run(run),
+            ("joined", Some(run)) => EventOutcome::Joined(run),
+            ("stale", _) => EventOutcome::Stale,
+            ("duplicate_fact", _) => EventOutcome::DuplicateFact,
+            ("no_match", _) => EventOutcome::NoMatch,
+            ("quarantined", _) => EventOutcome::Quarantined,
+            _ => return Err(Error::corrupt("outcome", name)),
+        };
+        let flow = Some(row.get::<_, String>("flow")?).filter(|flow| !flow.is_empty());
+        Ok(FlowOutcome { flow, outcome, replay: row.get("replay")? })
+    })
+}
+
+fn event_of(row: &Row<'_>) -> Result<Event> {
+    let summary = summary_of(row)?;
+    let problem: Option<String> = row.get("problem")?;
+    Ok(Event {
+        workspace: WorkspaceId::new(row.get::<_, String>("workspace")?),
+        data: payload::decode("event", row.get_ref("payload")?.as_blob().map_err(rusqlite::Error::from)?)?,
+        problem: problem
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|error| Error::corrupt("fault", error))?,
+        id: summary.id,
+        connection: summary.connection,
+        dedupe_key: summary.dedupe_key,
+        r#type: summary.r#type,
+        time: summary.time,
+        received_at: summary.received_at,
+        live: summary.live,
+        subject: summary.subject,
+        status: summary.status,
+        replays: summary.replays,
+    })
+}
+
+fn summary_of(row: &Row<'_>) -> Result<EventSummary> {
+    let status: String = row.get("status")?;
+    Ok(EventSummary {
+        id: EventId::new(row.get::<_, String>("id")?),
+        connection: row.get("connection")?,
+        dedupe_key: row.get("dedupe_key")?,
+        r#type: row.get("type")?,
+        time: instant(row, "time")?,
+        received_at: instant(row, "received_at")?,
+        live: row.get("live")?,
+        subject: row.get("subject")?,
+        status: EventStatus::parse(&status)?,
+        replays: row.get("replays")?,
+        deliveries: 0,
+        outcomes: Vec::new(),
+    })
+}
+
+impl EventStatus {
+    /// The name that it is stored and shown by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Dispatched => "dispatched",
+            Self::Quarantined => "quarantined",
+        }
+    }
+
+    /// The status of that name.
+    pub fn parse(name: &str) -> Result<Self> {
+        [Self::Accepted, Self::Dispatched, Self::Quarantined]
+            .into_iter()
+            .find(|status| status.as_str() == name)
+            .ok_or_else(|| Error::Refused(format!("`{name}` is no status of an event")))
+    }
+}

@@ -1,0 +1,131 @@
+//! What the holder of a run writes: journal entries, a wait, the end. Every write is fenced by the run's epoch.
+
+use flow::journal::{Entry, Outcome};
+use flow::{RunId, WorkspaceId};
+use jiff::Timestamp;
+use rusqlite::params;
+
+use super::{PASS_ON, RunStatus};
+use crate::database::{all, natural};
+use crate::stats::counter;
+use crate::unit::{By, values};
+use crate::{Error, Result, Store, Unit, payload};
+
+/// Entries that may be written at once.
+const MAX_ENTRIES: usize = 1024;
+
+const EXTEND: &str = "UPDATE runs SET entries = entries + ?4 \
+    WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
+const PARK: &str = "UPDATE runs SET status = 'parked', ready_at = ?5, turn = ?6, node = NULL, lease_until = NULL, \
+    entries = entries + ?4 WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
+const FINISH: &str = "UPDATE runs SET status = ?5, finished_at = ?6, fault = ?7, lease_until = NULL, \
+    entries = entries + ?4, turn = CASE WHEN ?5 = 'failed' AND hold = 1 THEN 1 ELSE 0 END \
+    WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
+/// ?3 counts down to 1: the last entry is the number `entries`.
+const ENTRY: &str = "INSERT INTO journal (workspace, run, n, entry) \
+    SELECT workspace, id, entries + 1 - ?3, ?4 FROM runs WHERE workspace = ?1 AND id = ?2";
+/// Everything that the run worked for has been applied now; time never goes back.
+const APPLY: &str = "INSERT INTO applied (workspace, flow, connection, lane, time) \
+    SELECT r.workspace, r.flow, e.source, r.lane, max(e.time) FROM runs AS r \
+    JOIN run_events AS e ON e.workspace = r.workspace AND e.run = r.id \
+    WHERE r.workspace = ?1 AND r.id = ?2 AND r.latest = 1 GROUP BY r.workspace, r.flow, e.source, r.lane \
+    ON CONFLICT (workspace, flow, connection, lane) DO UPDATE SET time = excluded.time \
+    WHERE excluded.time > applied.time";
+const JOURNAL: &str = "SELECT n, entry FROM journal WHERE workspace = ?1 AND run = ?2 ORDER BY n";
+
+impl Store {
+    /// Adds to a run's journal.
+    pub async fn journal_append(
+        &self,
+        ws: &WorkspaceId,
+        run: &RunId,
+        epoch: u64,
+        entries: &[Entry],
+    ) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let unit = Unit::new().one(EXTEND, values![ws, run, epoch, entries.len() as u64]);
+        self.fenced(written(unit, ws, run, entries)?, run, epoch).await
+    }
+
+    /// A run's journal, numbered from 1.
+    pub fn journal(&self, ws: &WorkspaceId, run: &RunId) -> Result<Vec<(u64, Entry)>> {
+        let found = self.search(|db| {
+            let entries = all(db, JOURNAL, params![ws.as_str(), run.as_str()], |row| {
+                let entry = row.get_ref("entry")?.as_blob().map_err(rusqlite::Error::from)?;
+                Ok((natural(row, "n")?, payload::decode("journal entry", entry)?))
+            })?;
+            Ok(if entries.is_empty() { None } else { Some(entries) })
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Lets a run wait until `until`; its lane goes on without it unless `hold`.
+    pub async fn park(
+        &self,
+        ws: &WorkspaceId,
+        run: &RunId,
+        epoch: u64,
+        entries: &[Entry],
+        until: Timestamp,
+        hold: bool,
+    ) -> Result<()> {
+        let unit = Unit::new().one(PARK, values![ws, run, epoch, entries.len() as u64, until, hold]);
+        let unit = written(unit, ws, run, entries)?.then(PASS_ON, values![ws, run]);
+        self.fenced(unit, run, epoch).await
+    }
+
+    /// Ends a run. Writes `entries`, and [`Entry::Finished`] unless it is the last of them already.
+    pub async fn finish(
+        &self,
+        ws: &WorkspaceId,
+        run: &RunId,
+        epoch: u64,
+        entries: &[Entry],
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut entries = entries.to_vec();
+        if !matches!(entries.last(), Some(Entry::Finished { .. })) {
+            entries.push(Entry::Finished { outcome: outcome.clone(), at: now });
+        }
+        let (status, fault) = match outcome {
+            Outcome::Output(_) => (RunStatus::Completed, None),
+            Outcome::Fault(fault) => (RunStatus::Failed, Some(fault)),
+        };
+        let fault =
+            fault.map(serde_json::to_string).transpose().map_err(|error| Error::corrupt("fault", error))?;
+        let unit = Unit::new()
+            .one(FINISH, values![ws, run, epoch, entries.len() as u64, status.as_str(), now, fault]);
+        let unit = written(unit, ws, run, &entries)?;
+        let unit = if status == RunStatus::Completed {
+            unit.then(APPLY, values![ws, run]).tally(ws, counter::COMPLETED, By::Fixed(1))
+        } else {
+            unit.then(super::MARK_OUTCOMES, values![ws, run, true]).tally(ws, counter::FAILED, By::Fixed(1))
+        };
+        self.fenced(unit.then(PASS_ON, values![ws, run]), run, epoch).await
+    }
+
+    /// Commits a unit whose first statement proves that the run is the caller's.
+    pub(super) async fn fenced(&self, unit: Unit, run: &RunId, epoch: u64) -> Result<()> {
+        match self.commit(unit).await {
+            Err(Error::Conflict { .. }) => Err(Error::Fenced { run: run.clone(), epoch }),
+            other => other.map(|_| ()),
+        }
+    }
+}
+
+fn written(mut unit: Unit, ws: &WorkspaceId, run: &RunId, entries: &[Entry]) -> Result<Unit> {
+    if entries.len() > MAX_ENTRIES {
+        return Err(Error::Refused(format!("{} entries at once are more than {MAX_ENTRIES}", entries.len())));
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        let from_the_end = (entries.len() - index) as u64;
+        unit = unit.one(ENTRY, values![ws, run, from_the_end, payload::encode(entry)?]);
+        if let Entry::Attempted { retry_at: Some(_), .. } = entry {
+            unit = unit.tally(ws, counter::ATTEMPTS_RETRIED, By::Fixed(1));
+        }
+    }
+    Ok(unit)
+}
