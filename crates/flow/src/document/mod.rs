@@ -1,25 +1,35 @@
 //! A flow document: immutable, checked, its expressions compiled.
+//!
+//! [`Document::parse`] reads YAML or JSON of the Open Workflow DSL 1.0.3 and answers with the document or with every
+//! problem at once. What is not supported is refused by name, never ignored.
+
+mod metadata;
+mod parse;
+pub mod task;
+mod tasks;
 
 use indexmap::IndexMap;
 use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use crate::expression::{Scope, Variable};
 use crate::{CloudEvent, Diagnostic, EventFilter, Expression, Fault};
+use parse::{At, Reader};
+use task::{Tasks, Template};
 
 /// A flow, as written and understood.
 #[derive(Clone, Debug)]
 pub struct Document {
     text: String,
-    name: String,
-    namespace: String,
-    version: String,
-    title: Option<String>,
-    summary: Option<String>,
-    settings: IndexMap<String, Setting>,
+    head: Arc<metadata::Head>,
     triggers: Vec<EventFilter>,
     calls: Vec<CallSite>,
-    concurrency: Option<Concurrency>,
-    dedup: Option<Expression>,
-    metadata: Value,
+    tasks: Tasks,
+    input: Option<Template>,
+    output: Option<Template>,
+    /// The whole document as JSON, for `$workflow.definition`.
+    definition: Arc<Value>,
 }
 
 /// Something that whoever installs a flow chooses.
@@ -87,42 +97,64 @@ impl Document {
     /// Reads, checks and compiles a document; everything that is wrong comes back at once.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
         let node = crate::yaml::parse(file, text)?;
-        let name =
-            node.get("document").and_then(|document| document.get("name")).and_then(|name| name.as_str());
+        let root = At::root(&node);
+        let mut reader = Reader::new(file, text);
+        let known = ["document", "input", "use", "do", "output", "schedule"];
+        reader.only(&root, "a flow", &known, &["timeout", "evaluate"]);
+        let list = root.get("do");
+        if let Some(list) = &list {
+            reader.gather_steps(list);
+        }
+        let head = reader.head(&root);
+        reader.reusable(&root);
+        let triggers = reader.triggers(&root);
+        let input = reader.flow_of_data(&root, "input", "from");
+        let tasks = match &list {
+            Some(list) => reader.tasks(list, "`do`", 0),
+            None => {
+                reader.missing(&root, "a flow", "do");
+                Arc::from([])
+            }
+        };
+        let output = reader.flow_of_data(&root, "output", "as");
+        let mut diagnostics = reader.diagnostics;
+        if !diagnostics.is_empty() {
+            diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+            diagnostics.dedup();
+            return Err(diagnostics);
+        }
+        let definition = Arc::new(node.to_value());
+        let calls = reader.calls;
         Ok(Self {
             text: text.to_owned(),
-            name: name.unwrap_or_default().to_owned(),
-            namespace: String::new(),
-            version: String::new(),
-            title: None,
-            summary: None,
-            settings: IndexMap::new(),
-            triggers: Vec::new(),
-            calls: Vec::new(),
-            concurrency: None,
-            dedup: None,
-            metadata: Value::Null,
+            head: Arc::new(head),
+            triggers,
+            calls,
+            tasks,
+            input,
+            output,
+            definition,
         })
     }
 
     pub fn name(&self) -> &str {
-        &self.name
+        &self.head.name
     }
 
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        &self.head.namespace
     }
 
     pub fn version(&self) -> &str {
-        &self.version
+        &self.head.version
     }
 
     pub fn title(&self) -> Option<&str> {
-        self.title.as_deref()
+        self.head.title.as_deref()
     }
 
     pub fn summary(&self) -> Option<&str> {
-        self.summary.as_deref()
+        self.head.summary.as_deref()
     }
 
     /// The text it was read from.
@@ -130,19 +162,47 @@ impl Document {
         &self.text
     }
 
-    /// `document.metadata` as written.
+    /// `document.metadata` as written; null if there is none.
     pub fn metadata(&self) -> &Value {
-        &self.metadata
+        &self.head.metadata
     }
 
     /// What whoever installs the flow chooses: `document.metadata.settings`.
     pub fn settings(&self) -> &IndexMap<String, Setting> {
-        &self.settings
+        &self.head.settings
     }
 
-    /// The connections that the flow needs, by logical name: each literal `with.connection` and trigger `source`.
+    /// The settings of a deployment: what was chosen, else the defaults. Errors name what is missing, unknown or of
+    /// the wrong type.
+    pub fn resolve_settings(&self, chosen: &serde_json::Map<String, Value>) -> Result<Value, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut settings = serde_json::Map::new();
+        for (name, setting) in self.settings() {
+            match chosen.get(name).or(setting.default.as_ref()) {
+                Some(value) if setting.kind.allows(value) => {
+                    drop(settings.insert(name.clone(), value.clone()))
+                }
+                Some(value) => {
+                    problems.push(format!("setting `{name}` can't be {value}: it is a {:?}", setting.kind))
+                }
+                None => problems.push(format!("setting `{name}` must be given: {}", setting.description)),
+            }
+        }
+        for name in chosen.keys().filter(|name| !self.settings().contains_key(*name)) {
+            problems.push(match crate::nearest::nearest(name, self.settings().keys().map(String::as_str)) {
+                Some(near) => format!("`{name}` is not a setting; did you mean `{near}`?"),
+                None => format!("`{name}` is not a setting"),
+            });
+        }
+        if problems.is_empty() { Ok(Value::Object(settings)) } else { Err(problems) }
+    }
+
+    /// The connections that the flow needs, by logical name and in order: each literal `with.connection` and trigger
+    /// `source`.
     pub fn connections(&self) -> Vec<String> {
-        Vec::new()
+        let called = self.calls.iter().filter_map(|call| call.connection.clone());
+        let heard = self.triggers.iter().filter_map(|trigger| trigger.source.clone());
+        called.chain(heard).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Every call in the document.
@@ -156,21 +216,75 @@ impl Document {
     }
 
     pub fn concurrency(&self) -> Option<&Concurrency> {
-        self.concurrency.as_ref()
+        self.head.concurrency.as_ref()
     }
 
     /// The key of the fact that an event tells: `document.metadata.dedup.key`.
     pub fn dedup(&self) -> Option<&Expression> {
-        self.dedup.as_ref()
+        self.head.dedup.as_ref()
     }
 
     /// The lane that `event` belongs to; `None` if the flow has none or the key is null or false.
-    pub fn lane_key(&self, _event: &CloudEvent, _settings: &Value) -> Result<Option<String>, Fault> {
-        Ok(None)
+    pub fn lane_key(&self, event: &CloudEvent, settings: &Value) -> Result<Option<String>, Fault> {
+        self.concurrency().map_or(Ok(None), |concurrency| key(&concurrency.key, event, settings))
     }
 
     /// `None`: the flow does not deduplicate by fact. `Some(None)`: this event tells no fact.
-    pub fn fact_key(&self, _event: &CloudEvent, _settings: &Value) -> Result<Option<Option<String>>, Fault> {
-        Ok(None)
+    pub fn fact_key(&self, event: &CloudEvent, settings: &Value) -> Result<Option<Option<String>>, Fault> {
+        self.dedup().map(|expression| key(expression, event, settings)).transpose()
+    }
+
+    /// The tasks of the flow.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    pub(crate) fn input(&self) -> Option<&Template> {
+        self.input.as_ref()
+    }
+
+    pub(crate) fn output(&self) -> Option<&Template> {
+        self.output.as_ref()
+    }
+
+    pub(crate) fn definition(&self) -> &Value {
+        &self.definition
     }
 }
+
+/// What a key's expression sees.
+struct KeyScope<'a> {
+    event: &'a Value,
+    settings: &'a Value,
+}
+
+impl Scope for KeyScope<'_> {
+    fn get(&self, variable: &Variable) -> Option<&Value> {
+        match variable {
+            Variable::Event | Variable::Input => Some(self.event),
+            Variable::Settings => Some(self.settings),
+            _ => None,
+        }
+    }
+}
+
+/// A key of an event: text as it is, numbers and the like as JSON; null and false are none.
+fn key(expression: &Expression, event: &CloudEvent, settings: &Value) -> Result<Option<String>, Fault> {
+    const LONGEST: usize = 512;
+    let event = event.to_value();
+    let key = match expression.evaluate(&event, &KeyScope { event: &event, settings })? {
+        Value::Null | Value::Bool(false) => return Ok(None),
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    if key.len() > LONGEST {
+        return Err(Fault::expression(format!(
+            "the key `{}` gives is longer than {LONGEST} bytes",
+            expression.text()
+        )));
+    }
+    Ok(Some(key))
+}
+
+#[cfg(test)]
+mod tests;

@@ -335,9 +335,10 @@ impl<'v> Run<'_, 'v> {
         for captures in regex.captures_iter(text).take(if every { usize::MAX } else { 1 }) {
             let Some(whole) = captures.get(0) else { continue };
             let replacement = self.one(&args[1], &self.named(&regex, &captures)?, env)?;
+            let before = made.len();
             made.push_str(&text[end..whole.start()]);
             made.push_str(text_of(name, &replacement)?);
-            self.meter.make(made.len() - end.min(made.len()))?;
+            self.meter.make(made.len() - before)?;
             end = whole.end();
         }
         made.push_str(&text[end..]);

@@ -1,0 +1,164 @@
+//! Tasks as they were understood: a tree whose expressions are compiled and whose names are resolved.
+
+use jiff::SignedDuration;
+use serde_json::Value;
+use std::sync::Arc;
+
+use crate::Expression;
+
+/// A value of a document in which some parts are expressions.
+#[derive(Clone, Debug)]
+pub enum Template {
+    Literal(Arc<Value>),
+    Expression(Expression),
+    List(Vec<Template>),
+    Object(Vec<(String, Template)>),
+}
+
+/// A list of tasks: one scope of `then`.
+pub type Tasks = Arc<[Task]>;
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub name: String,
+    /// JSON pointer in the document.
+    pub path: Arc<str>,
+    /// The number of the task in the document, for counting visits.
+    pub index: usize,
+    pub when: Option<Expression>,
+    pub input: Option<Template>,
+    pub output: Option<Template>,
+    pub export: Option<Template>,
+    pub then: Then,
+    pub action: Action,
+}
+
+/// Where a flow goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The next task of the list.
+    Continue,
+    /// The list is over.
+    Exit,
+    /// The run is over.
+    End,
+    /// Another task of the same list, by position.
+    Task(usize),
+}
+
+/// What a task does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    Do(Tasks),
+    Set(Template),
+    Call { operation: String, with: Template },
+    Switch(Vec<Case>),
+    For(For),
+    Try(Try),
+    Raise(Raise),
+    Wait(Delay),
+}
+
+impl Action {
+    /// The word of the language for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Do(_) => "do",
+            Self::Set(_) => "set",
+            Self::Call { .. } => "call",
+            Self::Switch(_) => "switch",
+            Self::For(_) => "for",
+            Self::Try(_) => "try",
+            Self::Raise(_) => "raise",
+            Self::Wait(_) => "wait",
+        }
+    }
+}
+
+/// One case of a `switch`; without a condition it always holds.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub when: Option<Expression>,
+    pub then: Then,
+}
+
+#[derive(Clone, Debug)]
+pub struct For {
+    pub each: String,
+    pub at: String,
+    pub items: Expression,
+    pub condition: Option<Expression>,
+    pub tasks: Tasks,
+}
+
+#[derive(Clone, Debug)]
+pub struct Try {
+    pub tasks: Tasks,
+    pub catch: Catch,
+}
+
+#[derive(Clone, Debug)]
+pub struct Catch {
+    pub filter: Filter,
+    /// The variable that has the fault.
+    pub name: String,
+    pub when: Option<Expression>,
+    pub except_when: Option<Expression>,
+    pub retry: Option<Retry>,
+    pub tasks: Option<Tasks>,
+    pub then: Then,
+}
+
+/// Which faults are caught: those equal in all that is given.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub r#type: Option<String>,
+    pub status: Option<u16>,
+    pub title: Option<String>,
+    pub detail: Option<String>,
+    pub instance: Option<String>,
+}
+
+/// When and how often a `try` begins again.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    pub when: Option<Expression>,
+    pub except_when: Option<Expression>,
+    pub delay: SignedDuration,
+    pub backoff: Backoff,
+    /// How many times it begins again at most.
+    pub count: u32,
+    /// How long after the first fault it still begins again.
+    pub within: Option<SignedDuration>,
+    /// A random addition to the delay, from the run's id.
+    pub jitter: Option<(SignedDuration, SignedDuration)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backoff {
+    /// Always the delay.
+    Constant,
+    /// The delay, twice, three times it, …
+    Linear,
+    /// The delay, twice, four times it, …
+    Exponential,
+}
+
+/// A fault to raise; its parts may be expressions.
+#[derive(Clone, Debug)]
+pub struct Raise {
+    pub r#type: Template,
+    pub status: Template,
+    pub title: Option<Template>,
+    pub detail: Option<Template>,
+    pub instance: Option<Template>,
+}
+
+/// How long a `wait` lasts.
+#[derive(Clone, Debug)]
+pub enum Delay {
+    Fixed(SignedDuration),
+    /// Gives a duration in either form.
+    Computed(Template),
+}

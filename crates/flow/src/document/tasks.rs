@@ -1,0 +1,584 @@
+//! Reads tasks: what each may say, what each must say, and where its `then` goes.
+
+use serde_json::Value;
+use std::sync::Arc;
+
+use super::CallSite;
+use super::parse::{At, Reader};
+use super::task::{
+    Action, Backoff, Case, Catch, Delay, Filter, For, Raise, Retry, Task, Tasks, Template, Then, Try,
+};
+use crate::duration;
+use crate::expression::is_expression;
+use crate::nearest::nearest;
+use crate::yaml::Kind;
+
+/// The most tasks of a document.
+pub const MAX_TASKS: usize = 2_000;
+/// The deepest nesting of tasks.
+pub const MAX_DEPTH: usize = 20;
+/// The most retries that a policy may ask for; one without a limit gets [`DEFAULT_RETRIES`].
+pub const MAX_RETRIES: u32 = 1_000;
+/// How often a `retry` without `limit.attempt.count` begins again.
+pub const DEFAULT_RETRIES: u32 = 5;
+
+/// What every task may have.
+const COMMON: &[&str] = &["if", "input", "output", "export", "then", "metadata", "timeout"];
+const ACTIONS: &[&str] = &["do", "set", "call", "switch", "for", "try", "raise", "wait"];
+/// Tasks of the specification that are not run yet.
+const UNSUPPORTED: &[&str] = &["fork", "emit", "listen", "run"];
+/// Kinds of `call` of the specification that are not run yet.
+const UNSUPPORTED_CALLS: &[&str] = &["http", "grpc", "openapi", "asyncapi", "a2a", "mcp", "human.approve"];
+/// What a variable of a `for` or `catch` must not be called.
+const TAKEN: &[&str] = &[
+    "context",
+    "input",
+    "output",
+    "task",
+    "workflow",
+    "runtime",
+    "event",
+    "settings",
+    "steps",
+    "secrets",
+    "authorization",
+    "ENV",
+];
+
+impl<'a> Reader<'a> {
+    /// Gathers the names of all tasks below, so that expressions can be checked against them.
+    pub fn gather_steps(&mut self, list: &At<'a>) {
+        for item in list.items() {
+            for (name, _, task) in item.fields() {
+                self.steps.insert(name.to_owned());
+                for inner in
+                    [task.get("do"), task.get("try"), task.get("catch").and_then(|catch| catch.get("do"))]
+                {
+                    if let Some(inner) = inner {
+                        self.gather_steps(&inner);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A list of named tasks.
+    pub fn tasks(&mut self, list: &At<'a>, what: &str, depth: usize) -> Tasks {
+        if !matches!(list.node.kind, Kind::List(_)) {
+            self.expected(list, what, "a list of named tasks (`- name: …`)");
+            return Arc::from([]);
+        }
+        if list.items().is_empty() {
+            self.problem(list, "empty_list", format!("{what} has no task"));
+        }
+        if depth > MAX_DEPTH {
+            self.problem(list, "document_too_large", format!("tasks are nested deeper than {MAX_DEPTH}"));
+            return Arc::from([]);
+        }
+        let items = list.items();
+        let names: Vec<&str> =
+            items.iter().map(|item| item.fields().first().map_or("", |field| field.0)).collect();
+        let mut tasks: Vec<Task> = Vec::with_capacity(items.len());
+        for (position, item) in items.iter().enumerate() {
+            let fields = item.fields();
+            let [(name, place, body)] = fields.as_slice() else {
+                let message = "an item of a task list is one name with its task: `- name: …`".to_owned();
+                self.problem(item, "wrong_type", message);
+                continue;
+            };
+            if names[..position].contains(name) {
+                self.report(
+                    *place,
+                    &body.path,
+                    "duplicate_task",
+                    format!("a task named `{name}` is in this list already"),
+                    None,
+                );
+            }
+            if matches!(*name, "continue" | "exit" | "end") {
+                let message =
+                    format!("a task can't be named `{name}`: `then: {name}` has a meaning of its own");
+                self.report(*place, &body.path, "reserved_name", message, None);
+            }
+            tasks.extend(self.task(name, body, &names, depth));
+        }
+        tasks.into()
+    }
+
+    fn task(&mut self, name: &str, at: &At<'a>, names: &[&str], depth: usize) -> Option<Task> {
+        let index = self.tasks;
+        self.tasks += 1;
+        if self.tasks == MAX_TASKS + 1 {
+            self.problem(at, "document_too_large", format!("a document has at most {MAX_TASKS} tasks"));
+        }
+        if !matches!(at.node.kind, Kind::Map(_)) {
+            self.expected(at, &format!("task `{name}`"), "a mapping");
+            return None;
+        }
+        let word = self.word(name, at)?;
+        let what = format!("task `{name}` (`{word}`)");
+        let own: &[&str] = match word {
+            "call" => &["with"],
+            "for" => &["while", "do"],
+            "try" => &["catch"],
+            _ => &[],
+        };
+        let known: Vec<&str> = COMMON
+            .iter()
+            .copied()
+            .filter(|field| *field != "timeout")
+            .chain([word])
+            .chain(own.iter().copied())
+            .collect();
+        let others: Vec<&str> = ["timeout"].into_iter().collect();
+        self.only(at, &what, &known, &others);
+        let when = at.get("if").and_then(|when| self.expression(&when, "`if`"));
+        let input = self.flow_of_data(at, "input", "from");
+        let action = self.action(word, name, at, names, depth);
+        let output = self.flow_of_data(at, "output", "as");
+        let export = self.flow_of_data(at, "export", "as");
+        let then = at.get("then").map_or(Then::Continue, |then| self.then(&then, names));
+        Some(Task {
+            name: name.to_owned(),
+            path: at.path.as_str().into(),
+            index,
+            when,
+            input,
+            output,
+            export,
+            then,
+            action: action?,
+        })
+    }
+
+    /// The word that says what a task does.
+    fn word(&mut self, name: &str, at: &At<'a>) -> Option<&'static str> {
+        let fields = at.fields();
+        // `for` and `try` come first: `do` belongs to them where they are.
+        let order = ["for", "try", "call", "set", "switch", "raise", "wait", "do"];
+        if let Some(word) = order.into_iter().find(|word| fields.iter().any(|(field, ..)| field == word)) {
+            let rest = ACTIONS.iter().filter(|other| **other != word && !(word == "for" && **other == "do"));
+            for other in rest {
+                if let Some((_, place, field)) = fields.iter().find(|(field, ..)| field == other) {
+                    let message = format!("task `{name}` does one thing: it has both `{word}` and `{other}`");
+                    self.report(*place, &field.path, "ambiguous_task", message, None);
+                    return None;
+                }
+            }
+            return Some(word);
+        }
+        if let Some((word, place, field)) = fields.iter().find(|(field, ..)| UNSUPPORTED.contains(field)) {
+            self.report(*place, &field.path, "unsupported", format!("`{word}` is not supported yet"), None);
+            return None;
+        }
+        let unknown = fields.iter().find(|(field, ..)| !COMMON.contains(field) && *field != "with");
+        match unknown {
+            Some((word, place, field)) => {
+                let suggestion = nearest(word, ACTIONS.iter().copied()).map(str::to_owned);
+                self.report(
+                    *place,
+                    &field.path,
+                    "unknown_task",
+                    format!("`{word}` is not a task"),
+                    suggestion,
+                );
+            }
+            None => {
+                let words = ACTIONS.join("`, `");
+                self.problem(
+                    at,
+                    "unknown_task",
+                    format!("task `{name}` does nothing: it needs one of `{words}`"),
+                );
+            }
+        }
+        None
+    }
+
+    fn action(
+        &mut self,
+        word: &str,
+        name: &str,
+        at: &At<'a>,
+        names: &[&str],
+        depth: usize,
+    ) -> Option<Action> {
+        let body = at.get(word)?;
+        match word {
+            "do" => Some(Action::Do(self.tasks(&body, "`do`", depth + 1))),
+            "set" => self.set(&body),
+            "call" => self.call(&body, at),
+            "switch" => self.switch(&body, names),
+            "for" => self.for_each(&body, at, depth),
+            "try" => self.attempt(&body, name, at, names, depth),
+            "raise" => self.raise(&body),
+            _ => self.wait(&body),
+        }
+    }
+
+    /// `input: {from}`, `output: {as}`, `export: {as}`.
+    pub fn flow_of_data(&mut self, at: &At<'a>, field: &str, how: &str) -> Option<Template> {
+        let part = at.get(field)?;
+        self.only(&part, &format!("`{field}`"), &[how], &["schema"]);
+        let how_at = part.get(how)?;
+        self.transformation(&how_at, &format!("`{field}.{how}`"))
+    }
+
+    fn then(&mut self, at: &At<'a>, names: &[&str]) -> Then {
+        match self.literal(at, "`then`") {
+            None | Some("continue") => Then::Continue,
+            Some("exit") => Then::Exit,
+            Some("end") => Then::End,
+            Some(target) => {
+                if let Some(position) = names.iter().position(|name| *name == target) {
+                    return Then::Task(position);
+                }
+                let elsewhere = self.steps.contains(target);
+                let message = if elsewhere {
+                    format!(
+                        "`then: {target}`: that task is in another list; `then` leads only to a task of the same list"
+                    )
+                } else {
+                    format!("`then: {target}`: there is no task named `{target}` in this list")
+                };
+                let candidates = names.iter().copied().chain(["continue", "exit", "end"]);
+                let suggestion =
+                    if elsewhere { None } else { nearest(target, candidates).map(str::to_owned) };
+                self.report(at.node.place, &at.path, "unknown_target", message, suggestion);
+                Then::Continue
+            }
+        }
+    }
+
+    fn set(&mut self, at: &At<'a>) -> Option<Action> {
+        match &at.node.kind {
+            Kind::Map(fields) if fields.is_empty() => {
+                self.problem(at, "missing_field", "`set` needs at least one field".to_owned());
+                None
+            }
+            Kind::Map(_) => self.template(at).map(Action::Set),
+            Kind::String(text) if is_expression(text) => self.template(at).map(Action::Set),
+            _ => {
+                self.expected(at, "`set`", "a mapping or an expression");
+                None
+            }
+        }
+    }
+
+    fn call(&mut self, at: &At<'a>, task: &At<'a>) -> Option<Action> {
+        let text = self.literal(at, "`call`");
+        let with = task.get("with");
+        let mut connection = None;
+        if let Some(with) = &with {
+            if !matches!(with.node.kind, Kind::Map(_)) {
+                self.expected(with, "`with`", "a mapping");
+            }
+            connection = with
+                .get("connection")
+                .and_then(|at| self.literal(&at, "`with.connection`"))
+                .map(str::to_owned);
+        }
+        let arguments = match &with {
+            Some(with) => self.template(with),
+            None => Some(Template::Literal(Arc::new(Value::Object(serde_json::Map::new())))),
+        };
+        let text = text?;
+        if UNSUPPORTED_CALLS.contains(&text) {
+            self.problem(at, "unsupported", format!("`call: {text}` is not supported yet"));
+            return None;
+        }
+        let operation = text.strip_suffix(":1@default").unwrap_or(text);
+        if !is_operation(operation) {
+            let message =
+                format!("`{text}` is not the name of an operation, such as `stripe.customers.retrieve`");
+            self.problem(at, "unknown_operation", message);
+            return None;
+        }
+        self.calls.push(CallSite {
+            operation: operation.to_owned(),
+            connection,
+            path: task.path.clone(),
+            line: at.node.place.line,
+            column: at.node.place.column,
+        });
+        Some(Action::Call { operation: operation.to_owned(), with: arguments? })
+    }
+
+    fn switch(&mut self, at: &At<'a>, names: &[&str]) -> Option<Action> {
+        if at.items().is_empty() {
+            self.expected(at, "`switch`", "a list of named cases (`- name: {when, then}`)");
+            return None;
+        }
+        let mut cases = Vec::new();
+        let items = at.items();
+        for (position, item) in items.iter().enumerate() {
+            let fields = item.fields();
+            let [(name, place, case)] = fields.as_slice() else {
+                self.problem(
+                    item,
+                    "wrong_type",
+                    "an item of `switch` is one name with its case: `- name: {when, then}`".to_owned(),
+                );
+                continue;
+            };
+            self.only(case, &format!("case `{name}`"), &["when", "then"], &[]);
+            let when = case.get("when");
+            if when.is_none() && position + 1 < items.len() {
+                let message = format!("case `{name}` has no `when`, so the cases after it are never reached");
+                self.report(*place, &case.path, "unreachable_case", message, None);
+            }
+            let when = when.and_then(|when| self.expression(&when, "`when`"));
+            let then = match case.get("then") {
+                Some(then) => self.then(&then, names),
+                None => {
+                    self.missing(case, &format!("case `{name}`"), "then");
+                    Then::Continue
+                }
+            };
+            cases.push(Case { when, then });
+        }
+        Some(Action::Switch(cases))
+    }
+
+    /// A variable's name given by the document, or its default.
+    fn variable(&mut self, at: Option<At<'a>>, what: &str, default: &str) -> String {
+        let Some(at) = at else { return default.to_owned() };
+        let Some(text) = self.literal(&at, what) else { return default.to_owned() };
+        let name = text.strip_prefix('$').unwrap_or(text);
+        let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !plain {
+            self.problem(
+                &at,
+                "reserved_name",
+                format!("`{text}` can't name a variable: letters, digits and `_` can"),
+            );
+        } else if TAKEN.contains(&name) {
+            self.problem(
+                &at,
+                "reserved_name",
+                format!("`${name}` has a meaning of its own; choose another name"),
+            );
+        }
+        name.to_owned()
+    }
+
+    fn for_each(&mut self, at: &At<'a>, task: &At<'a>, depth: usize) -> Option<Action> {
+        self.only(at, "`for`", &["each", "in", "at"], &[]);
+        let each = self.variable(at.get("each"), "`for.each`", "item");
+        let index = self.variable(at.get("at"), "`for.at`", "index");
+        if each == index {
+            self.problem(at, "reserved_name", format!("`each` and `at` are both `{each}`"));
+        }
+        let items = match at.get("in") {
+            Some(items) => self.expression(&items, "`for.in`"),
+            None => {
+                self.missing(at, "`for`", "in");
+                None
+            }
+        };
+        let outside = self.named.len();
+        self.named.extend([each.clone(), index.clone()]);
+        let condition = task.get("while").and_then(|condition| self.expression(&condition, "`while`"));
+        let tasks = match task.get("do") {
+            Some(list) => Some(self.tasks(&list, "`do`", depth + 1)),
+            None => {
+                self.missing(task, "`for`", "do");
+                None
+            }
+        };
+        self.named.truncate(outside);
+        Some(Action::For(For { each, at: index, items: items?, condition, tasks: tasks? }))
+    }
+
+    fn attempt(
+        &mut self,
+        at: &At<'a>,
+        name: &str,
+        task: &At<'a>,
+        names: &[&str],
+        depth: usize,
+    ) -> Option<Action> {
+        let tasks = self.tasks(at, "`try`", depth + 1);
+        let Some(catch) = task.get("catch") else {
+            self.missing(task, &format!("task `{name}` (`try`)"), "catch");
+            return None;
+        };
+        self.only(&catch, "`catch`", &["errors", "as", "when", "exceptWhen", "retry", "do", "then"], &[]);
+        let filter = catch.get("errors").map(|errors| self.filter(&errors)).unwrap_or_default();
+        let variable = self.variable(catch.get("as"), "`catch.as`", "error");
+        let outside = self.named.len();
+        self.named.push(variable.clone());
+        let when = catch.get("when").and_then(|when| self.expression(&when, "`catch.when`"));
+        let except_when =
+            catch.get("exceptWhen").and_then(|when| self.expression(&when, "`catch.exceptWhen`"));
+        let retry = catch.get("retry").and_then(|retry| self.retry(&retry));
+        let handler = catch.get("do").map(|list| self.tasks(&list, "`catch.do`", depth + 1));
+        self.named.truncate(outside);
+        let then = catch.get("then").map_or(Then::Continue, |then| self.then(&then, names));
+        let catch = Catch { filter, name: variable, when, except_when, retry, tasks: handler, then };
+        Some(Action::Try(Try { tasks, catch }))
+    }
+
+    fn filter(&mut self, at: &At<'a>) -> Filter {
+        self.only(at, "`errors`", &["with"], &[]);
+        let Some(with) = at.get("with") else { return Filter::default() };
+        self.only(&with, "`errors.with`", &["type", "status", "title", "detail", "instance"], &[]);
+        let mut text = |name: &str| {
+            let at = with.get(name)?;
+            self.literal(&at, &format!("`errors.with.{name}`")).map(str::to_owned)
+        };
+        let (r#type, title, detail, instance) =
+            (text("type"), text("title"), text("detail"), text("instance"));
+        let status = with.get("status").and_then(|status| self.status(&status));
+        Filter { r#type, status, title, detail, instance }
+    }
+
+    fn status(&mut self, at: &At<'a>) -> Option<u16> {
+        let status = match &at.node.kind {
+            Kind::Number(number) => number.as_u64().and_then(|status| u16::try_from(status).ok()),
+            _ => None,
+        };
+        if status.is_none() {
+            self.expected(at, "`status`", "a number such as 404");
+        }
+        status
+    }
+
+    /// A retry policy, inline or by its name in `use.retries`.
+    fn retry(&mut self, at: &At<'a>) -> Option<Retry> {
+        if let Kind::String(name) = &at.node.kind {
+            let Some(node) = self.retries.get(name).copied() else {
+                let suggestion = nearest(name, self.retries.keys().map(String::as_str)).map(str::to_owned);
+                let message = format!("`use.retries` has no policy named `{name}`");
+                self.report(at.node.place, &at.path, "unknown_reference", message, suggestion);
+                return None;
+            };
+            return self.retry(&At { node, path: format!("/use/retries/{name}") });
+        }
+        self.only(at, "`retry`", &["when", "exceptWhen", "delay", "backoff", "limit", "jitter"], &[]);
+        let when = at.get("when").and_then(|when| self.expression(&when, "`retry.when`"));
+        let except_when = at.get("exceptWhen").and_then(|when| self.expression(&when, "`retry.exceptWhen`"));
+        let delay = at.get("delay").and_then(|delay| self.duration(&delay, "`delay`")).unwrap_or_default();
+        let backoff = at.get("backoff").map_or(Backoff::Constant, |backoff| self.backoff(&backoff));
+        let jitter = at.get("jitter").and_then(|jitter| self.jitter(&jitter));
+        let (mut count, mut within) = (DEFAULT_RETRIES, None);
+        if let Some(limit) = at.get("limit") {
+            self.only(&limit, "`limit`", &["attempt", "duration"], &[]);
+            within = limit.get("duration").and_then(|within| self.duration(&within, "`limit.duration`"));
+            if let Some(attempt) = limit.get("attempt") {
+                self.only(&attempt, "`limit.attempt`", &["count"], &["duration"]);
+                count = attempt.get("count").map_or(count, |count| self.retries_of(&count));
+            }
+        }
+        Some(Retry { when, except_when, delay, backoff, count, within, jitter })
+    }
+
+    fn retries_of(&mut self, at: &At<'a>) -> u32 {
+        let count = match &at.node.kind {
+            Kind::Number(number) => number.as_u64().and_then(|count| u32::try_from(count).ok()),
+            _ => None,
+        };
+        count.filter(|count| (1..=MAX_RETRIES).contains(count)).unwrap_or_else(|| {
+            self.problem(at, "wrong_type", format!("`count` must be a whole number from 1 to {MAX_RETRIES}"));
+            DEFAULT_RETRIES
+        })
+    }
+
+    fn backoff(&mut self, at: &At<'a>) -> Backoff {
+        self.only(at, "`backoff`", &["constant", "linear", "exponential"], &[]);
+        let fields = at.fields();
+        let [(name, _, settings)] = fields.as_slice() else {
+            self.problem(
+                at,
+                "wrong_type",
+                "`backoff` is one of `constant: {}`, `linear: {}`, `exponential: {}`".to_owned(),
+            );
+            return Backoff::Constant;
+        };
+        if !settings.node.fields().is_empty() {
+            self.problem(settings, "unknown_field", format!("`{name}` has no settings: `{name}: {{}}`"));
+        }
+        match *name {
+            "linear" => Backoff::Linear,
+            "exponential" => Backoff::Exponential,
+            _ => Backoff::Constant,
+        }
+    }
+
+    fn jitter(&mut self, at: &At<'a>) -> Option<(jiff::SignedDuration, jiff::SignedDuration)> {
+        self.only(at, "`jitter`", &["from", "to"], &[]);
+        let (Some(from), Some(to)) = (at.get("from"), at.get("to")) else {
+            self.problem(at, "missing_field", "`jitter` needs `from` and `to`".to_owned());
+            return None;
+        };
+        let (from, to_place) = (self.duration(&from, "`jitter.from`")?, to);
+        let to = self.duration(&to_place, "`jitter.to`")?;
+        if to < from {
+            self.problem(
+                &to_place,
+                "wrong_type",
+                "`jitter.to` must not be shorter than `jitter.from`".to_owned(),
+            );
+            return None;
+        }
+        Some((from, to))
+    }
+
+    fn duration(&mut self, at: &At<'a>, what: &str) -> Option<jiff::SignedDuration> {
+        duration::from_value(&at.node.to_value())
+            .map_err(|why| self.problem(at, "wrong_duration", format!("{what}: {why}")))
+            .ok()
+    }
+
+    /// An error to raise, inline or by its name in `use.errors`.
+    fn raise(&mut self, at: &At<'a>) -> Option<Action> {
+        self.only(at, "`raise`", &["error"], &[]);
+        let Some(error) = at.get("error") else {
+            self.missing(at, "`raise`", "error");
+            return None;
+        };
+        if let Kind::String(name) = &error.node.kind {
+            let Some(node) = self.errors.get(name).copied() else {
+                let suggestion = nearest(name, self.errors.keys().map(String::as_str)).map(str::to_owned);
+                let message = format!("`use.errors` has no error named `{name}`");
+                self.report(error.node.place, &error.path, "unknown_reference", message, suggestion);
+                return None;
+            };
+            return self.error(&At { node, path: format!("/use/errors/{name}") }).map(Action::Raise);
+        }
+        self.error(&error).map(Action::Raise)
+    }
+
+    fn error(&mut self, at: &At<'a>) -> Option<Raise> {
+        self.only(at, "`error`", &["type", "status", "title", "detail", "instance"], &[]);
+        for name in ["type", "status"] {
+            if at.get(name).is_none() {
+                self.missing(at, "`error`", name);
+            }
+        }
+        let mut part = |name: &str| at.get(name).and_then(|at| self.template(&at));
+        let (r#type, status) = (part("type"), part("status"));
+        let (title, detail, instance) = (part("title"), part("detail"), part("instance"));
+        if let (Some(Template::Literal(_)), Some(at)) = (&status, at.get("status")) {
+            self.status(&at)?;
+        }
+        Some(Raise { r#type: r#type?, status: status?, title, detail, instance })
+    }
+
+    fn wait(&mut self, at: &At<'a>) -> Option<Action> {
+        let computed = |node: &crate::yaml::Node| node.as_str().is_some_and(is_expression);
+        if computed(at.node) || at.node.fields().iter().any(|field| computed(&field.node)) {
+            return self.template(at).map(|template| Action::Wait(Delay::Computed(template)));
+        }
+        self.duration(at, "`wait`").map(|duration| Action::Wait(Delay::Fixed(duration)))
+    }
+}
+
+/// `connector.resource.verb`: at least two names of letters, digits, `-` and `_`.
+fn is_operation(name: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+    };
+    name.split('.').count() >= 2 && name.split('.').all(part)
+}
