@@ -169,7 +169,9 @@ pub fn list(state: &State, query: &Query) -> Reply {
         let hex = format!("{high:016x}{low:016x}");
         let mut body = common(state, activity);
         let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
-        put("subscription-set-external-id", json!(row.and_then(|row| row.set_external_id.as_ref())));
+        if let Some(set) = row.and_then(|row| row.set_external_id.as_ref()) {
+            put("subscription-set-external-id", json!(set));
+        }
         put("plan-external-id", json!(plan.map(|plan| &plan.external_id)));
         put("customer-name", json!(activity.customer.name));
         put("customer-uuid", json!(activity.customer.uuid));

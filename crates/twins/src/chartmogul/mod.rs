@@ -29,6 +29,8 @@ mod sources;
 mod state;
 mod subscriptions;
 mod table;
+#[cfg(test)]
+mod tests;
 mod time;
 mod transactions;
 

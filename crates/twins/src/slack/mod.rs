@@ -8,6 +8,8 @@
 mod methods;
 mod params;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

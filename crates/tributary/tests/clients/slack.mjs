@@ -1,0 +1,57 @@
+// Operates the Slack twin with the official npm client, unmodified.
+// Environment: SLACK_URL, SLACK_TOKEN. Prints one JSON document for the test that started it.
+import assert from 'node:assert/strict';
+import { LogLevel, WebClient } from '@slack/web-api';
+
+const options = { slackApiUrl: `${process.env.SLACK_URL}/api/`, retryConfig: { retries: 0 }, logLevel: LogLevel.ERROR };
+const slack = new WebClient(process.env.SLACK_TOKEN, options);
+
+async function fails (error, promise) {
+  await assert.rejects(promise, caught => {
+    assert.equal(caught.code, 'slack_webapi_platform_error');
+    assert.equal(caught.data.error, error);
+    return true;
+  });
+}
+
+const who = await slack.auth.test();
+assert.ok(who.ok && who.bot_id && who.team_id);
+
+const { channels } = await slack.conversations.list({ limit: 200 });
+const billing = channels.find(channel => channel.name === 'billing');
+assert.ok(billing, 'there is a channel billing');
+
+const metadata = { event_type: 'payment_failed', event_payload: { invoice: 'in_1', attempt: 2 } };
+const posted = await slack.chat.postMessage({ channel: '#billing', text: 'Payment failed: Adam', metadata });
+assert.equal(posted.channel, billing.id);
+assert.match(posted.ts, /^\d+\.\d{6}$/);
+assert.equal(posted.message.text, 'Payment failed: Adam');
+
+const blocks = [{ type: 'section', text: { type: 'mrkdwn', text: '*second*' } }];
+const second = await slack.chat.postMessage({ channel: billing.id, blocks, text: 'second', thread_ts: posted.ts });
+assert.deepEqual(second.message.blocks, blocks);
+await slack.chat.update({ channel: billing.id, ts: posted.ts, text: 'Payment failed: Adam Smith' });
+
+const plain = await slack.conversations.history({ channel: billing.id });
+assert.equal(plain.messages[1].metadata, undefined, 'metadata only when asked for');
+const history = await slack.conversations.history({ channel: billing.id, include_all_metadata: true, limit: 1 });
+assert.deepEqual([history.messages.length, history.has_more, history.messages[0].ts], [1, true, second.ts]);
+const rest = await slack.conversations.history({
+  channel: billing.id, include_all_metadata: true, limit: 1, cursor: history.response_metadata.next_cursor
+});
+assert.equal(rest.messages[0].text, 'Payment failed: Adam Smith');
+assert.deepEqual(rest.messages[0].metadata, metadata);
+const after = await slack.conversations.history({ channel: billing.id, oldest: posted.ts });
+assert.deepEqual(after.messages.map(message => message.ts), [second.ts]);
+
+const { members } = await slack.users.list();
+const { user } = await slack.users.lookupByEmail({ email: members[0].profile.email });
+assert.equal(user.id, members[0].id);
+
+await fails('channel_not_found', slack.chat.postMessage({ channel: '#nowhere', text: 'x' }));
+await fails('no_text', slack.chat.postMessage({ channel: '#billing', text: '' }));
+await fails('users_not_found', slack.users.lookupByEmail({ email: 'nobody@example.com' }));
+await fails('message_not_found', slack.chat.update({ channel: billing.id, ts: '1.000001', text: 'x' }));
+await fails('unknown_method', slack.apiCall('no.such.method'));
+await fails('invalid_auth', new WebClient('xoxb-wrong', options).auth.test());
+console.log(JSON.stringify({ ok: true, channel: billing.id }));
