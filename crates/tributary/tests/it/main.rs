@@ -1,0 +1,15 @@
+//! The one end-to-end suite. Files are named after the addresses that they ask, or after what they prove.
+
+mod app;
+mod clients;
+mod command_line;
+mod connections;
+mod crash;
+mod demo;
+mod events;
+mod hooks;
+mod rest;
+mod runs;
+mod templates;
+mod twins_chartmogul;
+mod twins_slack;
