@@ -150,6 +150,14 @@ fn failure(
     body: Option<Value>,
     now: Timestamp,
 ) -> Error {
+    if let (Some(parts), Some(body)) = (&operation.item_errors, &body)
+        && parts.each.get(body).is_some_and(Value::is_array)
+    {
+        let refused = refused_items(manifest, operation, connection, response.status, body.clone());
+        if let Err(error) = refused {
+            return error;
+        }
+    }
     let mut rules = operation.rules.iter().chain(&manifest.errors.rules);
     let rule = rules.find(|rule| rule.matches(response.status, body.as_ref()));
     let outcome = rule.map_or(Outcome::Fatal, |rule| rule.class);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::credentials::Connection;
 use crate::error::{Class, Error};
-use crate::manifest::{Manifest, Operation};
+use crate::manifest::{Lookup, Manifest, Operation, Resolve};
 use crate::path::Path;
 use crate::perform::Call;
 use crate::prepare::{Ask, Prepared, prepare};
@@ -28,13 +28,10 @@ pub async fn lookup(
     let Some(rule) = operation.idempotency.lookup().filter(|_| !prepared.lookups.is_empty()) else {
         return Err(Error::fatal("lookup_impossible", format!("{}: nothing can be looked up", operation.name)));
     };
-    let Some(read) = manifest.operation(&rule.operation) else {
-        return Err(Error::fatal("lookup_impossible", format!("there is no operation {}", rule.operation)));
-    };
-    let reading = Call { transport, connection, manifest, operation: read, now };
+    let asking = Asking { transport, connection, manifest, now };
     let mut records = Vec::new();
     for ask in &prepared.lookups {
-        match find(&reading, ask).await? {
+        match asking.find(rule, ask).await? {
             Some(record) => records.push(record),
             None => return Ok(None),
         }
@@ -43,29 +40,77 @@ pub async fn lookup(
         Some(name) => Value::Object(Map::from_iter([(name.clone(), Value::Array(records))])),
         None => records.pop().unwrap_or(Value::Null),
     };
-    let writing = Call { operation, ..reading };
-    writing.view(prepared, found).map(Some)
+    asking.call(operation).view(prepared, found).map(Some)
 }
 
-async fn find(call: &Call<'_>, ask: &Ask) -> Result<Option<Value>, Error> {
-    let prepared = prepare(call.manifest, call.operation, &ask.with, "")?;
-    let conditions: Vec<(Option<Path>, &Value)> =
-        ask.r#where.iter().map(|(path, value)| (Path::parse(path), value)).collect();
-    let fits = |record: &Value| {
-        conditions
-            .iter()
-            .all(|(path, value)| path.as_ref().and_then(|path| path.get(record)).is_some_and(|found| found == *value))
-    };
-    let mut output = match call.output(&prepared, Some(&fits)).await {
-        Ok(output) => output,
-        Err(error) if error.class == Class::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if !call.operation.paginated() {
-        return Ok(Some(output).filter(fits));
+struct Asking<'a> {
+    transport: &'a dyn Transport,
+    connection: &'a Connection,
+    manifest: &'a Manifest,
+    now: Timestamp,
+}
+
+impl<'a> Asking<'a> {
+    fn call(&self, operation: &'a Operation) -> Call<'a> {
+        let Asking { transport, connection, manifest, now } = *self;
+        Call { transport, connection, manifest, operation, now }
     }
-    match output.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) => Ok(items.into_iter().find(fits)),
-        _ => Ok(None),
+
+    fn read(&self, name: &str) -> Result<Call<'a>, Error> {
+        let found = self.manifest.operation(name).map(|operation| self.call(operation));
+        found.ok_or_else(|| Error::fatal("lookup_impossible", format!("there is no operation {name}")))
+    }
+
+    async fn find(&self, rule: &Lookup, ask: &Ask) -> Result<Option<Value>, Error> {
+        let call = self.read(&rule.operation)?;
+        let mut with = ask.with.clone();
+        if let Some(resolve) = &rule.resolve {
+            self.resolve(resolve, &mut with).await?;
+        }
+        let prepared = prepare(call.manifest, call.operation, &with, "")?;
+        let conditions: Vec<(Option<Path>, &Value)> =
+            ask.r#where.iter().map(|(path, value)| (Path::parse(path), value)).collect();
+        let fits = |record: &Value| {
+            conditions.iter().all(|(path, value)| path.as_ref().and_then(|path| path.get(record)) == Some(*value))
+        };
+        let paginated = call.operation.paginated();
+        let mut output = match call.output(&prepared, paginated.then_some(&fits)).await {
+            Ok(output) => output,
+            // One record that is not there was not made. A list that is not there says nothing about its records.
+            Err(error) if error.class == Class::NotFound && !paginated => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let records = match (&rule.within, paginated) {
+            (Some(path), _) => path.get_mut(&mut output).map(Value::take),
+            (None, true) => output.get_mut("items").map(Value::take),
+            (None, false) => return Ok(Some(output).filter(fits)),
+        };
+        match records {
+            Some(Value::Array(records)) => Ok(records.into_iter().find(fits)),
+            _ => Err(Error::fatal("answer_unexpected", format!("{}: the answer has no records", rule.operation))),
+        }
+    }
+
+    /// Replaces a name among the arguments by its id.
+    async fn resolve(&self, resolve: &Resolve, with: &mut Value) -> Result<(), Error> {
+        let Some(argument) = with.get_mut(&resolve.argument) else { return Ok(()) };
+        let Some(text) = argument.as_str().filter(|text| !text.chars().all(|c| resolve.id_alphabet.contains(c)))
+        else {
+            return Ok(());
+        };
+        let name = Value::from(text.strip_prefix(resolve.strip.as_str()).unwrap_or(text));
+        let call = self.read(&resolve.operation)?;
+        let prepared = prepare(call.manifest, call.operation, &Value::Null, "")?;
+        let named = |record: &Value| resolve.name.get(record) == Some(&name);
+        let output = call.output(&prepared, Some(&named)).await?;
+        let record = output["items"].as_array().and_then(|records| records.iter().find(|record| named(record)));
+        match record.and_then(|record| resolve.id.get(record)) {
+            Some(id) => *argument = id.clone(),
+            None => {
+                let detail = format!("{}: there is no {name}", resolve.operation);
+                return Err(Error::fatal("lookup_impossible", detail));
+            }
+        }
+        Ok(())
     }
 }

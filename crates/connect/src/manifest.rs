@@ -358,12 +358,37 @@ pub struct Lookup {
     pub(crate) with: Vec<(String, Template)>,
     /// Asked once for each element of this list of the arguments; all must be found.
     pub(crate) for_each: Option<Path>,
+    /// Turns a name among the arguments of the read into an id first.
+    pub(crate) resolve: Option<Resolve>,
+    /// The records looked at are the elements of this list in the read's answer.
+    pub(crate) within: Option<Path>,
     /// What a found record must say.
     pub(crate) r#where: Vec<(Path, Template)>,
-    /// Where the effect's key is written into the request's body.
-    pub(crate) mark: Option<Path>,
+    pub(crate) mark: Option<Mark>,
     /// The records found are answered under this member, as the operation itself would.
     pub(crate) collect: Option<String>,
+}
+
+/// How the effect's key travels in the request's body.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    pub at: Path,
+    /// What must stand beside it, where the arguments do not say it.
+    pub defaults: Vec<(Path, Value)>,
+}
+
+/// How a lookup turns a name into the id that its read takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolve {
+    pub argument: String,
+    /// What consists of these characters alone is an id already.
+    pub id_alphabet: String,
+    /// What may stand before a name and is no part of it.
+    pub strip: String,
+    /// Full name of the list that knows names and ids.
+    pub operation: String,
+    pub name: Path,
+    pub id: Path,
 }
 
 /// A value of a lookup, filled in when the request is prepared.

@@ -185,7 +185,12 @@ fn body(operation: &Operation, given: &Map<String, Value>, key: &str) -> Result<
         members.insert(name.clone(), value.clone());
     }
     if let Some(mark) = operation.idempotency.lookup().and_then(|lookup| lookup.mark.as_ref()) {
-        write_mark(operation, &mut members, mark, key)?;
+        write(operation, &mut members, &mark.at, Value::String(key.to_owned()))?;
+        for (path, value) in &mark.defaults {
+            if path.segments().first().and_then(|first| members.get(first)).is_none_or(|at| lacks(at, path)) {
+                write(operation, &mut members, path, value.clone())?;
+            }
+        }
     }
     if let Some(wrap) = &operation.wrap {
         members = Map::from_iter([(wrap.clone(), Value::Object(members))]);
@@ -200,9 +205,14 @@ fn body(operation: &Operation, given: &Map<String, Value>, key: &str) -> Result<
     }))
 }
 
-/// Writes the effect's key into the body, beside what the arguments put there.
-fn write_mark(operation: &Operation, members: &mut Map<String, Value>, mark: &Path, key: &str) -> Result<(), Error> {
-    let Some((last, way)) = mark.segments().split_last() else { return Ok(()) };
+/// Whether nothing stands at the rest of `path` within its first member.
+fn lacks(first: &Value, path: &Path) -> bool {
+    path.segments().iter().skip(1).try_fold(first, |here, segment| here.get(segment)).is_none_or(Value::is_null)
+}
+
+/// Writes into the body, beside what the arguments put there.
+fn write(operation: &Operation, members: &mut Map<String, Value>, at: &Path, value: Value) -> Result<(), Error> {
+    let Some((last, way)) = at.segments().split_last() else { return Ok(()) };
     let mut here = members;
     for segment in way {
         let next = here.entry(segment.clone()).or_insert(Value::Null);
@@ -210,10 +220,10 @@ fn write_mark(operation: &Operation, members: &mut Map<String, Value>, mark: &Pa
             *next = Value::Object(Map::new());
         }
         here = next.as_object_mut().ok_or_else(|| {
-            argument(operation, segment, "argument_type", format!("`{segment}` of `{}` is not an object", mark.as_str()))
+            argument(operation, segment, "argument_type", format!("`{segment}` of `{}` is not an object", at.as_str()))
         })?;
     }
-    here.insert(last.clone(), Value::String(key.to_owned()));
+    here.insert(last.clone(), value);
     Ok(())
 }
 

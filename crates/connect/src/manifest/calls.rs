@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 
 use super::reader::{At, Fields, Reader};
 use super::{
-    Effects, Encoding, Idempotency, ItemErrors, Kind, Location, Lookup, Nested, Next, Operation, Pages, Param, Piece,
-    Template, errors,
+    Effects, Encoding, Idempotency, ItemErrors, Kind, Location, Lookup, Mark, Nested, Next, Operation, Pages, Param, Piece,
+    Resolve, Template, errors,
 };
 use crate::path::Path;
 
@@ -281,7 +281,7 @@ pub(super) fn idempotency(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> O
 }
 
 fn lookup(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
-    let known = ["operation", "with", "for_each", "where", "mark", "collect"];
+    let known = ["operation", "with", "for_each", "resolve", "within", "where", "mark", "collect"];
     let fields = reader.fields(at, "a lookup", &known);
     let operation = reader.required_text(&fields, "operation");
     let with = fields.get("with").map(|at| templates(reader, &at)).unwrap_or_default();
@@ -296,9 +296,32 @@ fn lookup(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
         operation: format!("{slug}.{operation}"),
         with,
         for_each: reader.optional_path(&fields, "for_each"),
+        resolve: fields.get("resolve").and_then(|at| resolve(reader, &at, slug)),
+        within: reader.optional_path(&fields, "within"),
         r#where: wheres,
-        mark: reader.optional_path(&fields, "mark"),
+        mark: fields.get("mark").and_then(|at| mark(reader, &at)),
         collect: reader.optional_text(&fields, "collect"),
+    })
+}
+
+fn mark(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Mark> {
+    let fields = reader.fields(at, "`mark`", &["at", "default"]);
+    let defaults = fields.get("default").map(|at| reader.conditions(&at)).unwrap_or_default();
+    let at = reader.required(&fields, "at").and_then(|at| reader.path(&at));
+    Some(Mark { at: at?, defaults })
+}
+
+fn resolve(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Resolve> {
+    let fields = reader.fields(at, "`resolve`", &["argument", "id_alphabet", "strip", "operation", "name", "id"]);
+    let name = reader.required(&fields, "name").and_then(|at| reader.path(&at));
+    let id = reader.required(&fields, "id").and_then(|at| reader.path(&at));
+    Some(Resolve {
+        argument: reader.required_text(&fields, "argument"),
+        id_alphabet: reader.required_text(&fields, "id_alphabet"),
+        strip: reader.optional_text(&fields, "strip").unwrap_or_default(),
+        operation: format!("{slug}.{}", reader.required_text(&fields, "operation")),
+        name: name?,
+        id: id?,
     })
 }
 

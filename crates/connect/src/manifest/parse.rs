@@ -296,6 +296,12 @@ fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest)
         let Some(operation) = manifest.operations.get(&format!("{prefix}{}", field.name)) else { continue };
         if let Some(lookup) = operation.idempotency.lookup() {
             check_lookup(reader, &at, manifest, lookup, &short(&lookup.operation), &names);
+            if let Some(resolve) = &lookup.resolve
+                && manifest.operations.get(&resolve.operation).is_none_or(|list| list.pages.is_none())
+            {
+                let message = format!("`{}` is no list of this manifest", short(&resolve.operation));
+                reader.problem(&at, "manifest_unknown", message);
+            }
         }
         let mapped = |object: &String| manifest.views.values().any(|view| view.maps(object));
         if let Some(object) = operation.returns.as_ref().filter(|object| !mapped(object)) {
