@@ -107,7 +107,8 @@ pub struct Catch {
     pub except_when: Option<Expression>,
     pub retry: Option<Retry>,
     pub tasks: Option<Tasks>,
-    pub then: Then,
+    /// Where to go on after a caught fault, instead of where the `try` leads.
+    pub then: Option<Then>,
 }
 
 /// Which faults are caught: those equal in all that is given.

@@ -415,7 +415,7 @@ impl<'a> Reader<'a> {
         let retry = catch.get("retry").and_then(|retry| self.retry(&retry));
         let handler = catch.get("do").map(|list| self.tasks(&list, "`catch.do`", depth + 1));
         self.named.truncate(outside);
-        let then = catch.get("then").map_or(Then::Continue, |then| self.then(&then, names));
+        let then = catch.get("then").map(|then| self.then(&then, names));
         let catch = Catch { filter, name: variable, when, except_when, retry, tasks: handler, then };
         Some(Action::Try(Try { tasks, catch }))
     }

@@ -1,0 +1,87 @@
+//! What a run stands in: a stack of task lists, each with the task that is being done.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use std::sync::Arc;
+
+use crate::document::task::{Task, Tasks};
+
+/// A list of tasks that has begun.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub tasks: Tasks,
+    pub position: usize,
+    pub owner: Owner,
+    /// The task at `position`, once it is entered.
+    pub current: Option<Current>,
+}
+
+/// The task that is being done.
+#[derive(Clone, Debug)]
+pub struct Current {
+    pub raw_input: Arc<Value>,
+    pub input: Arc<Value>,
+    pub started_at: Timestamp,
+    pub visit: u32,
+    /// Where its record stands.
+    pub record: usize,
+}
+
+/// What a list belongs to, and so what happens when it is over.
+#[derive(Clone, Debug)]
+pub enum Owner {
+    /// The document: the run is over.
+    Flow,
+    /// A `do`: the task is done.
+    Do,
+    /// A `for`: the next item.
+    For(Loop),
+    /// A `try`: the task is done; a fault may be caught.
+    Try(TryState),
+    /// A `catch`: the task is done.
+    Catch { name: String, fault: Arc<Value> },
+}
+
+#[derive(Clone, Debug)]
+pub struct Loop {
+    pub each: String,
+    pub at: String,
+    pub items: Arc<Value>,
+    pub index: usize,
+    /// The index as expressions see it.
+    pub index_value: Value,
+}
+
+impl Loop {
+    pub fn item(&self) -> Option<&Value> {
+        self.items.get(self.index)
+    }
+
+    /// Goes to an item; false if there is none.
+    pub fn go(&mut self, index: usize) -> bool {
+        self.index = index;
+        self.index_value = index.into();
+        self.item().is_some()
+    }
+}
+
+/// What a `try` remembers from one beginning to the next.
+#[derive(Clone, Debug, Default)]
+pub struct TryState {
+    /// How many times it has begun again.
+    pub retries: u32,
+    pub first_fault_at: Option<Timestamp>,
+    /// The visits as they were when it began, so that its tasks keep their visits and get a new generation.
+    pub visits: Vec<u32>,
+}
+
+impl Frame {
+    pub fn new(tasks: Tasks, owner: Owner) -> Self {
+        Self { tasks, position: 0, owner, current: None }
+    }
+
+    /// The task at the position, if the list is not over.
+    pub fn task(&self) -> Option<&Task> {
+        self.tasks.get(self.position)
+    }
+}

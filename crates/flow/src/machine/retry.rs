@@ -1,0 +1,134 @@
+//! Catching faults: which are caught, when a `try` begins again, and how long it waits.
+
+use jiff::SignedDuration;
+use serde_json::Value;
+use std::sync::Arc;
+
+use super::drive::Next;
+use super::frame::{Frame, Owner, TryState};
+use super::scope::Extra;
+use super::{Effect, EffectRef, Machine, Waiting};
+use crate::document::task::{Action, Backoff, Catch, Filter, Retry};
+use crate::{Fault, duration};
+
+impl Filter {
+    /// Whether a fault is equal in all that is given.
+    pub fn matches(&self, fault: &Fault) -> bool {
+        let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+        same(&self.r#type, &fault.r#type)
+            && self.status.is_none_or(|status| status == fault.status)
+            && same(&self.title, &fault.title)
+            && same(&self.detail, &fault.detail)
+            && same(&self.instance, fault.instance.as_deref().unwrap_or_default())
+    }
+}
+
+impl Retry {
+    /// The delay before it begins again, `retry` counted from 1, without jitter; ten years at most.
+    pub fn delay(&self, retry: u32) -> SignedDuration {
+        let factor = match self.backoff {
+            Backoff::Constant => 1,
+            Backoff::Linear => retry,
+            Backoff::Exponential => 2u32.saturating_pow(retry.saturating_sub(1)),
+        };
+        let factor = i32::try_from(factor).unwrap_or(i32::MAX);
+        self.delay.checked_mul(factor).unwrap_or(duration::MAX).min(duration::MAX)
+    }
+}
+
+impl Machine {
+    /// A fault has left the tasks of the `try` that the topmost frame's task is.
+    pub(super) fn caught(&mut self, fault: Fault, state: TryState) -> (Next, Option<Effect>) {
+        let Some((tasks, position)) = self.frames.last().map(|frame| (frame.tasks.clone(), frame.position))
+        else {
+            return (Next::Over(Err(fault)), None);
+        };
+        let Some(Action::Try(attempt)) = tasks.get(position).map(|task| &task.action) else {
+            return (Next::Fault(fault), None);
+        };
+        let catch = &attempt.catch;
+        let value = Arc::new(fault.to_value());
+        match self.decide(catch, &fault, &value, &state) {
+            Err(other) => (Next::Fault(other), None),
+            Ok(Decision::Pass) => (Next::Fault(fault), None),
+            Ok(Decision::Again(policy)) => self.again(policy, state),
+            Ok(Decision::Handle) => match &catch.tasks {
+                Some(handler) => {
+                    let input = self.input_of_current();
+                    let owner = Owner::Catch { name: catch.name.clone(), fault: value };
+                    self.frames.push(Frame::new(handler.clone(), owner));
+                    (Next::Enter(input), None)
+                }
+                None => (Next::Done(self.input_of_current(), catch.then), None),
+            },
+        }
+    }
+
+    fn decide<'c>(
+        &self,
+        catch: &'c Catch,
+        fault: &Fault,
+        value: &Value,
+        state: &TryState,
+    ) -> Result<Decision<'c>, Fault> {
+        let extra = Extra { output: None, fault: Some((&catch.name, value)) };
+        let input = self.input_of_current();
+        let holds = |condition: &Option<crate::Expression>, without: bool| {
+            condition.as_ref().map_or(Ok(without), |condition| self.holds(condition, &input, extra))
+        };
+        if !catch.filter.matches(fault) || !holds(&catch.when, true)? || holds(&catch.except_when, false)? {
+            return Ok(Decision::Pass);
+        }
+        let Some(policy) = &catch.retry else { return Ok(Decision::Handle) };
+        let since = self.now.duration_since(state.first_fault_at.unwrap_or(self.now));
+        let left = state.retries < policy.count && policy.within.is_none_or(|within| since < within);
+        if left && holds(&policy.when, true)? && !holds(&policy.except_when, false)? {
+            return Ok(Decision::Again(policy));
+        }
+        // A policy without a handler says "try again or fail": what still fails then is not swallowed.
+        Ok(if catch.tasks.is_some() { Decision::Handle } else { Decision::Pass })
+    }
+
+    fn again(&mut self, policy: &Retry, mut state: TryState) -> (Next, Option<Effect>) {
+        state.retries += 1;
+        state.first_fault_at.get_or_insert(self.now);
+        let Some(at) = self.effect_ref(true) else {
+            return (Next::Retry(state), None);
+        };
+        let jitter = policy.jitter.map_or(SignedDuration::ZERO, |range| self.jitter(&at, range));
+        let delay = policy.delay(state.retries).saturating_add(jitter).min(duration::MAX);
+        if delay.is_zero() {
+            return (Next::Retry(state), None);
+        }
+        let until = self.now.checked_add(delay).unwrap_or(jiff::Timestamp::MAX);
+        self.waiting = Some(Waiting::Retry(at.clone(), state));
+        (Next::Wait, Some(Effect::Wait { at, until }))
+    }
+
+    /// An addition to the delay that spreads runs apart: random to look at, but the same in every replay.
+    fn jitter(&self, at: &EffectRef, (from, to): (SignedDuration, SignedDuration)) -> SignedDuration {
+        let text = format!("{}\n{}\n{}\n{}", self.run, at.path, at.visit, at.generation);
+        let width = to.saturating_sub(from).as_millis().max(0);
+        let part = i128::from(hash(text.as_bytes())) % (width + 1);
+        from.saturating_add(SignedDuration::from_millis(i64::try_from(part).unwrap_or(0)))
+    }
+}
+
+enum Decision<'c> {
+    /// Not caught here.
+    Pass,
+    /// Begin again.
+    Again(&'c Retry),
+    /// Run the handler, or go on.
+    Handle,
+}
+
+/// FNV-1a with a last mix: the same on every machine and in every version.
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
+}
