@@ -68,6 +68,11 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Completes when the server is to stop; that nobody is left to tell it counts as being told.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
 async fn serve(listener: impl Door, router: Router, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut open = JoinSet::new();
@@ -78,7 +83,7 @@ async fn serve(listener: impl Door, router: Router, mut stop: watch::Receiver<bo
         };
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = told(&mut stop) => break,
             Some(_) = open.join_next(), if !open.is_empty() => {}
             (place, stream) = next => match (place, stream) {
                 (Ok(place), Ok(stream)) => {
@@ -116,7 +121,7 @@ async fn connection(
     let served = tokio::select! {
         biased;
         served = connection.as_mut() => served,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = told(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -16,8 +16,14 @@ impl flow::clock::Clock for WallClock {
 }
 
 /// The operating system's source of randomness.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SystemRng(ring::rand::SystemRandom);
+
+impl Default for SystemRng {
+    fn default() -> Self {
+        SystemRng(ring::rand::SystemRandom::new())
+    }
+}
 
 impl flow::chance::Rng for SystemRng {
     fn fill(&mut self, bytes: &mut [u8]) {

@@ -105,12 +105,11 @@ impl Server {
         let engine_config = engine::Config { workers: config.workers, ..engine::Config::default() };
         let engine = node.engine(sinks, engine_config);
         let wake = engine.wake_handle();
-        let meter = engine.meter();
         let app = node.app(AppOptions {
             templates: config.templates,
             public_url: Some(config.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string())),
             wake: Arc::new(move || wake.wake()),
-            engine_stats: Arc::new(move || meter.summary()),
+            ..AppOptions::default()
         })?;
 
         let (stop, stopping) = watch::channel(false);

@@ -1,0 +1,192 @@
+//! The command line as scripts use it: documents on stdout, exit codes, and the three ways to a server.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+fn tributary(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+    command.args(arguments).env("TRIBUTARY_DATA", data).env_remove("TRIBUTARY_SERVER").env_remove("TRIBUTARY_TOKEN");
+    command
+}
+
+fn run(data: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = tributary(data, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A command that does not read its input may have ended by now.
+    stdin.write_all(input.as_bytes()).unwrap_or_default();
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
+}
+
+#[track_caller]
+fn json_of(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text.lines().count(), 1, "one document: {text}\n{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn words(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+struct Serving(Child, Value);
+
+impl Serving {
+    fn start(data: &Path) -> Serving {
+        let mut child = tributary(data, &["serve", "--listen", "127.0.0.1:0", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a ready line");
+        let ready = serde_json::from_str(&line).expect("JSON");
+        Serving(child, ready)
+    }
+
+    fn terminate(mut self) -> Option<i32> {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        self.0.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Ended already in the good case.
+        self.0.kill().unwrap_or_default();
+    }
+}
+
+#[test]
+fn without_a_server_commands_do_their_work_themselves() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let empty = run(&data, &["connection", "list"], "");
+    assert_eq!(empty.status.code(), Some(0));
+    assert!(words(&empty).contains("tributary connection add stripe"), "{}", words(&empty));
+    assert!(!data.exists(), "looking makes nothing");
+
+    let added = run(&data, &["connection", "add", "stripe", "--from-stdin", "--json"], "api_key=sk_test_1\n");
+    assert_eq!(added.status.code(), Some(0), "{}", words(&added));
+    let added = json_of(&added);
+    assert_eq!((&added["name"], &added["credentials"]), (&json!("stripe"), &json!(["api_key"])));
+    let listed = json_of(&run(&data, &["connection", "list", "--json"], ""));
+    assert_eq!(listed["connections"][0]["hook"]["id"], added["hook"]["id"]);
+
+    let file = directory.path().join("more.json");
+    std::fs::write(&file, r#"{"webhook_secret": "whsec_1"}"#).expect("written");
+    let file = file.to_str().expect("text");
+    let changed = run(&data, &["connection", "add", "stripe", "--from-file", file, "--json"], "");
+    assert_eq!(json_of(&changed)["credentials"], json!(["api_key", "webhook_secret"]));
+
+    for arguments in [["template", "list"], ["flow", "list"], ["events", "list"], ["runs", "list"], ["connector", "list"]] {
+        let output = run(&data, &arguments, "");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", words(&output));
+        assert!(!output.stdout.is_empty(), "{arguments:?} says something");
+    }
+    let removed = run(&data, &["connection", "remove", "stripe"], "");
+    assert_eq!(removed.status.code(), Some(0), "{}", words(&removed));
+}
+
+#[test]
+fn exit_codes_tell_failure_from_bad_usage() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let broken = directory.path().join("broken.yaml");
+    std::fs::write(&broken, "document: {}\n").expect("written");
+    let broken = broken.to_str().expect("text");
+    for (arguments, code) in [
+        (vec!["--version"], 0),
+        (vec!["connector", "show", "stripe"], 0),
+        (vec!["connector", "show", "strpe"], 1),
+        (vec!["connection", "check", "stripe"], 1),
+        (vec!["runs", "show", "run_none"], 1),
+        (vec!["flow", "lint", broken], 1),
+        (vec!["flow", "lint", "/does/not/exist.yaml"], 1),
+        (vec!["events", "list", "--outcome", "lost"], 1),
+        (vec!["flow", "lint"], 2),
+        (vec!["fly"], 2),
+        (vec!["template", "install", "stripe-to-chartmogul", "--set", "novalue"], 2),
+        (vec!["connection", "add", "stripe"], 2),
+        (vec!["connection", "add", "stripe", "--api-key", "sk_test_1"], 2),
+        (vec!["serve", "--listen", "nowhere"], 2),
+    ] {
+        let output = run(&data, &arguments, "");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", words(&output));
+    }
+    let failed = run(&data, &["runs", "show", "run_none", "--json"], "");
+    assert_eq!(json_of(&failed)["code"], "run_unknown");
+    let lint = run(&data, &["flow", "lint", broken], "");
+    assert!(words(&lint).contains("broken.yaml:1:"), "{}", words(&lint));
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for command in [
+        "serve", "sandbox", "connection add", "connection list", "connection check", "connection remove",
+        "connector list", "connector show", "template list", "template show", "template install", "flow lint",
+        "flow deploy", "flow list", "flow pause", "flow resume", "flow remove", "events list", "events show",
+        "events replay", "runs list", "runs show", "runs retry", "runs cancel",
+    ] {
+        let mut arguments: Vec<&str> = command.split(' ').collect();
+        arguments.push("--help");
+        let output = run(directory.path(), &arguments, "");
+        assert!(words(&output).contains(&format!("tributary {command}")), "{command}: {}", words(&output));
+        assert!(words(&output).contains("Example"), "{command}: {}", words(&output));
+    }
+}
+
+#[test]
+fn commands_speak_to_the_server_that_runs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let serving = Serving::start(&data);
+    assert_eq!(serving.1["ready"], true);
+    let url = serving.1["url"].as_str().expect("an address").to_owned();
+
+    let added = run(&data, &["connection", "add", "stripe", "--from-stdin", "--json"], "api_key=sk_test_1\n");
+    let hook = json_of(&added)["hook"]["url"].as_str().expect("an address").to_owned();
+    assert!(hook.starts_with(&url), "the running server answers, with its address: {hook}");
+
+    let second = run(&data, &["serve", "--listen", "127.0.0.1:0"], "");
+    assert_eq!(second.status.code(), Some(1));
+    assert!(words(&second).contains("in use"), "{}", words(&second));
+
+    let token = std::fs::read_to_string(serving.1["token_file"].as_str().expect("a path")).expect("a token");
+    let elsewhere = directory.path().join("elsewhere");
+    for (token, code) in [(token.trim(), 0), ("wrong", 1)] {
+        let output = tributary(&elsewhere, &["--server", &url, "connection", "list", "--json"])
+            .env("TRIBUTARY_TOKEN", token)
+            .output()
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(code), "{}", words(&output));
+        let document = json_of(&output);
+        assert!(code == 1 || document["connections"][0]["name"] == "stripe", "{document}");
+    }
+    assert_eq!(serving.terminate(), Some(0));
+    assert!(!data.join("tributary.sock").exists(), "it tidies up");
+    let listed = json_of(&run(&data, &["connection", "list", "--json"], ""));
+    assert_eq!(listed["connections"][0]["name"], "stripe");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_must_stay_private_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let serving = Serving::start(&data);
+    let mode = |name: &str| std::fs::metadata(data.join(name)).expect(name).permissions().mode() & 0o777;
+    assert_eq!((mode(""), mode("tributary.sock"), mode("token"), mode("key")), (0o700, 0o600, 0o600, 0o600));
+    assert_eq!(serving.terminate(), Some(0));
+}
