@@ -14,14 +14,20 @@ pub struct Error {
     pub code: Option<&'static str>,
     pub message: String,
     pub param: Option<String>,
-    pub(super) decline: Option<Box<Decline>>,
-    pub(super) payment_intent: Option<String>,
-    pub(super) charge: Option<String>,
+    pub(super) payment: Option<Box<Payment>>,
+}
+
+/// What a refused payment was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Payment {
+    pub decline: Decline,
+    pub intent: Option<String>,
+    pub charge: Option<String>,
 }
 
 impl Error {
     fn new(status: u16, kind: &'static str, code: Option<&'static str>, message: String) -> Error {
-        Error { status, kind, code, message, param: None, decline: None, payment_intent: None, charge: None }
+        Error { status, kind, code, message, param: None, payment: None }
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Error {
@@ -88,7 +94,7 @@ impl Error {
 
     pub(super) fn declined(decline: &Decline) -> Error {
         let mut error = Error::new(402, "card_error", Some(decline.code), decline.message.to_owned());
-        error.decline = Some(Box::new(decline.clone()));
+        error.payment = Some(Box::new(Payment { decline: decline.clone(), intent: None, charge: None }));
         error
     }
 
@@ -100,8 +106,10 @@ impl Error {
 
     #[must_use]
     pub(super) fn of_payment(mut self, payment_intent: &str, charge: Option<&str>) -> Error {
-        self.payment_intent = Some(payment_intent.to_owned());
-        self.charge = charge.map(str::to_owned);
+        if let Some(payment) = &mut self.payment {
+            payment.intent = Some(payment_intent.to_owned());
+            payment.charge = charge.map(str::to_owned);
+        }
         self
     }
 
@@ -115,12 +123,13 @@ impl Error {
     /// The body, with the payment intent rendered by the caller where there is one.
     pub(super) fn body(&self, request: &str, payment_intent: Option<Value>) -> Value {
         let mut error = Map::new();
-        if let Some(charge) = &self.charge {
+        let payment = self.payment.as_deref();
+        if let Some(charge) = payment.and_then(|payment| payment.charge.as_ref()) {
             error.insert("charge".into(), json!(charge));
         }
         if let Some(code) = self.code {
             error.insert("code".into(), json!(code));
-            if let Some(reason) = self.decline.as_ref().and_then(|decline| decline.decline_code) {
+            if let Some(reason) = payment.and_then(|payment| payment.decline.decline_code) {
                 error.insert("decline_code".into(), json!(reason));
             }
             let page = code.replace('_', "-");

@@ -90,7 +90,12 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Response {
 }
 
 fn failure(world: &World, error: &Error, request: &str, version: &Version) -> Response {
-    let intent = error.payment_intent.as_deref().and_then(|id| world.payment_intents.get(id)).cloned();
+    let intent = error
+        .payment
+        .as_ref()
+        .and_then(|payment| payment.intent.as_deref())
+        .and_then(|id| world.payment_intents.get(id))
+        .cloned();
     let intent = intent.map(|intent| render::snapshot(&intent.into(), version, world));
     Response::json(error.status, &error.body(request, intent))
 }
@@ -134,10 +139,10 @@ fn keyed(world: &mut World, request: &Request, id: &str, version: &Version) -> R
     let writes = request.method != "GET";
     let key = request.header("idempotency-key").filter(|_| request.method == "POST").map(str::to_owned);
     let fingerprint = format!("{} {} {}", request.method, request.path, params.fingerprint());
-    if let Some(key) = &key {
-        if let Some(remembered) = world.memory.recall(key, &fingerprint, world.now)? {
-            return Ok(remembered.with_header("idempotent-replayed", "true"));
-        }
+    if let Some(key) = &key
+        && let Some(remembered) = world.memory.recall(key, &fingerprint, world.now)?
+    {
+        return Ok(remembered.with_header("idempotent-replayed", "true"));
     }
     let paths = params.strings("expand")?.unwrap_or_default();
     world.asker = writes.then(|| Asker { request: id.to_owned(), key: key.clone() });

@@ -6,7 +6,7 @@ use super::errors::Error;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     name: String,
-    /// `20250331`.
+    /// As a number: `20250331`.
     date: u32,
 }
 
@@ -27,31 +27,31 @@ impl Version {
 
     /// `charge.refunds` and `payment_intent.charges` are no longer included.
     pub(super) fn lean_payments(&self) -> bool {
-        self.date >= 2022_11_15
+        self.date >= 20_221_115
     }
 
     /// Invoices and lines carry `parent`, `pricing` and `taxes` beside the older fields.
     pub(super) fn acacia(&self) -> bool {
-        self.date >= 2024_09_30
+        self.date >= 20_240_930
     }
 
     /// Periods on items only, `invoice.parent`, line `pricing`, `discounts[]`, invoice payments.
     pub(super) fn basil(&self) -> bool {
-        self.date >= 2025_03_31
+        self.date >= 20_250_331
     }
 
     /// `discount.source.coupon`; flexible billing mode by default.
     pub(super) fn clover(&self) -> bool {
-        self.date >= 2025_09_30
+        self.date >= 20_250_930
     }
 
     /// `quantity_decimal`.
     pub(super) fn dahlia(&self) -> bool {
-        self.date >= 2026_03_25
+        self.date >= 20_260_325
     }
 
     /// Item `current_trial`. (`status_details` stands only on paused subscriptions, which this twin has not.)
     pub(super) fn endive(&self) -> bool {
-        self.date >= 2026_09_30
+        self.date >= 20_260_930
     }
 }

@@ -107,7 +107,11 @@ pub(in super::super) fn coupon_valid(coupon: &Coupon, now: i64) -> bool {
 
 /// Hundredths of a percent as the number Stripe shows: whole where it is whole.
 fn percent(hundredths: u32) -> Value {
-    if hundredths % 100 == 0 { json!(hundredths / 100) } else { json!(f64::from(hundredths) / 100.0) }
+    if hundredths.is_multiple_of(100) {
+        json!(hundredths / 100)
+    } else {
+        json!(f64::from(hundredths) / 100.0)
+    }
 }
 
 pub(super) fn coupon(coupon: &Coupon) -> Value {

@@ -44,7 +44,7 @@ impl Opening {
             grants: Vec::new(),
             anchor: None,
             proration: Proration::Create,
-            behavior: Behavior::AllowIncomplete,
+            behavior: Behavior::Allow,
             collection: Collection::Automatic,
             days_until_due: None,
             cancel_at: None,
@@ -190,16 +190,16 @@ impl World {
             return Ok(());
         }
         match (self.paying_card(subscription), behavior) {
-            (_, Behavior::DefaultIncomplete) => Ok(()),
+            (_, Behavior::Defer) => Ok(()),
             (None, _) => {
                 let message = "This customer has no attached payment source or default payment method. Please \
                                consider adding a default payment method.";
                 Err(Error::coded("resource_missing", message))
             }
-            (Some(card), Behavior::ErrorIfIncomplete) => {
+            (Some(card), Behavior::Refuse) => {
                 self.bank_would_say(&card).map_err(|decline| Error::declined(&decline))
             }
-            (Some(_), Behavior::AllowIncomplete) => Ok(()),
+            (Some(_), Behavior::Allow) => Ok(()),
         }
     }
 
@@ -237,7 +237,7 @@ impl World {
         }
         self.finalize(&invoice.id)?;
         let outcome = match behavior {
-            Behavior::DefaultIncomplete if self.invoice(&invoice.id)?.amount_due > 0 => Outcome::NoCard,
+            Behavior::Defer if self.invoice(&invoice.id)?.amount_due > 0 => Outcome::NoCard,
             _ => self.collect(&invoice.id, None)?,
         };
         let paid = matches!(outcome, Outcome::Paid | Outcome::Sent);

@@ -36,17 +36,20 @@ const TRIAL_NOTICE_DAYS: i64 = 3;
 /// What to do when the first payment, or the payment for a change, does not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behavior {
-    AllowIncomplete,
-    DefaultIncomplete,
-    ErrorIfIncomplete,
+    /// `allow_incomplete`
+    Allow,
+    /// `default_incomplete`: no attempt is made.
+    Defer,
+    /// `error_if_incomplete`: nothing happens.
+    Refuse,
 }
 
 impl Behavior {
     pub(super) fn parse(word: &str) -> Option<Behavior> {
         Some(match word {
-            "allow_incomplete" => Behavior::AllowIncomplete,
-            "default_incomplete" => Behavior::DefaultIncomplete,
-            "error_if_incomplete" => Behavior::ErrorIfIncomplete,
+            "allow_incomplete" => Behavior::Allow,
+            "default_incomplete" => Behavior::Defer,
+            "error_if_incomplete" => Behavior::Refuse,
             _ => return None,
         })
     }

@@ -69,7 +69,7 @@ impl World {
             }
         }
         let items = self.changed_items(&before, update.items, &before.currency)?;
-        if update.behavior == Some(Behavior::ErrorIfIncomplete) && proration == Proration::Invoice {
+        if update.behavior == Some(Behavior::Refuse) && proration == Proration::Invoice {
             let card = self.paying_card(&before).unwrap_or_default();
             self.bank_would_say(&card).map_err(|decline| Error::declined(&decline))?;
         }
@@ -252,7 +252,8 @@ impl World {
                 subscription.trial_end = Some(now);
             }
         })?;
-        if !plan.restarts && !(owes && proration == Proration::Invoice) {
+        let bills = plan.restarts || (owes && proration == Proration::Invoice);
+        if !bills {
             return Ok(None);
         }
         let after = self.subscription(id)?;

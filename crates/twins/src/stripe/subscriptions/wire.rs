@@ -38,10 +38,10 @@ const IGNORED: &[&str] =
     &["off_session", "payment_settings", "trial_from_plan", "enable_incomplete_payments", "invoice_settings"];
 
 fn no_automatic_tax(params: &mut Params) -> Result<(), Error> {
-    if let Some(mut tax) = params.map("automatic_tax")? {
-        if tax.flag("enabled")? == Some(true) {
-            return Err(Error::not_simulated("automatic_tax[enabled]"));
-        }
+    if let Some(mut tax) = params.map("automatic_tax")?
+        && tax.flag("enabled")? == Some(true)
+    {
+        return Err(Error::not_simulated("automatic_tax[enabled]"));
     }
     Ok(())
 }
@@ -143,7 +143,7 @@ pub(in super::super) fn create(call: &mut Call) -> Result<Value, Error> {
     new.proration =
         params.word("proration_behavior", Proration::parse, PRORATIONS)?.unwrap_or(Proration::Create);
     let behavior = params.word("payment_behavior", Behavior::parse, BEHAVIORS)?;
-    new.behavior = behavior.unwrap_or(Behavior::AllowIncomplete);
+    new.behavior = behavior.unwrap_or(Behavior::Allow);
     let collection =
         params.word("collection_method", Collection::parse, "charge_automatically or send_invoice")?;
     new.collection = collection.unwrap_or(Collection::Automatic);
