@@ -224,3 +224,166 @@ struct Failed {
     code: String,
     open: Option<Open>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::Fault;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn effect(path: &str) -> EffectRef {
+        EffectRef { path: path.into(), visit: 1, generation: 0 }
+    }
+
+    fn started(seconds: i64) -> Entry {
+        let (flow, version) = ("f".to_owned(), "1".to_owned());
+        Entry::Started { flow, version, input: Value::Null, settings: Value::Null, at: at(seconds) }
+    }
+
+    fn intent(path: &str, attempt: u32, request: Value, seconds: i64) -> Entry {
+        let (key, operation) = (format!("key of {path}"), "o".to_owned());
+        Entry::Intent { effect: effect(path), key, attempt, operation, request, at: at(seconds) }
+    }
+
+    fn attempted(path: &str, attempt: u32, unknown: bool, retry_at: Option<i64>) -> Entry {
+        let problem = Fault::communication("no");
+        Entry::Attempted {
+            effect: effect(path),
+            attempt,
+            problem,
+            unknown,
+            retry_at: retry_at.map(at),
+            at: at(9),
+        }
+    }
+
+    fn resolved(path: &str, outcome: Outcome) -> Entry {
+        let (step, operation, input) = (String::new(), String::new(), Value::Null);
+        let (attempts, started_at) = (1, at(0));
+        Entry::Resolved {
+            effect: effect(path),
+            step,
+            operation,
+            input,
+            outcome,
+            attempts,
+            started_at,
+            at: at(9),
+        }
+    }
+
+    fn fault(code: &str) -> Outcome {
+        Outcome::Fault(Fault::coded(code, 500, "t", "d"))
+    }
+
+    fn finished() -> Entry {
+        Entry::Finished { outcome: fault("x"), at: at(10) }
+    }
+
+    #[test]
+    fn an_intent_without_an_answer_may_have_happened() {
+        let table = [
+            (vec![intent("a", 1, Value::Null, 1)], 1, true),
+            (vec![intent("a", 1, Value::Null, 1), attempted("a", 1, false, Some(20))], 1, false),
+            (vec![intent("a", 1, Value::Null, 1), attempted("a", 1, true, Some(20))], 1, true),
+            (
+                vec![
+                    intent("a", 1, Value::Null, 1),
+                    attempted("a", 1, false, Some(20)),
+                    intent("a", 2, Value::Null, 20),
+                ],
+                2,
+                true,
+            ),
+            // Once unknown, a later sure failure does not settle it.
+            (
+                vec![
+                    intent("a", 1, Value::Null, 1),
+                    attempted("a", 1, true, Some(20)),
+                    intent("a", 2, Value::Null, 20),
+                    attempted("a", 2, false, Some(30)),
+                ],
+                2,
+                true,
+            ),
+        ];
+        for (entries, attempts, maybe_done) in table {
+            let open = History::read(entries.clone()).open(&effect("a"), at(50));
+            assert_eq!((open.attempts, open.maybe_done()), (attempts, maybe_done), "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn a_repetition_keeps_the_first_bytes_and_the_first_time() {
+        let mut history = History::read([
+            started(0),
+            intent("a", 1, "bytes".into(), 1),
+            attempted("a", 1, true, Some(20)),
+            intent("a", 2, Value::Null, 20),
+        ]);
+        let intent = history.open(&effect("a"), at(50)).intent.unwrap();
+        assert_eq!(
+            (intent.request, intent.sent_at, intent.key.as_str()),
+            ("bytes".into(), at(1), "key of a")
+        );
+    }
+
+    #[test]
+    fn parked_is_what_ends_with_a_time_to_try_again() {
+        assert!(History::read([started(0), attempted("a", 1, false, Some(20))]).parked);
+        assert!(!History::read([started(0), attempted("a", 1, false, None)]).parked);
+        assert!(
+            !History::read([started(0), attempted("a", 1, false, Some(20)), intent("a", 2, Value::Null, 20)])
+                .parked
+        );
+    }
+
+    #[test]
+    fn a_definite_failure_is_taken_back_when_the_run_goes_on() {
+        let before =
+            [started(0), resolved("a", Outcome::Output(Value::Null)), intent("b", 1, Value::Null, 1)];
+        let mut history = History::read(before.into_iter().chain([
+            attempted("b", 1, false, None),
+            resolved("b", fault("no")),
+            finished(),
+        ]));
+        assert!(history.retried);
+        assert_eq!(history.inputs.len(), 1);
+        assert_eq!(history.again(&effect("b")), Again { pass: 0, retry: 1 });
+        assert_eq!(history.open(&effect("b"), at(50)), Open::new(at(50)));
+    }
+
+    #[test]
+    fn an_unknown_failure_keeps_its_key_unless_a_person_was_asked() {
+        for (code, kept, retry) in [("communication", true, 0), (fault::OUTCOME_UNKNOWN, false, 1)] {
+            let mut history = History::read([
+                started(0),
+                intent("b", 1, "bytes".into(), 1),
+                attempted("b", 1, true, None),
+                resolved("b", super::tests::fault(code)),
+                finished(),
+            ]);
+            assert_eq!(history.again(&effect("b")).retry, retry);
+            let open = history.open(&effect("b"), at(50));
+            assert_eq!((open.intent.is_some(), open.maybe_done()), (kept, kept), "{code}");
+            assert_eq!(open.since, Some(at(50)));
+        }
+    }
+
+    #[test]
+    fn a_second_beginning_forgets_results_and_keeps_the_count_of_attempts() {
+        let mut history = History::read([
+            started(0),
+            resolved("a", Outcome::Output(Value::Null)),
+            attempted("b", 3, false, Some(20)),
+            started(30),
+        ]);
+        assert_eq!((history.inputs.len(), history.passes), (0, 1));
+        assert_eq!(history.started.as_ref().map(|started| started.at), Some(at(30)));
+        let open = history.open(&effect("b"), at(50));
+        assert_eq!((open.attempts, open.since, open.maybe_done()), (3, Some(at(9)), false));
+    }
+}

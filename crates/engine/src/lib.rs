@@ -128,6 +128,10 @@ impl Engine {
     /// Works until `stop` turns true (or its sender is gone): then claims nothing more, lets runs in progress finish
     /// for a while, and releases the rest to the queue.
     pub async fn run(self, stop: watch::Receiver<bool>) {
+        // What this node held when it died is taken up at once; a lease would only make it wait.
+        if let Err(error) = self.node.store.release_node(&self.node.config.node).await {
+            tracing::error!(%error, "runs left by this node wait until their leases end");
+        }
         let (over, is_over) = watch::channel(false);
         let work = async {
             futures_util::future::join(

@@ -113,3 +113,79 @@ fn chance(rng: &mut dyn Rng, limit: SignedDuration) -> SignedDuration {
     let range = limit.as_millis().max(0).unsigned_abs() as u64 + 1;
     SignedDuration::from_millis((u64::from_le_bytes(bytes) % range) as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Draws the least or the most.
+    struct Always(u8);
+
+    impl Rng for Always {
+        fn fill(&mut self, bytes: &mut [u8]) {
+            bytes.fill(self.0);
+        }
+    }
+
+    fn error(class: Class, unknown: bool) -> Error {
+        Error { class, status: None, code: "c".into(), detail: "d".into(), body: None, unknown }
+    }
+
+    fn retry(after_ms: Option<i64>) -> Error {
+        error(Class::Retry { after: after_ms.map(SignedDuration::from_millis) }, false)
+    }
+
+    /// Pause in milliseconds after the `attempts`th attempt; none if there is no next one.
+    fn pause(policy: &Policy, error: &Error, attempts: u32) -> Option<i128> {
+        match policy.next(error, attempts, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH, &mut Always(0)) {
+            Next::At(at) => Some(at.duration_since(Timestamp::UNIX_EPOCH).as_millis()),
+            Next::Stop | Next::Exhausted(_) => None,
+        }
+    }
+
+    #[test]
+    fn each_class_has_its_pause() {
+        let policy = Policy::default();
+        let table = [
+            (retry(None), 1, Some(250)),
+            (retry(None), 2, Some(500)),
+            (retry(None), 5, Some(4_000)),
+            (retry(None), 23, Some(600_000)),
+            (retry(Some(90_000)), 1, Some(90_000)),
+            (retry(Some(-5)), 1, Some(0)),
+            (error(Class::Fatal, true), 1, Some(250)),
+            (error(Class::Fatal, false), 1, None),
+            (error(Class::Auth, false), 1, None),
+            (error(Class::User, false), 1, None),
+            (error(Class::Conflict, false), 1, None),
+            (error(Class::NotFound, false), 1, None),
+            (retry(None), ATTEMPTS_MAX, None),
+            (retry(Some(7 * 3_600_000)), 1, None),
+        ];
+        for (error, attempts, expected) in table {
+            assert_eq!(pause(&policy, &error, attempts), expected, "{error:?} after {attempts}");
+        }
+    }
+
+    #[test]
+    fn chance_spreads_by_half_and_never_shortens_what_was_asked_for() {
+        let policy = Policy::default();
+        let most = |error: &Error| {
+            policy.next(error, 1, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH, &mut Always(250))
+        };
+        let Next::At(own) = most(&retry(None)) else { panic!("it ends") };
+        let own = own.duration_since(Timestamp::UNIX_EPOCH).as_millis();
+        assert!((251..=500).contains(&own), "{own}");
+        let Next::At(asked) = most(&retry(Some(2_000))) else { panic!("it ends") };
+        let asked = asked.duration_since(Timestamp::UNIX_EPOCH).as_millis();
+        assert!((2_001..=2_500).contains(&asked), "{asked}");
+    }
+
+    #[test]
+    fn total_time_is_bounded() {
+        let policy = Policy::default();
+        let now = Timestamp::UNIX_EPOCH + TOTAL_MAX;
+        let next = policy.next(&retry(None), 2, Timestamp::UNIX_EPOCH, now, &mut Always(0));
+        assert!(matches!(next, Next::Exhausted(_)), "{next:?}");
+    }
+}

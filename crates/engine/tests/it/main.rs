@@ -1,0 +1,18 @@
+//! The engine with a real store and a made-up vendor, on one thread, in time that the tests move.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod flows;
+#[cfg(test)]
+mod lanes;
+#[cfg(test)]
+mod outcomes;
+#[cfg(test)]
+mod time;
+#[cfg(test)]
+mod vendor;
+#[cfg(test)]
+mod work;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,250 @@
+//! The made-up vendor: takes requests in memory, misbehaves as told, and remembers everything.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use connect::{BoxFuture, Transport, TransportError, wire};
+use engine::Timer;
+use serde_json::{Value, json};
+
+/// What goes wrong with one request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trouble {
+    /// An answer of this status without effect, and its `Retry-After`.
+    Status(u16, Option<&'static str>),
+    /// Never reaches the vendor.
+    NotReached,
+    /// Takes effect; no answer comes.
+    AnswerLost,
+    /// No effect; no answer comes, so that nobody can tell.
+    RequestLost,
+    /// Takes effect; the answer is a 500.
+    Broken,
+    /// Takes effect; the caller dies before the answer.
+    Hang,
+    /// The caller dies before it takes effect.
+    HangBefore,
+    /// Answered well, after so many seconds.
+    Slow(u64),
+}
+
+/// A request as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// `POST /notes`.
+    pub line: String,
+    pub body: Value,
+    /// The `Idempotency-Key`.
+    pub key: Option<String>,
+    pub authorization: String,
+}
+
+#[derive(Default)]
+struct State {
+    seen: Vec<Seen>,
+    /// Request line → what goes wrong with its next requests.
+    troubles: BTreeMap<String, Vec<Trouble>>,
+    /// Number of a request, from 0 → what goes wrong with it.
+    numbered: BTreeMap<usize, Trouble>,
+    /// Kind → records.
+    records: BTreeMap<String, Vec<Value>>,
+    /// Key → answer.
+    remembered: BTreeMap<String, Value>,
+    things: BTreeMap<String, Value>,
+    hung: bool,
+    under_way: usize,
+    under_way_max: usize,
+}
+
+pub struct Vendor {
+    state: Mutex<State>,
+    timer: Arc<dyn Timer>,
+}
+
+impl Vendor {
+    pub fn new(timer: Arc<dyn Timer>) -> Arc<Vendor> {
+        Arc::new(Vendor { state: Mutex::default(), timer })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// The next requests of this line go wrong so, in turn.
+    pub fn trouble(&self, line: &str, troubles: impl IntoIterator<Item = Trouble>) {
+        self.state().troubles.entry(line.to_owned()).or_default().extend(troubles);
+    }
+
+    /// The request of this number, from 0, goes wrong so.
+    pub fn trouble_at(&self, number: usize, trouble: Trouble) {
+        self.state().numbered.insert(number, trouble);
+    }
+
+    pub fn put_thing(&self, id: &str, thing: Value) {
+        self.state().things.insert(id.to_owned(), thing);
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state().seen.clone()
+    }
+
+    /// Request lines, in order.
+    pub fn lines(&self) -> Vec<String> {
+        self.state().seen.iter().map(|seen| seen.line.clone()).collect()
+    }
+
+    /// Names of the records of a kind, in order of creation.
+    pub fn names(&self, kind: &str) -> Vec<String> {
+        let state = self.state();
+        let records = state.records.get(kind).map(Vec::as_slice).unwrap_or_default();
+        records.iter().map(|record| record["name"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Everything that is true at the vendor's.
+    pub fn world(&self) -> Value {
+        json!(self.state().records)
+    }
+
+    /// Whether a caller is waiting for an answer that never comes.
+    pub fn hung(&self) -> bool {
+        self.state().hung
+    }
+
+    pub fn forget_hanging(&self) {
+        self.state().hung = false;
+    }
+
+    /// The most requests that were under way at once.
+    pub fn under_way_max(&self) -> usize {
+        self.state().under_way_max
+    }
+
+    fn take(&self, request: &wire::Request) -> (Option<Trouble>, Seen) {
+        let header = |name: &str| {
+            request
+                .headers
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.clone())
+        };
+        let seen = Seen {
+            line: format!("{} {}", request.method, request.url.path()),
+            body: serde_json::from_slice(&request.body).unwrap_or(Value::Null),
+            key: header("Idempotency-Key"),
+            authorization: header("Authorization").unwrap_or_default(),
+        };
+        let mut state = self.state();
+        let number = state.seen.len();
+        state.seen.push(seen.clone());
+        let planned = state.troubles.get_mut(&seen.line).filter(|planned| !planned.is_empty());
+        let trouble = planned.map(|planned| planned.remove(0));
+        let trouble = trouble.or_else(|| state.numbered.remove(&number));
+        (trouble, seen)
+    }
+
+    /// What the vendor does with a request, and answers.
+    fn act(&self, request: &wire::Request, seen: &Seen) -> (u16, Value) {
+        let mut state = self.state();
+        let path: Vec<&str> = request.url.path().trim_matches('/').split('/').collect();
+        let query: BTreeMap<String, String> = request.url.query_pairs().into_owned().collect();
+        match (request.method.as_str(), path.as_slice()) {
+            ("GET", ["things", id]) => match state.things.get(*id) {
+                Some(thing) => (200, thing.clone()),
+                None => (404, json!({"error": {"code": "missing", "message": "no such thing"}})),
+            },
+            ("GET", ["records"]) => {
+                let fits = |record: &&Value| {
+                    ["name", "mark"]
+                        .iter()
+                        .all(|name| query.get(*name).is_none_or(|wanted| record[*name] == **wanted))
+                };
+                let records = state.records.get(&query["kind"]).map(Vec::as_slice).unwrap_or_default();
+                let items: Vec<&Value> = records.iter().filter(fits).collect();
+                (200, json!({"items": items, "next": null}))
+            }
+            ("PUT", ["states", name]) => {
+                let value = json!({"name": name, "value": seen.body["value"]});
+                state.records.insert(format!("state:{name}"), vec![value.clone()]);
+                (200, value)
+            }
+            ("POST", [kind]) => create(&mut state, kind, seen),
+            _ => (404, json!({"error": {"code": "missing", "message": "no such address"}})),
+        }
+    }
+}
+
+fn create(state: &mut State, kind: &str, seen: &Seen) -> (u16, Value) {
+    if let Some(key) = &seen.key
+        && let Some(answer) = state.remembered.get(key)
+    {
+        return (200, answer.clone());
+    }
+    let records = state.records.entry(kind.to_owned()).or_default();
+    if kind == "customers" && records.iter().any(|record| record["name"] == seen.body["name"]) {
+        return (409, json!({"error": {"code": "taken", "message": "the name is taken"}}));
+    }
+    let mut record = seen.body.clone();
+    record["id"] = json!(format!("{kind}-{}", records.len() + 1));
+    records.push(record.clone());
+    if let Some(key) = &seen.key {
+        state.remembered.insert(key.clone(), record.clone());
+    }
+    (201, record)
+}
+
+impl Transport for Vendor {
+    fn send(&self, request: wire::Request) -> BoxFuture<'_, Result<wire::Response, TransportError>> {
+        Box::pin(async move {
+            let (trouble, seen) = self.take(&request);
+            {
+                let mut state = self.state();
+                state.under_way += 1;
+                state.under_way_max = state.under_way_max.max(state.under_way);
+            }
+            let answer = self.answer(&request, &seen, trouble).await;
+            self.state().under_way -= 1;
+            answer
+        })
+    }
+}
+
+impl Vendor {
+    async fn answer(
+        &self,
+        request: &wire::Request,
+        seen: &Seen,
+        trouble: Option<Trouble>,
+    ) -> Result<wire::Response, TransportError> {
+        let lost = |sent: bool| Err(TransportError { sent, detail: "the line broke".to_owned() });
+        match trouble {
+            Some(Trouble::Status(status, after)) => {
+                let headers =
+                    after.map(|after| ("Retry-After".to_owned(), after.to_owned())).into_iter().collect();
+                let body = json!({"error": {"code": "trouble", "message": "as told"}}).to_string();
+                return Ok(wire::Response { status, headers, body: body.into_bytes().into() });
+            }
+            Some(Trouble::NotReached) => return lost(false),
+            Some(Trouble::RequestLost) => return lost(true),
+            Some(Trouble::HangBefore) => return self.hang().await,
+            Some(Trouble::Slow(seconds)) => self.timer.sleep(std::time::Duration::from_secs(seconds)).await,
+            _ => {}
+        }
+        let (status, body) = self.act(request, seen);
+        let answer = |status, body: Value| wire::Response {
+            status,
+            headers: Vec::new(),
+            body: body.to_string().into_bytes().into(),
+        };
+        match trouble {
+            Some(Trouble::AnswerLost) => lost(true),
+            Some(Trouble::Broken) => Ok(answer(500, json!({"error": {"code": "broken"}}))),
+            Some(Trouble::Hang) => self.hang().await,
+            _ => Ok(answer(status, body)),
+        }
+    }
+
+    async fn hang(&self) -> Result<wire::Response, TransportError> {
+        self.state().hung = true;
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,370 @@
+//! A node with a real store and a made-up vendor, in one thread, in time that the test moves.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use engine::alert::{Alert, AlertSink};
+use engine::{Config, Deps, Engine, WakeHandle};
+use flow::chance::Rng;
+use flow::clock::Clock;
+use flow::journal::Entry;
+use flow::{EventId, RunId, WorkspaceId};
+use futures_util::future::BoxFuture;
+use jiff::SignedDuration;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use store::{
+    Committer, Cuts, EventOutcome, MasterKey, NewConnection, NewEvent, NewFlow, NewRun, OnFailure, Options,
+    Page, Run, RunQuery, Secrets, Store,
+};
+use tokio::sync::watch;
+
+use crate::time::Time;
+use crate::vendor::Vendor;
+
+/// A credential that must be seen nowhere but in a header.
+pub const API_KEY: &str = "sk_this_is_the_secret_of_acme";
+
+/// What outlives a node: its data directory, the vendor, the time.
+pub struct World {
+    pub time: Arc<Time>,
+    pub vendor: Arc<Vendor>,
+    pub told: Arc<Told>,
+    pub config: Config,
+    directory: tempfile::TempDir,
+    seed: Mutex<u8>,
+}
+
+/// Alerts that were delivered.
+#[derive(Default)]
+pub struct Told(pub Mutex<Vec<Alert>>);
+
+impl AlertSink for Told {
+    fn deliver<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()> {
+        self.0.lock().unwrap().push(alert.clone());
+        Box::pin(async {})
+    }
+}
+
+/// Counts up: a source of chance that has none.
+struct Counting(u8);
+
+impl Rng for Counting {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(5).wrapping_add(7);
+            *byte = self.0;
+        }
+    }
+}
+
+/// A living node.
+pub struct Node<'w> {
+    pub world: &'w World,
+    pub store: Store,
+    committer: Committer,
+    dead: Arc<AtomicBool>,
+    wake: WakeHandle,
+    stop: watch::Sender<bool>,
+    engine: tokio::task::JoinHandle<()>,
+    random: Counting,
+}
+
+/// Runs a test on one thread.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
+}
+
+pub fn default_workspace() -> WorkspaceId {
+    WorkspaceId::default()
+}
+
+impl World {
+    pub fn new() -> World {
+        let time = Time::new();
+        let config = Config {
+            poll_interval: std::time::Duration::from_secs(10),
+            node: "node-1".to_owned(),
+            ..Config::default()
+        };
+        World {
+            vendor: Vendor::new(time.clone()),
+            time,
+            told: Arc::default(),
+            config,
+            directory: tempfile::tempdir().unwrap(),
+            seed: Mutex::new(0),
+        }
+    }
+
+    /// Starts a node on what is there.
+    pub fn boot(&self) -> Node<'_> {
+        self.boot_cut(None)
+    }
+
+    /// Starts a node whose store is cut off at chosen commits.
+    pub fn boot_cut(&self, cuts: Option<Cuts>) -> Node<'_> {
+        let dead = Arc::new(AtomicBool::new(false));
+        let died = dead.clone();
+        let store = Store::open(Options {
+            on_fatal: Arc::new(move |_| died.store(true, Ordering::SeqCst)),
+            cuts,
+            ..Options::new(self.directory.path(), MasterKey::from_bytes([7; 32]))
+        })
+        .unwrap();
+        let mut seed = self.seed.lock().unwrap();
+        *seed += 1;
+        let mut catalog = connect::Catalog::default();
+        catalog.insert(connect::Manifest::parse("acme.yaml", include_str!("acme.yaml")).unwrap());
+        let engine = Engine::new(Deps {
+            store: store.clone(),
+            catalog: Arc::new(catalog),
+            transport: self.vendor.clone(),
+            clock: self.time.clone(),
+            timer: self.time.clone(),
+            rng: Box::new(Counting(*seed)),
+            alerts: self.told.clone(),
+            config: self.config.clone(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        Node {
+            world: self,
+            committer: store.committer().unwrap(),
+            store,
+            dead,
+            wake: engine.wake_handle(),
+            stop,
+            engine: tokio::spawn(engine.run(stopped)),
+            random: Counting(seed.wrapping_add(100)),
+        }
+    }
+}
+
+impl Node<'_> {
+    /// Lets a future run to its end while the committer works.
+    pub async fn drive<T>(&mut self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            let polled = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+            if let Poll::Ready(done) = polled {
+                return done;
+            }
+            self.committer.step();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets everything happen that happens without time going by.
+    pub async fn settle(&mut self) {
+        let mut idle = 0;
+        while idle < 30 {
+            idle = if self.committer.step() == 0 { idle + 1 } else { 0 };
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets time go by until `done`.
+    pub async fn until(&mut self, mut done: impl FnMut(&Self) -> bool) {
+        let limit = self.world.time.now() + SignedDuration::from_hours(24 * 7);
+        loop {
+            self.settle().await;
+            if done(self) {
+                return;
+            }
+            assert!(
+                self.world.time.skip(limit),
+                "a week goes by, and it is still not done: {:?}",
+                self.store.stats(None)
+            );
+        }
+    }
+
+    /// Lets time go by until there is nothing to do, or the node has died.
+    pub async fn quiet(&mut self) {
+        self.until(|node| node.is_quiet()).await;
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        let stats = self.store.stats(None).unwrap();
+        let open = stats.events_undispatched + stats.runs_queued + stats.runs_running + stats.runs_parked;
+        open == 0 || self.is_dead()
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst) || self.world.vendor.hung()
+    }
+
+    /// Stops a node as a power cut does.
+    pub async fn kill(self) {
+        self.engine.abort();
+        // The tasks end at their next turn, and with them what holds the store's lock.
+        drop(self.engine.await);
+        for _ in 0..30 {
+            tokio::task::yield_now().await;
+        }
+        self.world.vendor.forget_hanging();
+    }
+
+    /// Asks the node to stop; it may finish what it is doing.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let limit = self.world.time.now() + SignedDuration::from_hours(1);
+        loop {
+            self.settle().await;
+            if self.engine.is_finished() {
+                return;
+            }
+            assert!(self.world.time.skip(limit), "it does not stop");
+        }
+    }
+
+    pub fn commits(&self) -> u64 {
+        self.committer.commits()
+    }
+
+    pub fn wake(&self) {
+        self.wake.wake();
+    }
+
+    /// A connection `acme` of test mode, and the flow.
+    pub async fn deploy(&mut self, text: &str) {
+        self.connect("acme", false).await;
+        self.deploy_only(text).await;
+    }
+
+    pub async fn connect(&mut self, name: &str, live: bool) {
+        let connection = NewConnection {
+            name: name.to_owned(),
+            connector: "acme".to_owned(),
+            live,
+            base_url: Some("http://127.0.0.1:1/".to_owned()),
+            credentials: Secrets::new(BTreeMap::from([("api_key".to_owned(), API_KEY.to_owned())])),
+        };
+        let (store, now) = (self.store.clone(), self.world.time.now());
+        let mut random = Counting(self.random.0);
+        let workspace = default_workspace();
+        self.drive(store.put_connection(&workspace, connection, &mut random, now)).await.unwrap();
+    }
+
+    pub async fn deploy_only(&mut self, text: &str) {
+        let document = flow::Document::parse("flow.yaml", text).unwrap();
+        let flow = NewFlow {
+            name: document.name().to_owned(),
+            version: document.version().to_owned(),
+            text: text.to_owned(),
+            settings: serde_json::json!({}),
+            connections: BTreeMap::new(),
+        };
+        let (store, now) = (self.store.clone(), self.world.time.now());
+        let workspace = default_workspace();
+        self.drive(store.deploy_flow(&workspace, flow, now)).await.unwrap();
+    }
+
+    /// An event by connection `acme`; its time is now.
+    pub async fn event(&mut self, key: &str, data: Value) -> EventId {
+        self.accept(key, data).await.unwrap()
+    }
+
+    /// The same; it fails if the store dies of it.
+    pub async fn accept(&mut self, key: &str, data: Value) -> store::Result<EventId> {
+        let id = EventId::random(&mut self.random);
+        let now = self.world.time.now();
+        let event = NewEvent {
+            id: id.clone(),
+            connection: "acme".to_owned(),
+            dedupe_key: key.to_owned(),
+            r#type: "acme.thing.changed".to_owned(),
+            time: now,
+            live: None,
+            subject: None,
+            data,
+        };
+        let store = self.store.clone();
+        let workspace = default_workspace();
+        self.drive(store.accept_event(&workspace, event, now)).await?;
+        self.wake();
+        Ok(id)
+    }
+
+    /// Starts a run that no event asks for, without waking the engine.
+    pub async fn start(&mut self, flow: &str, input: Value) -> RunId {
+        let id = RunId::random(&mut self.random);
+        let new = NewRun {
+            id: id.clone(),
+            flow: flow.to_owned(),
+            revision: 1,
+            lane: None,
+            on_failure: OnFailure::Continue,
+            input,
+        };
+        let (store, now) = (self.store.clone(), self.world.time.now());
+        let workspace = default_workspace();
+        self.drive(store.start_run(&workspace, new, now)).await.unwrap();
+        id
+    }
+
+    /// What a node does that takes up a run and dies at once.
+    pub async fn claim_and_die(&mut self, run: &RunId) {
+        let (store, now) = (self.store.clone(), self.world.time.now());
+        let claims =
+            self.drive(store.claim_runs("elsewhere", 1, SignedDuration::from_secs(30), now)).await.unwrap();
+        assert_eq!(claims.iter().map(|claim| &claim.run).collect::<Vec<_>>(), [run]);
+        let workspace = default_workspace();
+        self.drive(store.release_run(&workspace, run, claims[0].epoch)).await.unwrap();
+    }
+
+    pub async fn retry(&mut self, run: &RunId) {
+        let (store, now) = (self.store.clone(), self.world.time.now());
+        let workspace = default_workspace();
+        self.drive(store.retry_run(&workspace, run, now)).await.unwrap();
+        self.wake();
+    }
+
+    pub async fn replay(&mut self, event: &EventId) {
+        let (store, now) = (self.store.clone(), self.world.time.now());
+        let workspace = default_workspace();
+        self.drive(store.replay_event(&workspace, event, now)).await.unwrap();
+        self.wake();
+    }
+
+    /// All runs, oldest first.
+    pub fn runs(&self) -> Vec<Run> {
+        let mut runs =
+            self.store.runs(&default_workspace(), &RunQuery::default(), Page::default()).unwrap().items;
+        runs.reverse();
+        runs
+    }
+
+    /// The only run.
+    pub fn the_run(&self) -> Run {
+        let mut runs = self.runs();
+        assert_eq!(runs.len(), 1);
+        runs.remove(0)
+    }
+
+    pub fn journal(&self, run: &RunId) -> Vec<Entry> {
+        let entries = self.store.journal(&default_workspace(), run).unwrap();
+        entries.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    pub fn outcomes(&self, event: &EventId) -> Vec<EventOutcome> {
+        let outcomes = self.store.event_outcomes(&default_workspace(), event).unwrap();
+        outcomes.into_iter().map(|outcome| outcome.outcome).collect()
+    }
+}
+
+/// Kinds of a journal's entries, in short: `s` started, `i` intent, `a` attempted, `r` resolved, `e` elapsed, `f`
+/// finished.
+pub fn kinds(entries: &[Entry]) -> String {
+    let kind = |entry: &Entry| match entry {
+        Entry::Started { .. } => 's',
+        Entry::Intent { .. } => 'i',
+        Entry::Attempted { .. } => 'a',
+        Entry::Resolved { .. } => 'r',
+        Entry::Elapsed { .. } => 'e',
+        Entry::Finished { .. } => 'f',
+    };
+    entries.iter().map(kind).collect()
+}
