@@ -294,3 +294,37 @@ fn first_words(sql: &'static str) -> &'static str {
     let end = sql.match_indices([' ', '\n']).nth(2).map_or(sql.len(), |(at, _)| at);
     sql[..end].trim_end()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database;
+
+    const FILL: &str = "INSERT INTO pile (bytes) VALUES (zeroblob(20000))";
+
+    #[test]
+    fn a_full_disk_is_told_and_survived() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = Arc::new(Lock::take(directory.path()).unwrap());
+        let connection = database::open_writer(&directory.path().join("full.db")).unwrap();
+        connection.execute_batch("CREATE TABLE pile (bytes BLOB)").unwrap();
+        connection.pragma_update(None, "max_page_count", 8).unwrap();
+        let (queue, inbox) = queue();
+        let on_fatal: OnFatal = Arc::new(|error| panic!("{error}"));
+        let mut committer = Committer::new(connection, inbox, on_fatal, None, lock);
+        let mut commit = |sqls: &[&'static str]| -> Vec<Result<UnitResult>> {
+            let mut answers = Vec::new();
+            for sql in sqls {
+                let (answer, ticket) = oneshot::channel();
+                queue.0.try_send(Pending { unit: Unit::new().then(sql, Vec::new()), answer }).ok().unwrap();
+                answers.push(ticket);
+            }
+            committer.step();
+            answers.into_iter().map(|mut ticket| ticket.try_recv().unwrap()).collect()
+        };
+        let full = commit(&["DELETE FROM pile", FILL, FILL, FILL]);
+        assert!(full.iter().all(|result| matches!(result, Err(Error::Full(_)))), "{full:?}");
+        let after = commit(&[FILL]);
+        assert!(after[0].is_ok(), "{after:?}");
+    }
+}

@@ -129,3 +129,17 @@ pub(crate) fn first<T>(
     let mut rows = statement.query(params)?;
     rows.next()?.map(make).transpose()
 }
+
+/// How SQLite goes about a statement of the hot path, for tests: nothing may look at a whole table or sort.
+#[cfg(test)]
+pub(crate) fn check_plan(sql: &str) {
+    let mut connection = Connection::open_in_memory().unwrap();
+    crate::schema::migrate(&mut connection, crate::schema::MAIN).unwrap();
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let steps: Vec<String> =
+        statement.raw_query().mapped(|row| row.get("detail")).collect::<rusqlite::Result<_>>().unwrap();
+    for step in &steps {
+        let scans = step.starts_with("SCAN ") && !step.contains("USING ") && step != "SCAN CONSTANT ROW";
+        assert!(!scans && !step.contains("TEMP B-TREE"), "{sql}\n{steps:#?}");
+    }
+}

@@ -376,3 +376,17 @@ fn applied(
 fn unclaimed(db: &Connection, ws: &WorkspaceId, flow: &str, lane: &str) -> Result<Option<RunId>> {
     first(db, UNCLAIMED, params![ws.as_str(), flow, lane], |row| Ok(RunId::new(row.get::<_, String>("id")?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_looks_at_a_whole_table() {
+        for sql in
+            [EVENT, VERSION, FACT, APPLIED, UNCLAIMED, DISPATCHED, TELL, CREATE, JOIN, WORKS_FOR, OUTCOME]
+        {
+            crate::database::check_plan(sql);
+        }
+    }
+}

@@ -314,3 +314,16 @@ impl EventStatus {
             .ok_or_else(|| Error::Refused(format!("`{name}` is no status of an event")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_looks_at_a_whole_table() {
+        for sql in [REMEMBER, STORE, DELIVERED, QUARANTINED, REMEMBERED, WAITING, ONE, REPLAY, OUTCOMES, LIST]
+        {
+            crate::database::check_plan(sql);
+        }
+    }
+}

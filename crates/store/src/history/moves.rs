@@ -27,7 +27,7 @@ const FORGET_RUN: &str = "DELETE FROM runs WHERE workspace = ?1 AND id = ?2 AND 
     AND finished_at IS NOT NULL AND turn = 0";
 const EVENTS_OVER: &str = "SELECT workspace, id, replays, received_at FROM events \
     WHERE status <> 'accepted' AND received_at < ?1 AND NOT EXISTS (SELECT 1 FROM run_events AS r \
-    WHERE r.workspace = events.workspace AND r.event = events.id) ORDER BY seq LIMIT ?2";
+    WHERE r.workspace = events.workspace AND r.event = events.id) ORDER BY received_at, seq LIMIT ?2";
 const FORGET_EVENT: &str = "DELETE FROM events WHERE workspace = ?1 AND id = ?2 AND replays = ?3 \
     AND status <> 'accepted' AND NOT EXISTS (SELECT 1 FROM run_events WHERE workspace = ?1 AND event = ?2)";
 const IS_RUN: &str = "SELECT 1 FROM runs WHERE workspace = ?1 AND id = ?2";
@@ -212,4 +212,25 @@ fn with_rows(
 
 fn is_there(db: &Connection, sql: &str, ws: &str, id: &str) -> Result<bool> {
     Ok(crate::database::first(db, sql, params![ws, id], |_| Ok(()))?.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_looks_at_a_whole_table() {
+        for sql in [
+            RUNS_OVER,
+            FORGET_RUN,
+            EVENTS_OVER,
+            FORGET_EVENT,
+            WORKED_FOR,
+            PRUNE_DEDUPE,
+            PRUNE_FACTS,
+            JOURNAL.delete,
+        ] {
+            crate::database::check_plan(sql);
+        }
+    }
 }

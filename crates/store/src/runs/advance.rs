@@ -129,3 +129,15 @@ fn written(mut unit: Unit, ws: &WorkspaceId, run: &RunId, entries: &[Entry]) -> 
     }
     Ok(unit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_looks_at_a_whole_table() {
+        for sql in [EXTEND, PARK, FINISH, ENTRY, JOURNAL, PASS_ON, super::super::MARK_OUTCOMES] {
+            crate::database::check_plan(sql);
+        }
+    }
+}

@@ -26,7 +26,7 @@ const RELEASE: &str = "UPDATE runs SET status = 'queued', node = NULL, lease_unt
 const EXPIRED: &str = "SELECT workspace, id, epoch FROM runs WHERE status = 'running' AND lease_until <= ?1 \
     ORDER BY lease_until, seq LIMIT ?2";
 const OF_NODE: &str = "SELECT workspace, id, epoch FROM runs WHERE status = 'running' AND node = ?1 \
-    ORDER BY seq LIMIT ?2";
+    AND lease_until IS NOT NULL ORDER BY lease_until, seq LIMIT ?2";
 const DUE: &str = "SELECT workspace, id, epoch FROM runs WHERE status = 'parked' AND ready_at <= ?1 \
     ORDER BY ready_at, seq LIMIT ?2";
 const WAKE: &str = "UPDATE runs SET status = 'queued', ready_at = NULL \
@@ -189,4 +189,29 @@ fn claimed_run(db: &Connection, ws: &WorkspaceId, run: &RunId, epoch: u64) -> Re
         }
     }
     Ok(Some(claimed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_looks_at_a_whole_table() {
+        for sql in [
+            READY,
+            CLAIM,
+            CLAIMED,
+            RENEW,
+            RELEASE,
+            EXPIRED,
+            OF_NODE,
+            DUE,
+            WAKE,
+            NEXT_WAKE,
+            NEXT_EXPIRY,
+            PASS_ON,
+        ] {
+            crate::database::check_plan(sql);
+        }
+    }
 }

@@ -139,3 +139,15 @@ fn run_of(row: &Row<'_>) -> Result<Run> {
         events: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_looks_at_a_whole_table() {
+        for sql in [ONE, LIST, RETRY, CANCEL, CANCEL_HELD] {
+            crate::database::check_plan(sql);
+        }
+    }
+}

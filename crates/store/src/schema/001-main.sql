@@ -63,6 +63,7 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_order ON events (workspace, seq);
 CREATE INDEX events_waiting ON events (seq) WHERE status = 'accepted';
+CREATE INDEX events_over ON events (received_at) WHERE status <> 'accepted';
 
 -- Apart from the events, since it outlives them.
 CREATE TABLE dedupe (

@@ -1,0 +1,286 @@
+//! How events become runs, and what they become when they don't.
+
+use crate::world::{Task, World, at};
+use flow::{EventId, Fault, Mode, OnFailure, RunId};
+use store::{Dispatch, Error, EventOutcome, EventQuery, FlowOutcome, NewEvent, Page, RunStatus};
+
+fn only(outcomes: Vec<FlowOutcome>) -> EventOutcome {
+    assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+    outcomes.into_iter().next().unwrap().outcome
+}
+
+/// Dispatches an event to the state flow `mirror`, lane `cus_1`.
+fn latest(world: &World, event: &EventId) -> EventOutcome {
+    only(world.dispatch(event, vec![world.to_flow("mirror", Some("cus_1"), Mode::Latest)]).unwrap())
+}
+
+/// A world in which the run of one event at `time` has been finished by the state flow.
+fn applied_at(time: i64) -> World {
+    let world = World::new();
+    world.deploy("mirror");
+    let event = world.accept("first", at(time));
+    assert!(matches!(latest(&world, &event), EventOutcome::Run(_)));
+    world.finish(&world.claim_one()).unwrap();
+    world
+}
+
+#[test]
+fn an_event_that_nobody_wants_is_told_so() {
+    let world = World::new();
+    let event = world.accept("e1", at(0));
+    let outcomes = world.dispatch(&event, vec![]).unwrap();
+    assert_eq!(outcomes, [FlowOutcome { flow: None, outcome: EventOutcome::NoMatch, replay: 0 }]);
+    assert_eq!(world.store.event_outcomes(&world.ws, &event).unwrap(), outcomes);
+}
+
+#[test]
+fn an_event_gives_each_flow_a_run() {
+    let world = World::new();
+    world.deploy("a");
+    world.deploy("b");
+    let event = world.accept("e1", at(0));
+    let flows = vec![world.to_flow("a", Some("cus_1"), Mode::Queue), world.to_flow("b", None, Mode::Queue)];
+    let runs: Vec<RunId> = flows.iter().map(|dispatch| dispatch.run.clone()).collect();
+    let outcomes = world.dispatch(&event, flows).unwrap();
+    let expected: Vec<EventOutcome> = runs.iter().cloned().map(EventOutcome::Run).collect();
+    assert_eq!(outcomes.iter().map(|it| it.outcome.clone()).collect::<Vec<_>>(), expected);
+
+    let claimed = world.claim(10, at(1));
+    assert_eq!(claimed.iter().map(|it| it.run.clone()).collect::<Vec<_>>(), runs);
+    assert_eq!(claimed[0].lane.as_deref(), Some("cus_1"));
+    assert_eq!(claimed[1].lane, None);
+    assert_eq!(claimed[0].event.as_ref().unwrap().id, event);
+    let run = world.store.run(&world.ws, &runs[0]).unwrap().unwrap();
+    assert_eq!((run.version.as_str(), run.subject.as_deref()), ("1.0.0", Some("in_e1")));
+    assert_eq!((run.status, run.events), (RunStatus::Running, vec![event]));
+}
+
+#[test]
+fn an_event_is_dispatched_once_and_whole() {
+    let world = World::new();
+    world.deploy("a");
+    let event = world.accept("e1", at(0));
+    let unknown = Dispatch { revision: 9, ..world.to_flow("a", None, Mode::Queue) };
+    let refused = world.dispatch(&event, vec![world.to_flow("b", None, Mode::Queue), unknown]);
+    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    let twice = vec![world.to_flow("a", None, Mode::Queue), world.to_flow("a", None, Mode::Queue)];
+    assert!(matches!(world.dispatch(&event, twice), Err(Error::Refused(_))));
+    assert_eq!(world.store.undispatched_events(10).unwrap().len(), 1, "nothing was written");
+
+    world.dispatch(&event, vec![world.to_flow("a", None, Mode::Queue)]).unwrap();
+    let again = world.dispatch(&event, vec![world.to_flow("a", None, Mode::Queue)]);
+    assert!(matches!(again, Err(Error::State { .. })), "{again:?}");
+    assert_eq!(world.count("SELECT count(*) FROM runs"), 1);
+}
+
+#[test]
+fn two_dispatchers_of_one_event_make_one_run() {
+    let world = World::new();
+    world.deploy("a");
+    let event = world.accept("e1", at(0));
+    let task = || -> Task<_> {
+        let flows = vec![world.to_flow("a", None, Mode::Queue)];
+        Box::pin(world.store.dispatch(world.dispatching(&event, flows), at(1)))
+    };
+    let results = world.all(vec![task(), task()]);
+    assert!(results[0].is_ok());
+    assert!(matches!(results[1], Err(Error::State { .. })), "{:?}", results[1]);
+    assert_eq!(world.count("SELECT count(*) FROM runs"), 1);
+}
+
+#[test]
+fn a_waiting_run_of_a_state_flow_takes_in_later_events() {
+    let world = World::new();
+    world.deploy("mirror");
+    let early = world.accept("early", at(10));
+    let newest = world.accept("newest", at(30));
+    let late = world.accept("late", at(20));
+    let EventOutcome::Run(run) = latest(&world, &early) else { panic!() };
+    assert_eq!(latest(&world, &newest), EventOutcome::Joined(run.clone()));
+    assert_eq!(latest(&world, &late), EventOutcome::Joined(run.clone()));
+
+    let claimed = world.claim(10, at(100));
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].event.as_ref().unwrap().id, newest, "the newest by the vendor's clock");
+    let shown = world.store.run(&world.ws, &run).unwrap().unwrap();
+    assert_eq!(shown.events, [early, late, newest]);
+    assert_eq!(world.store.stats(None).unwrap().events_joined, 2);
+}
+
+#[test]
+fn a_run_that_has_begun_takes_in_nothing() {
+    let world = World::new();
+    world.deploy("mirror");
+    let first = world.accept("first", at(10));
+    latest(&world, &first);
+    let claimed = world.claim_one();
+    let second = world.accept("second", at(20));
+    let EventOutcome::Run(waiting) = latest(&world, &second) else { panic!() };
+    // Given back, it is queued again, but it has read what it read.
+    world.go(world.store.release_run(&world.ws, &claimed.run, claimed.epoch)).unwrap();
+    let third = world.accept("third", at(30));
+    assert_eq!(latest(&world, &third), EventOutcome::Joined(waiting));
+}
+
+#[test]
+fn a_waiting_run_that_is_joined_takes_the_newer_revision() {
+    let world = World::new();
+    world.deploy("mirror");
+    let first = world.accept("first", at(10));
+    latest(&world, &first);
+    world.go(world.store.remove_flow(&world.ws, "mirror")).unwrap();
+    assert_eq!(world.deploy("mirror"), 2);
+    let second = world.accept("second", at(20));
+    let newer = Dispatch { revision: 2, ..world.to_flow("mirror", Some("cus_1"), Mode::Latest) };
+    world.dispatch(&second, vec![newer]).unwrap();
+    let third = world.accept("third", at(30));
+    latest(&world, &third);
+    assert_eq!(world.claim_one().revision, 2);
+}
+
+#[test]
+fn what_is_older_than_the_applied_state_is_stale() {
+    let cases = [(49, true), (50, false), (51, false)];
+    for (time, stale) in cases {
+        let world = applied_at(50);
+        let event = world.accept("next", at(time));
+        let outcome = latest(&world, &event);
+        assert_eq!(outcome == EventOutcome::Stale, stale, "{time}: {outcome:?}");
+        assert_eq!(world.claim_ids(10).is_empty(), stale);
+        assert_eq!(world.store.stats(None).unwrap().events_stale, i64::from(stale));
+    }
+}
+
+#[test]
+fn applied_state_is_of_a_lane_and_a_source_and_never_goes_back() {
+    let world = applied_at(50);
+    let applied = |lane, source| world.store.applied(&world.ws, "mirror", source, lane).unwrap();
+    assert_eq!(applied("cus_1", "stripe"), Some(at(50)));
+    assert_eq!(applied("cus_2", "stripe"), None);
+    let elsewhere = NewEvent { connection: "hubspot".into(), ..world.new_event("h", at(20)) };
+    let id = elsewhere.id.clone();
+    world.go(world.store.accept_event(&world.ws, elsewhere, at(60))).unwrap();
+    assert!(matches!(latest(&world, &id), EventOutcome::Run(_)), "another clock says nothing");
+    world.finish(&world.claim_one()).unwrap();
+    assert_eq!((applied("cus_1", "stripe"), applied("cus_1", "hubspot")), (Some(at(50)), Some(at(20))));
+}
+
+#[test]
+fn a_failed_run_has_applied_nothing() {
+    let world = World::new();
+    world.deploy("mirror");
+    let event = world.accept("first", at(50));
+    let EventOutcome::Run(run) = latest(&world, &event) else { panic!() };
+    world.fail(&world.claim_one()).unwrap();
+    assert_eq!(world.store.applied(&world.ws, "mirror", "stripe", "cus_1").unwrap(), None);
+    let outcomes = world.store.event_outcomes(&world.ws, &event).unwrap();
+    assert_eq!(only(outcomes), EventOutcome::Failed(run));
+    let failed = EventQuery { outcome: Some("failed".into()), ..EventQuery::default() };
+    assert_eq!(world.store.events(&world.ws, &failed, Page::default()).unwrap().items.len(), 1);
+    let older = world.accept("older", at(10));
+    assert!(matches!(latest(&world, &older), EventOutcome::Run(_)));
+}
+
+#[test]
+fn events_of_one_lane_dispatched_at_once_share_a_run() {
+    let world = World::new();
+    world.deploy("mirror");
+    let flows = |event: &EventId| {
+        world.dispatching(event, vec![world.to_flow("mirror", Some("cus_1"), Mode::Latest)])
+    };
+    let events: Vec<EventId> = (0..3).map(|n| world.accept(&format!("e{n}"), at(n))).collect();
+    let results = world.go(world.store.dispatch_all(events.iter().map(flows).collect(), at(9)));
+    let outcomes: Vec<EventOutcome> = results.into_iter().map(|result| only(result.unwrap())).collect();
+    let EventOutcome::Run(run) = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!(outcomes[1..], [EventOutcome::Joined(run.clone()), EventOutcome::Joined(run.clone())]);
+}
+
+#[test]
+fn a_run_claimed_while_it_is_being_joined_is_not_joined() {
+    let world = World::new();
+    world.deploy("mirror");
+    let first = world.accept("first", at(10));
+    latest(&world, &first);
+    let second = world.accept("second", at(20));
+    let mut outcome = None;
+    let claim: Task<()> = Box::pin(async {
+        let lease = jiff::SignedDuration::from_secs(30);
+        assert_eq!(world.store.claim_runs("node-1", 10, lease, at(30)).await.unwrap().len(), 1);
+    });
+    let dispatch: Task<()> = Box::pin(async {
+        let flows = vec![world.to_flow("mirror", Some("cus_1"), Mode::Latest)];
+        outcome = Some(world.store.dispatch(world.dispatching(&second, flows), at(30)).await.unwrap());
+    });
+    world.all(vec![claim, dispatch]);
+    assert!(matches!(only(outcome.unwrap()), EventOutcome::Run(_)), "the claimed run has read too early");
+}
+
+#[test]
+fn a_fact_is_acted_on_once() {
+    let world = World::new();
+    world.deploy("alert");
+    let fact = |flow: &str, fact: &str| Dispatch {
+        fact: Some(fact.into()),
+        ..world.to_flow(flow, None, Mode::Queue)
+    };
+    let events: Vec<EventId> = (0..3).map(|n| world.accept(&format!("e{n}"), at(n))).collect();
+    // Two events tell one fact and are dispatched in one transaction.
+    let both = vec![
+        world.dispatching(&events[0], vec![fact("alert", "in_1 attempt 1")]),
+        world.dispatching(&events[1], vec![fact("alert", "in_1 attempt 1")]),
+    ];
+    let results = world.go(world.store.dispatch_all(both, at(9)));
+    let outcomes: Vec<EventOutcome> = results.into_iter().map(|result| only(result.unwrap())).collect();
+    assert!(matches!(outcomes[0], EventOutcome::Run(_)));
+    assert_eq!(outcomes[1], EventOutcome::DuplicateFact);
+    let next = only(world.dispatch(&events[2], vec![fact("alert", "in_1 attempt 2")]).unwrap());
+    assert!(matches!(next, EventOutcome::Run(_)));
+    assert_eq!(world.store.stats(None).unwrap().events_duplicate_fact, 1);
+
+    world.go(world.store.replay_event(&world.ws, &events[0], at(10))).unwrap();
+    let again = world.dispatch(&events[0], vec![fact("alert", "in_1 attempt 1")]).unwrap();
+    assert!(matches!(only(again), EventOutcome::Run(_)), "a replay is handled again, with the same keys");
+}
+
+#[test]
+fn a_replay_is_handled_again_and_recorded_beside_the_first_time() {
+    let world = applied_at(50);
+    let old = world.accept("old", at(10));
+    assert_eq!(latest(&world, &old), EventOutcome::Stale);
+    world.go(world.store.replay_event(&world.ws, &old, at(60))).unwrap();
+    let waiting = world.store.undispatched_events(10).unwrap();
+    assert_eq!((waiting[0].id.clone(), waiting[0].replays), (old.clone(), 1));
+    assert!(world.go(world.store.replay_event(&world.ws, &old, at(60))).is_err(), "it waits already");
+    let EventOutcome::Run(run) = latest(&world, &old) else { panic!() };
+    let outcomes = world.store.event_outcomes(&world.ws, &old).unwrap();
+    assert_eq!(outcomes[0].outcome, EventOutcome::Stale);
+    assert_eq!((outcomes[1].outcome.clone(), outcomes[1].replay), (EventOutcome::Run(run), 1));
+    assert_eq!(world.store.stats(None).unwrap().events_replayed, 1);
+}
+
+#[test]
+fn a_flow_that_cannot_say_its_lane_gets_a_failed_run() {
+    let world = World::new();
+    world.deploy("a");
+    let event = world.accept("e1", at(0));
+    let dispatch = Dispatch {
+        fault: Some(Fault::expression("cannot index null")),
+        on_failure: OnFailure::Hold,
+        ..world.to_flow("a", None, Mode::Queue)
+    };
+    let run = dispatch.run.clone();
+    assert_eq!(only(world.dispatch(&event, vec![dispatch]).unwrap()), EventOutcome::Failed(run.clone()));
+    assert!(world.claim_ids(10).is_empty());
+    let shown = world.store.run(&world.ws, &run).unwrap().unwrap();
+    assert_eq!(shown.status, RunStatus::Failed);
+    assert_eq!(shown.fault.unwrap().detail, "cannot index null");
+    assert_eq!(world.store.stats(None).unwrap().runs_failed, 1);
+
+    world.go(world.store.retry_run(&world.ws, &run, at(9))).unwrap();
+    assert_eq!(only(world.store.event_outcomes(&world.ws, &event).unwrap()), EventOutcome::Run(run.clone()));
+    let claimed = world.claim_one();
+    assert_eq!((claimed.run.clone(), claimed.retries, claimed.begun), (run, 1, false));
+    world.finish(&claimed).unwrap();
+    let stats = world.store.stats(None).unwrap();
+    assert_eq!((stats.runs_failed, stats.runs_completed, stats.runs_retried), (0, 1, 1));
+}

@@ -1,0 +1,268 @@
+//! A store in a directory of its own, with a clock that is moved and chance from a seed. Nothing runs by itself:
+//! futures are polled, and the committer steps when all of them wait.
+
+use flow::chance::Rng;
+use flow::journal::{Entry, Outcome};
+use flow::{EffectRef, EventId, Fault, RunId, WorkspaceId};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::future::Future;
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use store::{
+    Accepted, ClaimedRun, Committer, Dispatch, Dispatching, FlowOutcome, MasterKey, Mode, NewEvent, NewFlow,
+    OnFailure, Options, Result, Store,
+};
+use tempfile::TempDir;
+
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// SplitMix64: small, and the same everywhere.
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+impl Rng for Chance {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let word = self.next().to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+}
+
+pub struct World {
+    pub store: Store,
+    pub ws: WorkspaceId,
+    committer: RefCell<Committer>,
+    chance: RefCell<Chance>,
+    directory: Option<TempDir>,
+}
+
+pub fn key() -> MasterKey {
+    MasterKey::from_bytes([7; 32])
+}
+
+/// Whole seconds after 2026-11-01T00:00:00Z.
+pub fn at(seconds: i64) -> Timestamp {
+    "2026-11-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::new_in(tempfile::tempdir().unwrap())
+    }
+
+    pub fn new_in(directory: TempDir) -> Self {
+        let mut world = Self::open(Options::new(directory.path(), key()));
+        world.directory = Some(directory);
+        world
+    }
+
+    pub fn open(options: Options) -> Self {
+        let store = Store::open(options).unwrap();
+        let committer = RefCell::new(store.committer().unwrap());
+        let ws = WorkspaceId::default();
+        Self { store, ws, committer, chance: RefCell::new(Chance(1)), directory: None }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.as_ref().unwrap().path()
+    }
+
+    /// Drops everything as it is and opens it again, as after a crash.
+    pub fn reopen(mut self, options: impl FnOnce(&Path) -> Options) -> Self {
+        let directory = self.directory.take().unwrap();
+        drop(self);
+        let mut world = Self::open(options(directory.path()));
+        world.directory = Some(directory);
+        world
+    }
+
+    /// A connection of one's own, to look at what no interface tells.
+    pub fn sql(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path().join("tributary.db")).unwrap()
+    }
+
+    pub fn count(&self, sql: &str) -> i64 {
+        self.sql().query_row(sql, (), |row| row.get(0)).unwrap()
+    }
+
+    /// Polls a future to its end, committing whenever it waits.
+    pub fn go<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                return value;
+            }
+            self.step();
+        }
+    }
+
+    /// Polls futures side by side, in order: what they write before they first wait is one transaction.
+    pub fn all<T>(&self, mut tasks: Vec<Task<'_, T>>) -> Vec<T> {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut done: Vec<Option<T>> = tasks.iter().map(|_| None).collect();
+        loop {
+            for (task, slot) in tasks.iter_mut().zip(&mut done) {
+                if slot.is_none()
+                    && let Poll::Ready(value) = task.as_mut().poll(&mut context)
+                {
+                    *slot = Some(value);
+                }
+            }
+            if done.iter().all(Option::is_some) {
+                return done.into_iter().flatten().collect();
+            }
+            self.step();
+        }
+    }
+
+    pub fn step(&self) -> usize {
+        self.committer.borrow_mut().step()
+    }
+
+    pub fn commits(&self) -> u64 {
+        self.committer.borrow().commits()
+    }
+
+    pub fn run_id(&self) -> RunId {
+        RunId::random(&mut *self.chance.borrow_mut())
+    }
+
+    pub fn event_id(&self) -> EventId {
+        EventId::random(&mut *self.chance.borrow_mut())
+    }
+
+    pub fn with_chance<T>(&self, work: impl FnOnce(&mut Chance) -> T) -> T {
+        work(&mut self.chance.borrow_mut())
+    }
+
+    /// Deploys a flow of that name; its revision.
+    pub fn deploy(&self, name: &str) -> u32 {
+        let flow = NewFlow {
+            name: name.into(),
+            version: "1.0.0".into(),
+            text: format!("flow {name}"),
+            settings: json!({}),
+            connections: Default::default(),
+        };
+        self.go(self.store.deploy_flow(&self.ws, flow, at(0))).unwrap().revision
+    }
+
+    pub fn new_event(&self, key: &str, time: Timestamp) -> NewEvent {
+        NewEvent {
+            id: self.event_id(),
+            connection: "stripe".into(),
+            dedupe_key: key.into(),
+            r#type: "stripe.invoice.paid".into(),
+            time,
+            live: Some(false),
+            subject: Some(format!("in_{key}")),
+            data: json!({"id": key, "type": "invoice.paid"}),
+        }
+    }
+
+    /// Accepts an event that happened at `time`.
+    pub fn accept(&self, key: &str, time: Timestamp) -> EventId {
+        match self.go(self.store.accept_event(&self.ws, self.new_event(key, time), time)).unwrap() {
+            Accepted::Stored(id) => id,
+            Accepted::Duplicate(id) => panic!("{key} is a duplicate of {id}"),
+        }
+    }
+
+    pub fn to_flow(&self, flow: &str, lane: Option<&str>, mode: Mode) -> Dispatch {
+        Dispatch {
+            run: self.run_id(),
+            flow: flow.into(),
+            revision: 1,
+            lane: lane.map(str::to_owned),
+            mode,
+            on_failure: OnFailure::Continue,
+            fact: None,
+            fault: None,
+        }
+    }
+
+    pub fn dispatching(&self, event: &EventId, flows: Vec<Dispatch>) -> Dispatching {
+        Dispatching { workspace: self.ws.clone(), event: event.clone(), flows }
+    }
+
+    pub fn dispatch(&self, event: &EventId, flows: Vec<Dispatch>) -> Result<Vec<FlowOutcome>> {
+        self.go(self.store.dispatch(self.dispatching(event, flows), at(1000)))
+    }
+
+    /// A new event that starts a run in that lane; the run.
+    pub fn queue(&self, key: &str, flow: &str, lane: Option<&str>) -> RunId {
+        let event = self.accept(key, at(0));
+        let dispatch = self.to_flow(flow, lane, Mode::Queue);
+        let run = dispatch.run.clone();
+        self.dispatch(&event, vec![dispatch]).unwrap();
+        run
+    }
+
+    pub fn claim(&self, limit: usize, now: Timestamp) -> Vec<ClaimedRun> {
+        self.go(self.store.claim_runs("node-1", limit, SignedDuration::from_secs(30), now)).unwrap()
+    }
+
+    pub fn claim_ids(&self, limit: usize) -> Vec<RunId> {
+        self.claim(limit, at(2000)).into_iter().map(|claimed| claimed.run).collect()
+    }
+
+    pub fn claim_one(&self) -> ClaimedRun {
+        self.claim(1, at(2000)).pop().expect("a run is ready")
+    }
+
+    pub fn finish(&self, run: &ClaimedRun) -> Result<()> {
+        let outcome = Outcome::Output(json!({"done": true}));
+        self.go(self.store.finish(&self.ws, &run.run, run.epoch, &[], &outcome, at(3000)))
+    }
+
+    pub fn fail(&self, run: &ClaimedRun) -> Result<()> {
+        let outcome = Outcome::Fault(Fault::communication("no answer"));
+        self.go(self.store.finish(&self.ws, &run.run, run.epoch, &[], &outcome, at(3000)))
+    }
+}
+
+pub fn effect(path: &str) -> EffectRef {
+    EffectRef { path: path.into(), visit: 1, generation: 0 }
+}
+
+pub fn resolved(path: &str, output: Value) -> Entry {
+    Entry::Resolved {
+        effect: effect(path),
+        step: path.rsplit('/').next().unwrap_or_default().into(),
+        operation: "stripe.customers.retrieve".into(),
+        input: json!({"id": "cus_1"}),
+        outcome: Outcome::Output(output),
+        attempts: 1,
+        started_at: at(1),
+        at: at(2),
+    }
+}
+
+/// Copies a store's files as they are at this moment, as the disk would be after a crash.
+pub fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if name.contains(".db") && !name.ends_with("-shm") {
+            std::fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
+}
