@@ -232,6 +232,20 @@ impl Operation {
         self.pages.is_some()
     }
 
+    /// The object that it answers (each record, for a list), where a view maps it.
+    pub fn returns(&self) -> Option<&str> {
+        self.returns.as_deref()
+    }
+
+    /// Method and path template: `GET`, `/v1/customers/{customer}`.
+    pub fn request(&self) -> (&str, String) {
+        let piece = |piece: &Piece| match piece {
+            Piece::Literal(text) => text.clone(),
+            Piece::Param(name) => format!("{{{name}}}"),
+        };
+        (&self.method, self.path.iter().map(piece).collect())
+    }
+
     /// The arguments as a JSON Schema object (draft 2020-12 vocabulary).
     pub fn input_schema(&self) -> Value {
         let mut properties = serde_json::Map::new();

@@ -12,7 +12,6 @@ use super::calls::{self, Scope};
 use super::reader::{At, Fields, Reader};
 use super::webhook::Webhook;
 use super::{Auth, CredentialField, Encoding, FORMAT, Limits, Manifest, Operation, Pages, errors, selftest, views};
-use crate::answer::Errors;
 use crate::path::Path;
 use crate::signature::Scheme;
 use crate::view::View;
@@ -56,20 +55,23 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>) -> Option<Manifest> {
     };
     let operations = reader.required(&fields, "operations").map(|at| operations(reader, &at, &scope));
     let views = fields.get("views").map(|at| views_of(reader, &at)).unwrap_or_default();
+    let errors = reader.required(&fields, "errors").map(|at| errors::section(reader, &at)).unwrap_or_default();
+    let webhook = fields.get("triggers").and_then(|at| triggers(reader, &at, &slug, &credentials));
     let manifest = Manifest {
         title: reader.required_text(&fields, "title"),
         version: reader.required_text(&fields, "version"),
         summary: reader.required_text(&fields, "summary"),
-        base_url: base_url?,
-        hosts,
-        auth: auth?,
-        headers: request.headers,
         limits: limits(reader, &fields),
-        errors: reader.required(&fields, "errors").map(|at| errors::section(reader, &at)).unwrap_or(Errors::default()),
-        operations: operations.unwrap_or_default(),
         check: reader.optional_text(&fields, "check").map(|name| format!("{slug}.{name}")),
-        webhook: fields.get("triggers").and_then(|at| triggers(reader, &at, &slug, &credentials)),
         tests: fields.get("tests").map(|at| selftest::cases(reader, &at, &slug)).unwrap_or_default(),
+        headers: request.headers,
+        operations: operations.unwrap_or_default(),
+        // Only now, when all else has been read and its problems noted.
+        base_url: base_url?,
+        auth: auth?,
+        hosts,
+        errors,
+        webhook,
         credentials,
         views,
         slug,

@@ -1,0 +1,129 @@
+//! Everything that is wrong with a manifest is said at once, with its place.
+
+use connect::Manifest;
+
+const SOUND: &str = "\
+manifest: 1
+slug: acme
+title: Acme
+version: 1.0.0
+summary: Things.
+base_url: https://api.acme.example
+hosts: [api.acme.example]
+credentials:
+  key: {title: Key, help: Somewhere.}
+auth: {bearer: key}
+errors:
+  rules: [{status: 4xx, class: user}]
+pagination:
+  pages: {items: data, more: has_more, next: {last: id}, send: after}
+operations:
+  things.retrieve:
+    summary: Retrieve a thing
+    request: GET /things/{thing}
+    effects: read
+    params:
+      thing: {in: path, type: string, required: true, description: Its id}
+  things.list:
+    summary: List things
+    request: GET /things
+    effects: read
+    pages: true
+  things.create:
+    summary: Create a thing
+    request: POST /things
+    effects: write
+    idempotency: {natural_key: {operation: things.retrieve, with: {thing: $args.id}}}
+    params:
+      id: {type: string, required: true, description: Its id}
+check: things.list
+";
+
+#[test]
+fn the_sound_one_is_sound() {
+    let manifest = Manifest::parse("acme.yaml", SOUND).expect("sound");
+    assert_eq!((manifest.slug.as_str(), manifest.check()), ("acme", Some("acme.things.list")));
+}
+
+#[test]
+fn problems_have_a_place_and_a_remedy() {
+    let mut wrong = Vec::new();
+    for (from, to, expected) in [
+        ("manifest: 1", "manifest: 2", "acme.yaml:1:11: this build reads `manifest: 1`"),
+        ("slug: acme", "slug: Acme!", "acme.yaml:2:7: a slug is lower-case letters"),
+        ("title: Acme\n", "", "acme.yaml:1:1: `title` is missing"),
+        ("summary: Things.", "sumary: Things.", "acme.yaml:5:1: `sumary` is not part of a manifest; did you mean `summary`?"),
+        ("https://api.acme.example", "http://api.acme.example", "acme.yaml:6:11: `base_url` is `https://` and a host"),
+        ("https://api.acme.example", "https://api.acme.example/v1", "acme.yaml:6:11: `base_url` is `https://` and a host"),
+        ("hosts: [api.acme.example]", "hosts: [acme.example]", "acme.yaml:6:11: the host of `base_url` is not among"),
+        ("auth: {bearer: key}", "auth: {bearer: kee}", "acme.yaml:10:16: `kee` is not a credential of this manifest; did you mean `key`?"),
+        ("auth: {bearer: key}", "auth: {oauth: key}", "acme.yaml:10:8: `oauth` is not part of `auth`"),
+        ("class: user", "class: usr", "acme.yaml:12:32: `usr` is not a class; did you mean `user`?"),
+        ("status: 4xx", "status: 4x", "acme.yaml:12:20: a status is 100 to 599"),
+        ("next: {last: id}", "next: {lst: id}", "did you mean `last`?"),
+        ("GET /things/{thing}", "FETCH /things", "acme.yaml:18:14: `FETCH /things` is not a request"),
+        ("GET /things/{thing}", "GET /things/{thing", "acme.yaml:18:14: a `{` is not closed"),
+        ("GET /things/{thing}", "GET /things/{id}", "`{id}` needs a parameter of that name"),
+        ("GET /things/{thing}", "GET /things", "the path has no `{thing}`"),
+        ("effects: read\n    params", "effects: reed\n    params", "acme.yaml:19:14: `reed` is not an effect; did you mean `read`?"),
+        ("in: path, type: string", "in: path, type: strng", "acme.yaml:21:29: `strng` is not a type; did you mean `string`?"),
+        ("in: path, type: string, required: true, description: Its id", "in: path, type: string, required: yes, description: Its id",
+            "acme.yaml:21:47: this is text, not true or false"),
+        (", description: Its id}\n  things.list", "}\n  things.list", "acme.yaml:21:14: `description` is missing"),
+        ("    idempotency: {natural_key: {operation: things.retrieve, with: {thing: $args.id}}}\n", "",
+            "a write says how it is repeated: `idempotency`"),
+        ("operation: things.retrieve, with", "operation: things.retreive, with", "`things.retreive` is not an operation of this manifest; did you mean `things.retrieve`?"),
+        ("operation: things.retrieve, with: {thing", "operation: things.create, with: {id", "`things.create` is no read"),
+        ("with: {thing: $args.id}", "with: {thng: $args.id}", "`thng` is not a parameter of `things.retrieve`; did you mean `thing`?"),
+        ("with: {thing: $args.id}", "with: {thing: $arg.id}", "a reference is `$key`"),
+        ("check: things.list", "check: things.retrieve", "acme.yaml:34:8: the check needs no arguments"),
+        ("check: things.list", "check: things.lst", "acme.yaml:34:8: `things.lst` is not an operation"),
+        ("things.create:", "create:", "`create` is not named `resource.verb`"),
+        ("things.create:", "things.list:", "`things.list` is given twice"),
+        ("    pages: true\n", "    pages: {items: a b}\n", "`a b` is not a path"),
+        ("    pages: true\n", "    pages: true\n    returns: thing\n", "no view has an object `thing`"),
+        ("    pages: true\n", "    pages: true\n    include: [paging]\n", "`paging` is not a group of `parameters`"),
+        ("check: things.list\n", "views: {v: {objects: {o: {identity: id, fields: {f: {from: {each: l, shape: p}}}}}}}\n",
+            "`p` is not an object of this view"),
+        ("check: things.list\n", "views: {v: {objects: {o: {identity: id, fields: {f: {from: {summ: l}}}}}}}\n",
+            "`summ` is not part of a source; did you mean `sum`?"),
+        ("check: things.list\n", "tests: [{name: t, operation: things.lit}]\n", "`things.lit` is not an operation"),
+        ("check: things.list\n", "triggers: {webhook: {secret: key}}\n", "`verify` is missing"),
+        ("title: Acme", "title: [", "this is not YAML"),
+    ] {
+        assert!(SOUND.contains(from), "{from}");
+        let text = SOUND.replacen(from, to, 1);
+        let problems = Manifest::parse("acme.yaml", &text).expect_err(to);
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        if !lines.iter().any(|line| line.contains(expected)) {
+            wrong.push(format!("{to}: expected {expected}, got {lines:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn everything_is_said_at_once() {
+    let text = SOUND.replace("title: Acme", "titel: Acme").replace("auth: {bearer: key}", "auth: {}");
+    let text = text.replace("4xx, class: user", "4xx, class: usr").replace("check: things.list", "check: nothing");
+    let problems = Manifest::parse("acme.yaml", &text).expect_err("four problems");
+    let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+    for path in ["/titel", "/auth", "/errors/rules/0/class"] {
+        assert!(paths.contains(&path), "{path} in {paths:?}");
+    }
+    assert!(problems.is_sorted_by_key(|problem| (problem.line, problem.column)));
+}
+
+#[test]
+fn a_folder_of_manifests_adds_to_the_catalog() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("acme.yaml"), SOUND).expect("written");
+    std::fs::write(dir.path().join("notes.txt"), "not a manifest").expect("written");
+    let mut catalog = crate::stage::catalog();
+    catalog.load_dir(dir.path()).expect("sound");
+    assert_eq!(catalog.slugs().collect::<Vec<_>>(), ["acme", "chartmogul", "slack", "stripe"]);
+    std::fs::write(dir.path().join("broken.yaml"), "manifest: 1\n").expect("written");
+    let problems = catalog.load_dir(dir.path()).expect_err("one is broken");
+    assert!(problems.iter().all(|problem| problem.file.ends_with("broken.yaml")));
+    assert!(catalog.load_dir(&dir.path().join("nowhere")).is_err());
+}

@@ -1,0 +1,11 @@
+//! Calls, answers, views, webhooks and the transport, seen from outside.
+
+mod answers;
+mod calls;
+mod lint;
+mod manifests;
+mod pages;
+mod stage;
+mod transport;
+mod views;
+mod webhook;

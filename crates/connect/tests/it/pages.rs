@@ -1,0 +1,135 @@
+//! Lists that go on.
+
+use serde_json::{Value, json};
+
+use crate::stage::{Stage, call};
+
+fn page(ids: &[&str], more: bool) -> Value {
+    let data: Vec<Value> = ids.iter().map(|id| json!({"id": id})).collect();
+    json!({"object": "list", "data": data, "has_more": more})
+}
+
+#[tokio::test]
+async fn pages_are_followed_to_the_end() {
+    let stage = Stage::json([page(&["a", "b"], true), page(&["c"], true), page(&[], false)]);
+    let output = call(&stage, "stripe.charges.list", json!({"customer": "cus_1"})).await.expect("all pages");
+    assert_eq!(output, json!({"items": [{"id": "a"}, {"id": "b"}, {"id": "c"}]}));
+    assert_eq!(
+        stage.lines(),
+        [
+            "GET /v1/charges?customer=cus_1&limit=100",
+            "GET /v1/charges?customer=cus_1&limit=100&starting_after=b",
+            "GET /v1/charges?customer=cus_1&limit=100&starting_after=c",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn only_the_first_page_where_that_is_wanted() {
+    let stage = Stage::json([page(&["a", "b"], true)]);
+    let output = call(&stage, "stripe.charges.list", json!({"page": "first", "limit": 2})).await.expect("a page");
+    assert_eq!(output, json!({"items": [{"id": "a"}, {"id": "b"}], "more": true, "next": "b"}));
+    let stage = Stage::json([page(&["a"], false)]);
+    let output = call(&stage, "stripe.charges.list", json!({"page": "first"})).await.expect("a page");
+    assert_eq!(output, json!({"items": [{"id": "a"}], "more": false, "next": null}));
+}
+
+#[tokio::test]
+async fn lists_that_lead_nowhere_are_errors() {
+    for (operation, answers, code) in [
+        ("stripe.charges.list", vec![page(&["a"], true), page(&["a"], true)], "pages_loop"),
+        ("stripe.charges.list", vec![page(&["a"], true), page(&["b"], true), page(&["a"], true)], "pages_loop"),
+        ("stripe.charges.list", vec![page(&[], true)], "pages_broken"),
+        ("stripe.charges.list", vec![json!({"data": []})], "answer_unexpected"),
+        ("stripe.charges.list", vec![json!({"has_more": false})], "answer_unexpected"),
+        ("stripe.charges.list", vec![json!({"data": {}, "has_more": false})], "answer_unexpected"),
+        ("chartmogul.plans.list", vec![json!({"plans": [], "cursor": null, "has_more": true})], "pages_broken"),
+        ("chartmogul.plans.list", vec![json!({"plans": [], "cursor": "c"})], "answer_unexpected"),
+    ] {
+        let error = call(&Stage::json(answers.clone()), operation, json!({})).await.expect_err(code);
+        assert_eq!(error.code, code, "{answers:?}");
+        assert_eq!(error.class.name(), "fatal", "{answers:?}");
+    }
+}
+
+/// One call fetches as many pages as the manifest allows and no more.
+#[tokio::test]
+async fn endless_lists_end_at_the_limit() {
+    let answers = (0..600).map(|n| page(&[&format!("ch_{n}")], true));
+    let stage = Stage::json(answers);
+    let error = call(&stage, "stripe.charges.list", json!({})).await.expect_err("endless");
+    assert_eq!(error.code, "list_too_long");
+    assert_eq!(stage.asked().len(), 500);
+}
+
+#[tokio::test]
+async fn a_failed_page_fails_the_call() {
+    let stage = Stage::new([
+        crate::stage::answer(200, &page(&["a"], true).to_string()),
+        crate::stage::answer(500, "oops"),
+    ]);
+    let error = call(&stage, "stripe.charges.list", json!({})).await.expect_err("half a list");
+    assert_eq!((error.class.name(), error.unknown), ("retry", false));
+}
+
+fn nested(id: &str, items: &[&str], more: bool) -> Value {
+    let data: Vec<Value> = items.iter().map(|id| json!({"id": id})).collect();
+    let url = format!("/v1/subscription_items?subscription={id}");
+    json!({"id": id, "items": {"object": "list", "data": data, "has_more": more, "url": url}})
+}
+
+#[tokio::test]
+async fn lists_inside_records_are_completed() {
+    let stage = Stage::json([
+        json!({"data": [nested("sub_1", &["si_1"], false), nested("sub_2", &["si_2"], true)], "has_more": false}),
+        page(&["si_3"], true),
+        page(&["si_4"], false),
+    ]);
+    let output = call(&stage, "stripe.subscriptions.list", json!({})).await.expect("everything");
+    let ids = |index: usize| -> Vec<Value> {
+        let items = output["items"][index]["items"]["data"].as_array().expect("a list");
+        items.iter().map(|item| item["id"].clone()).collect()
+    };
+    assert_eq!((ids(0), ids(1)), (vec![json!("si_1")], vec![json!("si_2"), json!("si_3"), json!("si_4")]));
+    assert_eq!(output["items"][1]["items"]["has_more"], false);
+    assert_eq!(
+        stage.lines()[1..],
+        [
+            "GET /v1/subscription_items?subscription=sub_2&starting_after=si_2&limit=100",
+            "GET /v1/subscription_items?subscription=sub_2&starting_after=si_3&limit=100",
+        ]
+    );
+}
+
+/// The address comes from the answer: it can name a path, never another host.
+#[tokio::test]
+async fn an_address_in_an_answer_leads_to_no_other_host() {
+    for (url, asked) in [
+        ("//evil.example/v1/items", 1),
+        ("https://evil.example/v1/items", 1),
+        ("@evil.example/", 1),
+        ("/v1/@evil.example", 2),
+    ] {
+        let mut subscription = nested("sub_1", &["si_1"], true);
+        subscription["items"]["url"] = url.into();
+        let stage = Stage::json([subscription, page(&["si_2"], false)]);
+        let result = call(&stage, "stripe.subscriptions.retrieve", json!({"subscription": "sub_1"})).await;
+        assert_eq!(stage.asked().len(), asked, "{url}");
+        assert_eq!(result.is_ok(), asked == 2, "{url}");
+        for request in stage.asked() {
+            assert_eq!(request.url.host_str(), Some("api.stripe.com"), "{url}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn endless_lists_inside_records_end_too() {
+    let answers = std::iter::once(nested("sub_1", &["si_x"], true))
+        .chain((0..600).map(|n| page(&[&format!("si_{n}")], true)));
+    let stage = Stage::json(answers);
+    let error = call(&stage, "stripe.subscriptions.retrieve", json!({"subscription": "s"})).await.expect_err("endless");
+    assert_eq!(error.code, "list_too_long");
+    let stage = Stage::json([nested("sub_1", &["a"], true), page(&["b"], true), page(&["a"], true)]);
+    let error = call(&stage, "stripe.subscriptions.retrieve", json!({"subscription": "s"})).await.expect_err("a loop");
+    assert_eq!(error.code, "pages_loop");
+}
