@@ -285,7 +285,8 @@ fn refused_items(
     }
     // The rules for a refused request (422) say what each part's refusal means.
     let rules = || operation.rules.iter().chain(&manifest.errors.rules);
-    let class_of = |problem: &Value| rules().find(|rule| rule.matches(422, Some(problem))).map(|rule| rule.class);
+    let class_of =
+        |problem: &Value| rules().find(|rule| rule.matches(422, Some(problem))).map(|rule| rule.class);
     let conflict = problems.iter().all(|problem| class_of(problem) == Some(Outcome::Conflict));
     let mut text = String::new();
     problems.iter().for_each(|problem| words(problem, &mut text));

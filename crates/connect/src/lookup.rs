@@ -26,7 +26,10 @@ pub async fn lookup(
     now: Timestamp,
 ) -> Result<Option<Value>, Error> {
     let Some(rule) = operation.idempotency.lookup().filter(|_| !prepared.lookups.is_empty()) else {
-        return Err(Error::fatal("lookup_impossible", format!("{}: nothing can be looked up", operation.name)));
+        return Err(Error::fatal(
+            "lookup_impossible",
+            format!("{}: nothing can be looked up", operation.name),
+        ));
     };
     let asking = Asking { transport, connection, manifest, now };
     let mut records = Vec::new();
@@ -71,7 +74,9 @@ impl<'a> Asking<'a> {
         let conditions: Vec<(Option<Path>, &Value)> =
             ask.r#where.iter().map(|(path, value)| (Path::parse(path), value)).collect();
         let fits = |record: &Value| {
-            conditions.iter().all(|(path, value)| path.as_ref().and_then(|path| path.get(record)) == Some(*value))
+            conditions
+                .iter()
+                .all(|(path, value)| path.as_ref().and_then(|path| path.get(record)) == Some(*value))
         };
         let paginated = call.operation.paginated();
         let mut output = match call.output(&prepared, paginated.then_some(&fits)).await {
@@ -87,14 +92,18 @@ impl<'a> Asking<'a> {
         };
         match records {
             Some(Value::Array(records)) => Ok(records.into_iter().find(fits)),
-            _ => Err(Error::fatal("answer_unexpected", format!("{}: the answer has no records", rule.operation))),
+            _ => Err(Error::fatal(
+                "answer_unexpected",
+                format!("{}: the answer has no records", rule.operation),
+            )),
         }
     }
 
     /// Replaces a name among the arguments by its id.
     async fn resolve(&self, resolve: &Resolve, with: &mut Value) -> Result<(), Error> {
         let Some(argument) = with.get_mut(&resolve.argument) else { return Ok(()) };
-        let Some(text) = argument.as_str().filter(|text| !text.chars().all(|c| resolve.id_alphabet.contains(c)))
+        let Some(text) =
+            argument.as_str().filter(|text| !text.chars().all(|c| resolve.id_alphabet.contains(c)))
         else {
             return Ok(());
         };
@@ -103,7 +112,8 @@ impl<'a> Asking<'a> {
         let prepared = prepare(call.manifest, call.operation, &Value::Null, "")?;
         let named = |record: &Value| resolve.name.get(record) == Some(&name);
         let output = call.output(&prepared, Some(&named)).await?;
-        let record = output["items"].as_array().and_then(|records| records.iter().find(|record| named(record)));
+        let record =
+            output["items"].as_array().and_then(|records| records.iter().find(|record| named(record)));
         match record.and_then(|record| resolve.id.get(record)) {
             Some(id) => *argument = id.clone(),
             None => {

@@ -98,7 +98,8 @@ impl Manifest {
     pub fn live(&self, credentials: &Credentials) -> Option<bool> {
         self.credentials.iter().find_map(|field| {
             let secret = credentials.get(&field.name)?.reveal();
-            let starts = |prefixes: &[String]| prefixes.iter().any(|prefix| secret.starts_with(prefix.as_str()));
+            let starts =
+                |prefixes: &[String]| prefixes.iter().any(|prefix| secret.starts_with(prefix.as_str()));
             if starts(&field.live) {
                 Some(true)
             } else if starts(&field.test) {
@@ -116,7 +117,9 @@ impl Manifest {
             problems.push(format!("connection `{}` is not a {} connection", connection.name, self.title));
         }
         for field in &self.credentials {
-            if field.required && connection.credentials.get(&field.name).is_none_or(|secret| secret.is_empty()) {
+            if field.required
+                && connection.credentials.get(&field.name).is_none_or(|secret| secret.is_empty())
+            {
                 problems.push(format!("`{}` is missing", field.name));
             }
         }
@@ -251,7 +254,8 @@ impl Operation {
         let mut properties = serde_json::Map::new();
         for param in &self.params {
             let mut schema = serde_json::Map::new();
-            let kinds: Vec<Value> = param.kinds.iter().filter_map(|k| k.json_name()).map(Value::from).collect();
+            let kinds: Vec<Value> =
+                param.kinds.iter().filter_map(|k| k.json_name()).map(Value::from).collect();
             match kinds.as_slice() {
                 [] => {}
                 [one] => drop(schema.insert("type".into(), one.clone())),
@@ -263,7 +267,8 @@ impl Operation {
             schema.insert("description".into(), param.description.clone().into());
             properties.insert(param.name.clone(), Value::Object(schema));
         }
-        let required: Vec<&str> = self.params.iter().filter(|p| p.required).map(|p| p.name.as_str()).collect();
+        let required: Vec<&str> =
+            self.params.iter().filter(|p| p.required).map(|p| p.name.as_str()).collect();
         serde_json::json!({"type": "object", "properties": properties, "required": required,
             "additionalProperties": false})
     }
@@ -461,7 +466,9 @@ impl Manifest {
         match &connection.base_url {
             None => Ok(&self.base_url),
             Some(url) if crate::credentials::is_loopback_http(url) => Ok(url),
-            Some(_) => Err(Error::user("host_refused", "a connection's base URL may only be http to loopback")),
+            Some(_) => {
+                Err(Error::user("host_refused", "a connection's base URL may only be http to loopback"))
+            }
         }
     }
 }

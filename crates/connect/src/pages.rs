@@ -94,8 +94,9 @@ fn items_of(items: Vec<Value>) -> Value {
 /// The cursor of the next page. One that was seen before would lead in a circle.
 fn cursor(call: &Call<'_>, next: Option<String>, seen: &mut BTreeSet<String>) -> Result<String, Error> {
     let name = &call.operation.name;
-    let next = next
-        .ok_or_else(|| Error::fatal("pages_broken", format!("{name}: there is more, but no cursor leads to it")))?;
+    let next = next.ok_or_else(|| {
+        Error::fatal("pages_broken", format!("{name}: there is more, but no cursor leads to it"))
+    })?;
     if !seen.insert(next.clone()) {
         return Err(Error::fatal("pages_loop", format!("{name}: the cursor `{next}` came back")));
     }
@@ -174,7 +175,9 @@ async fn complete_one(
     let (path, query) = address.split_once('?').unwrap_or((&address, ""));
     let mut seen = BTreeSet::new();
     let mut next = match (&pages.next, pages.items.get(list)) {
-        (Next::Last(path), Some(Value::Array(items))) => items.last().and_then(|i| path.get(i)).and_then(text),
+        (Next::Last(path), Some(Value::Array(items))) => {
+            items.last().and_then(|i| path.get(i)).and_then(text)
+        }
         (Next::At(path), _) => path.get(list).and_then(text),
         _ => None,
     };

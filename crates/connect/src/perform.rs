@@ -66,7 +66,10 @@ impl Call<'_> {
             return Ok(output);
         }
         let (Some(view), Some(object)) = (self.manifest.view(name), &self.operation.returns) else {
-            return Err(Error::user("view_unknown", format!("{}: there is no view `{name}`", self.operation.name)));
+            return Err(Error::user(
+                "view_unknown",
+                format!("{}: there is no view `{name}`", self.operation.name),
+            ));
         };
         if self.operation.pages.is_none() {
             return view.apply(object, &output);
@@ -98,7 +101,11 @@ impl Call<'_> {
             method: prepared.method.clone(),
             url,
             headers,
-            body: prepared.body.as_ref().map(|body| Bytes::copy_from_slice(body.as_bytes())).unwrap_or_default(),
+            body: prepared
+                .body
+                .as_ref()
+                .map(|body| Bytes::copy_from_slice(body.as_bytes()))
+                .unwrap_or_default(),
             timeout: self.manifest.limits().timeout,
             body_bytes_max: self.manifest.limits().answer_bytes_max,
         })
@@ -108,14 +115,20 @@ impl Call<'_> {
     fn url(&self, path: &str, query: &str) -> Result<Url, Error> {
         let base = self.manifest.base(self.connection)?;
         if !path.starts_with('/') || path.starts_with("//") {
-            return Err(Error::fatal("host_refused", format!("`{path}` does not begin at the root of the host")));
+            return Err(Error::fatal(
+                "host_refused",
+                format!("`{path}` does not begin at the root of the host"),
+            ));
         }
         let mut url = base.clone();
         url.set_path(path);
         url.set_query((!query.is_empty()).then_some(query));
         let host = url.host_str().unwrap_or_default();
         if self.connection.base_url.is_none() && !self.manifest.hosts.iter().any(|allowed| allowed == host) {
-            return Err(Error::fatal("host_refused", format!("{host} is not a host of {}", self.manifest.title)));
+            return Err(Error::fatal(
+                "host_refused",
+                format!("{host} is not a host of {}", self.manifest.title),
+            ));
         }
         Ok(url)
     }
@@ -135,7 +148,8 @@ impl Call<'_> {
             }
         };
         if text.bytes().any(|byte| !(0x20..0x7f).contains(&byte)) {
-            let detail = format!("a credential of connection `{}` cannot stand in a header", self.connection.name);
+            let detail =
+                format!("a credential of connection `{}` cannot stand in a header", self.connection.name);
             return Err(Error::of(Class::Auth, "credential_invalid", detail));
         }
         Ok(text)

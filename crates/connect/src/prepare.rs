@@ -49,7 +49,12 @@ pub struct Ask {
 }
 
 /// Makes `args` into the operation's request. `key` is the effect's key: the same for every attempt at one effect.
-pub fn prepare(manifest: &Manifest, operation: &Operation, args: &Value, key: &str) -> Result<Prepared, Error> {
+pub fn prepare(
+    manifest: &Manifest,
+    operation: &Operation,
+    args: &Value,
+    key: &str,
+) -> Result<Prepared, Error> {
     let empty = Map::new();
     let given = match args {
         Value::Object(map) => map,
@@ -58,7 +63,10 @@ pub fn prepare(manifest: &Manifest, operation: &Operation, args: &Value, key: &s
     };
     check(operation, given)?;
     if key.len() > KEY_BYTES_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Error::fatal("key_invalid", format!("an effect key is 1 to {KEY_BYTES_MAX} ASCII characters")));
+        return Err(Error::fatal(
+            "key_invalid",
+            format!("an effect key is 1 to {KEY_BYTES_MAX} ASCII characters"),
+        ));
     }
     let body = body(operation, given, key)?;
     if body.as_ref().is_some_and(|body| body.len() > manifest.limits.request_bytes_max) {
@@ -207,11 +215,20 @@ fn body(operation: &Operation, given: &Map<String, Value>, key: &str) -> Result<
 
 /// Whether nothing stands at the rest of `path` within its first member.
 fn lacks(first: &Value, path: &Path) -> bool {
-    path.segments().iter().skip(1).try_fold(first, |here, segment| here.get(segment)).is_none_or(Value::is_null)
+    path.segments()
+        .iter()
+        .skip(1)
+        .try_fold(first, |here, segment| here.get(segment))
+        .is_none_or(Value::is_null)
 }
 
 /// Writes into the body, beside what the arguments put there.
-fn write(operation: &Operation, members: &mut Map<String, Value>, at: &Path, value: Value) -> Result<(), Error> {
+fn write(
+    operation: &Operation,
+    members: &mut Map<String, Value>,
+    at: &Path,
+    value: Value,
+) -> Result<(), Error> {
     let Some((last, way)) = at.segments().split_last() else { return Ok(()) };
     let mut here = members;
     for segment in way {
@@ -220,7 +237,12 @@ fn write(operation: &Operation, members: &mut Map<String, Value>, at: &Path, val
             *next = Value::Object(Map::new());
         }
         here = next.as_object_mut().ok_or_else(|| {
-            argument(operation, segment, "argument_type", format!("`{segment}` of `{}` is not an object", at.as_str()))
+            argument(
+                operation,
+                segment,
+                "argument_type",
+                format!("`{segment}` of `{}` is not an object", at.as_str()),
+            )
         })?;
     }
     here.insert(last.clone(), value);
@@ -257,7 +279,11 @@ fn page(operation: &Operation, given: &Map<String, Value>) -> Result<bool, Error
     }
 }
 
-fn view(manifest: &Manifest, operation: &Operation, given: &Map<String, Value>) -> Result<Option<String>, Error> {
+fn view(
+    manifest: &Manifest,
+    operation: &Operation,
+    given: &Map<String, Value>,
+) -> Result<Option<String>, Error> {
     let name = match given.get("view") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(name)) => name,
@@ -273,7 +299,9 @@ fn view(manifest: &Manifest, operation: &Operation, given: &Map<String, Value>) 
 
 fn lookups(operation: &Operation, args: &Value, key: &str) -> Result<Vec<Ask>, Error> {
     let Some(lookup) = operation.idempotency.lookup() else { return Ok(Vec::new()) };
-    let Some(each) = &lookup.for_each else { return Ok(vec![ask(operation, lookup, args, &Value::Null, key)?]) };
+    let Some(each) = &lookup.for_each else {
+        return Ok(vec![ask(operation, lookup, args, &Value::Null, key)?]);
+    };
     let Some(Value::Array(elements)) = each.get(args) else {
         let detail = format!("argument `{}` is not a list", each.as_str());
         return Err(argument(operation, each.as_str(), "argument_type", detail));

@@ -53,11 +53,10 @@ impl Scheme {
         }
         let header = self.header_value(headers)?;
         let (time, signatures) = self.read(header)?;
-        let signed_at = time
-            .parse::<i64>()
-            .ok()
-            .and_then(|seconds| Timestamp::from_second(seconds).ok())
-            .ok_or_else(|| Rejection::of("signature_malformed", "the time of signing is not a Unix time"))?;
+        let signed_at =
+            time.parse::<i64>().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or_else(
+                || Rejection::of("signature_malformed", "the time of signing is not a Unix time"),
+            )?;
         let mut signed = Vec::with_capacity(time.len() + 1 + body.len());
         signed.extend_from_slice(time.as_bytes());
         signed.push(b'.');
@@ -98,7 +97,10 @@ impl Scheme {
             let Some((name, value)) = pair.trim().split_once('=') else { continue };
             if name == self.timestamp {
                 if time.replace(value).is_some() {
-                    return Err(Rejection::of("signature_malformed", "there is more than one time of signing"));
+                    return Err(Rejection::of(
+                        "signature_malformed",
+                        "there is more than one time of signing",
+                    ));
                 }
             } else if name == self.signature && signatures.len() < SIGNATURES_MAX {
                 signatures.extend(hex(value));

@@ -121,7 +121,8 @@ impl View {
     }
 
     fn field(&self, shape: &Shape, field: &Field, here: &Here<'_>) -> Result<Value, Error> {
-        let problem = |code: &str, what: &str, tried: &[String]| problem(shape, field, here, code, what, tried);
+        let problem =
+            |code: &str, what: &str, tried: &[String]| problem(shape, field, here, code, what, tried);
         let mut tried = Vec::new();
         let mut found = None;
         for source in &field.sources {
@@ -161,7 +162,11 @@ impl View {
         let (list, rest) = match source {
             Source::At(path) => return Ok(Taken::from(path.find(value, outer))),
             Source::Constant { value: constant, when } => {
-                return Ok(if when.holds(value) { Taken::of(constant.clone()) } else { Taken::Missing(None) });
+                return Ok(if when.holds(value) {
+                    Taken::of(constant.clone())
+                } else {
+                    Taken::Missing(None)
+                });
             }
             Source::Equals { path, value: other } => {
                 return Ok(match path.find(value, outer) {
@@ -173,7 +178,9 @@ impl View {
             Source::One { path, shape, among } => {
                 return self.one(path, shape.as_deref(), among.as_ref(), here);
             }
-            Source::Sum { list, .. } | Source::Collect { list, .. } | Source::Each { list, .. } => (list, source),
+            Source::Sum { list, .. } | Source::Collect { list, .. } | Source::Each { list, .. } => {
+                (list, source)
+            }
         };
         let items = match list.path.find(value, outer) {
             Found::Value(Value::Array(items)) => items,
@@ -190,10 +197,11 @@ impl View {
         match rest {
             Source::Sum { of, only, .. } => {
                 let counted = items.iter().filter(|item| only.as_ref().is_none_or(|only| only.holds(item)));
-                let sum = counted.map(|item| of.get(item).and_then(Value::as_i64)).try_fold(0_i64, |sum, amount| {
-                    amount.and_then(|amount| sum.checked_add(amount))
-                });
-                let sum = sum.ok_or_else(|| fail("mapping_missing", "is a sum over something else than integers"))?;
+                let sum = counted
+                    .map(|item| of.get(item).and_then(Value::as_i64))
+                    .try_fold(0_i64, |sum, amount| amount.and_then(|amount| sum.checked_add(amount)));
+                let sum =
+                    sum.ok_or_else(|| fail("mapping_missing", "is a sum over something else than integers"))?;
                 Ok(Taken::Value(Value::Number(Number::from(sum))))
             }
             Source::Collect { take, only, .. } => {
@@ -273,7 +281,9 @@ impl Source {
     /// The place, as an error names it.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Source::At(path) | Source::Equals { path, .. } | Source::One { path, .. } => path.as_str().to_owned(),
+            Source::At(path) | Source::Equals { path, .. } | Source::One { path, .. } => {
+                path.as_str().to_owned()
+            }
             Source::Constant { when, .. } => format!("({} is {})", when.path.as_str(), when.is),
             Source::Sum { list, of, .. } => format!("{}[].{}", list.path.as_str(), of.as_str()),
             Source::Collect { list, .. } | Source::Each { list, .. } => format!("{}[]", list.path.as_str()),
@@ -288,5 +298,6 @@ fn problem(shape: &Shape, field: &Field, here: &Here<'_>, code: &str, what: &str
     };
     let Here { object, .. } = here;
     let detail = format!("{object} {id}: `{}` {what}; tried {}", field.name, tried.join(", "));
-    Error::fatal(code, detail).with_body(json!({"object": object, "id": id, "field": field.name, "tried": tried}))
+    Error::fatal(code, detail)
+        .with_body(json!({"object": object, "id": id, "field": field.name, "tried": tried}))
 }

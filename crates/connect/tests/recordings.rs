@@ -7,8 +7,8 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use connect::{
-    BoxFuture, Catalog, Connection, Location, Manifest, Operation, Secret, Transport, TransportError, perform,
-    prepare, wire,
+    BoxFuture, Catalog, Connection, Location, Manifest, Operation, Secret, Transport, TransportError,
+    perform, prepare, wire,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -55,7 +55,10 @@ fn read(line: &str) -> Recording {
 }
 
 /// The operation that this request calls, with the arguments of its path. Literal paths win over `{…}`.
-fn operation<'m>(manifest: &'m Manifest, recording: &Recording) -> Option<(&'m Operation, Map<String, Value>)> {
+fn operation<'m>(
+    manifest: &'m Manifest,
+    recording: &Recording,
+) -> Option<(&'m Operation, Map<String, Value>)> {
     let fits = |operation: &'m Operation| {
         let (method, path) = operation.request();
         let mut args = Map::new();
@@ -95,12 +98,15 @@ struct Once(Mutex<Option<wire::Response>>);
 impl Transport for Once {
     fn send(&self, _: wire::Request) -> BoxFuture<'_, Result<wire::Response, TransportError>> {
         let answer = self.0.lock().expect("no panic").take();
-        Box::pin(std::future::ready(answer.ok_or(TransportError { sent: false, detail: "asked twice".into() })))
+        Box::pin(std::future::ready(
+            answer.ok_or(TransportError { sent: false, detail: "asked twice".into() }),
+        ))
     }
 }
 
 fn connection(manifest: &Manifest) -> Connection {
-    let secrets = manifest.credentials().iter().map(|field| (field.name.clone(), Secret::new("not-a-real-secret")));
+    let secrets =
+        manifest.credentials().iter().map(|field| (field.name.clone(), Secret::new("not-a-real-secret")));
     Connection {
         name: "recorded".into(),
         connector: manifest.slug.clone(),
@@ -141,7 +147,11 @@ async fn play_all(vendor: &str) -> Option<BTreeMap<String, usize>> {
     let mut others = BTreeSet::new();
     for recording in &recordings {
         let Some((operation, args)) = operation(manifest, recording) else {
-            others.insert(format!("{} {}", recording.method, recording.path.split('/').nth(2).unwrap_or_default()));
+            others.insert(format!(
+                "{} {}",
+                recording.method,
+                recording.path.split('/').nth(2).unwrap_or_default()
+            ));
             continue;
         };
         *met.entry(operation.name.clone()).or_default() += 1;
@@ -186,9 +196,14 @@ fn expected_class(operation: &Operation, recording: &Recording) -> Option<&'stat
 #[tokio::test]
 async fn recorded_stripe_answers_are_understood() {
     let Some(met) = play_all("stripe").await else { return };
-    for name in ["stripe.subscriptions.retrieve", "stripe.subscriptions.create", "stripe.invoices.pay",
-        "stripe.customers.retrieve", "stripe.charges.retrieve", "stripe.invoices.retrieve"]
-    {
+    for name in [
+        "stripe.subscriptions.retrieve",
+        "stripe.subscriptions.create",
+        "stripe.invoices.pay",
+        "stripe.customers.retrieve",
+        "stripe.charges.retrieve",
+        "stripe.invoices.retrieve",
+    ] {
         assert!(met.contains_key(name), "no recording of {name}: {met:?}");
     }
 }
@@ -196,10 +211,17 @@ async fn recorded_stripe_answers_are_understood() {
 #[tokio::test]
 async fn recorded_chartmogul_answers_are_understood() {
     let Some(met) = play_all("chartmogul").await else { return };
-    for name in ["chartmogul.customers.list", "chartmogul.customers.create", "chartmogul.invoices.list",
-        "chartmogul.plans.list", "chartmogul.data_sources.list", "chartmogul.data_sources.create",
-        "chartmogul.subscriptions.list", "chartmogul.metrics.mrr", "chartmogul.ping.ping"]
-    {
+    for name in [
+        "chartmogul.customers.list",
+        "chartmogul.customers.create",
+        "chartmogul.invoices.list",
+        "chartmogul.plans.list",
+        "chartmogul.data_sources.list",
+        "chartmogul.data_sources.create",
+        "chartmogul.subscriptions.list",
+        "chartmogul.metrics.mrr",
+        "chartmogul.ping.ping",
+    ] {
         assert!(met.contains_key(name), "no recording of {name}: {met:?}");
     }
 }

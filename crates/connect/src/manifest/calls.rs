@@ -5,14 +5,27 @@ use jiff::SignedDuration;
 
 use super::reader::{At, Fields, Reader};
 use super::{
-    Effects, Encoding, Idempotency, ItemErrors, Kind, Location, Lookup, Mark, Nested, Next, Operation, Pages, Param, Piece,
-    Resolve, Template, errors,
+    Effects, Encoding, Idempotency, ItemErrors, Kind, Location, Lookup, Mark, Nested, Next, Operation, Pages,
+    Param, Piece, Resolve, Template, errors,
 };
 use crate::path::Path;
 
 const OPERATION: [&str; 15] = [
-    "summary", "request", "effects", "include", "params", "encoding", "wrap", "constants", "pages", "nested",
-    "returns", "idempotency", "absent_is_done", "item_errors", "errors",
+    "summary",
+    "request",
+    "effects",
+    "include",
+    "params",
+    "encoding",
+    "wrap",
+    "constants",
+    "pages",
+    "nested",
+    "returns",
+    "idempotency",
+    "absent_is_done",
+    "item_errors",
+    "errors",
 ];
 const PARAM: [&str; 5] = ["in", "type", "required", "enum", "description"];
 
@@ -27,13 +40,19 @@ pub(super) struct Scope<'n> {
     pub idempotency: Option<Idempotency>,
 }
 
-pub(super) fn operation(reader: &mut Reader<'_>, name: &str, at: &At<'_>, scope: &Scope<'_>) -> Option<Operation> {
+pub(super) fn operation(
+    reader: &mut Reader<'_>,
+    name: &str,
+    at: &At<'_>,
+    scope: &Scope<'_>,
+) -> Option<Operation> {
     let fields = reader.fields(at, "an operation", &OPERATION);
     let summary = reader.required_text(&fields, "summary");
     let request = reader.required(&fields, "request");
     let (method, path) = request.and_then(|at| request_line(reader, &at))?;
     let choices = [("read", Effects::Read), ("write", Effects::Write), ("destructive", Effects::Destructive)];
-    let effects = reader.required(&fields, "effects").and_then(|at| reader.choice(&at, "an effect", &choices));
+    let effects =
+        reader.required(&fields, "effects").and_then(|at| reader.choice(&at, "an effect", &choices));
     let effects = effects.unwrap_or(Effects::Destructive);
     let encoding = fields.get("encoding").and_then(|at| encoding(reader, &at)).unwrap_or(scope.encoding);
     let params = params(reader, at, &fields, scope, &method);
@@ -70,7 +89,11 @@ fn request_line(reader: &mut Reader<'_>, at: &At<'_>) -> Option<(String, Vec<Pie
     let text = reader.text(at)?;
     let (method, path) = text.split_once(' ').unwrap_or((&text, ""));
     if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method) || !path.starts_with('/') {
-        reader.problem(at, "manifest_request", format!("`{text}` is not a request such as `GET /v1/customers/{{id}}`"));
+        reader.problem(
+            at,
+            "manifest_request",
+            format!("`{text}` is not a request such as `GET /v1/customers/{{id}}`"),
+        );
         return None;
     }
     let mut pieces = Vec::new();
@@ -97,8 +120,12 @@ fn check_path(reader: &mut Reader<'_>, at: &At<'_>, path: &[Piece], params: &[Pa
         })
         .collect();
     for name in &named {
-        if !params.iter().any(|param| param.name == *name && param.location == Location::Path && param.required) {
-            let message = format!("`{{{name}}}` needs a parameter of that name with `in: path` and `required: true`");
+        if !params
+            .iter()
+            .any(|param| param.name == *name && param.location == Location::Path && param.required)
+        {
+            let message =
+                format!("`{{{name}}}` needs a parameter of that name with `in: path` and `required: true`");
             reader.problem(at, "manifest_request", message);
         }
     }
@@ -130,7 +157,13 @@ fn params(
             }
             None => {
                 let known: Vec<&str> = groups.iter().map(|(field, _)| field.name.as_str()).collect();
-                reader.unknown(include.node.place, &include.pointer, "a group of `parameters`", &name, &known);
+                reader.unknown(
+                    include.node.place,
+                    &include.pointer,
+                    "a group of `parameters`",
+                    &name,
+                    &known,
+                );
             }
         }
     }
@@ -138,7 +171,11 @@ fn params(
     reader.distinct(at, "parameter", &names);
     for reserved in ["connection", "view"] {
         if names.iter().any(|name| name == reserved) {
-            reader.problem(at, "manifest_reserved", format!("`{reserved}` is an argument of every operation"));
+            reader.problem(
+                at,
+                "manifest_reserved",
+                format!("`{reserved}` is an argument of every operation"),
+            );
         }
     }
     out
@@ -192,12 +229,14 @@ pub(super) fn pages(reader: &mut Reader<'_>, at: &At<'_>, base: Option<&Pages>) 
         Some(at) => reader.path(&at),
         None => base.and_then(|base| base.more.clone()),
     };
-    let next = fields.get("next").and_then(|at| next(reader, &at)).or_else(|| base.map(|base| base.next.clone()));
+    let next =
+        fields.get("next").and_then(|at| next(reader, &at)).or_else(|| base.map(|base| base.next.clone()));
     let send = reader.optional_text(&fields, "send").or_else(|| base.map(|base| base.send.clone()));
     let size = match fields.get("size") {
-        Some(at) => at.entries().first().map(|(field, inner)| {
-            (field.name.clone(), inner.node.to_value().as_u64().unwrap_or_default())
-        }),
+        Some(at) => at
+            .entries()
+            .first()
+            .map(|(field, inner)| (field.name.clone(), inner.node.to_value().as_u64().unwrap_or_default())),
         None => base.and_then(|base| base.size.clone()),
     };
     if size.as_ref().is_some_and(|(_, size)| *size == 0) {
@@ -215,7 +254,11 @@ fn next(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Next> {
     let last = reader.optional_path(&fields, "last").map(Next::Last);
     let found = last.or_else(|| reader.optional_path(&fields, "at").map(Next::At));
     if found.is_none() {
-        reader.problem(at, "manifest_missing", "`next` has `last` (of the last record) or `at` (of the page)");
+        reader.problem(
+            at,
+            "manifest_missing",
+            "`next` has `last` (of the last record) or `at` (of the page)",
+        );
     }
     found
 }
@@ -312,7 +355,8 @@ fn mark(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Mark> {
 }
 
 fn resolve(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Resolve> {
-    let fields = reader.fields(at, "`resolve`", &["argument", "id_alphabet", "strip", "operation", "name", "id"]);
+    let fields =
+        reader.fields(at, "`resolve`", &["argument", "id_alphabet", "strip", "operation", "name", "id"]);
     let name = reader.required(&fields, "name").and_then(|at| reader.path(&at));
     let id = reader.required(&fields, "id").and_then(|at| reader.path(&at));
     Some(Resolve {
@@ -338,7 +382,11 @@ fn templates(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<(String, Template)> {
         };
         match template {
             Some(template) => out.push((field.name.clone(), template)),
-            None => reader.problem(&inner, "manifest_path", "a reference is `$key`, `$args.<path>` or `$each.<path>`"),
+            None => reader.problem(
+                &inner,
+                "manifest_path",
+                "a reference is `$key`, `$args.<path>` or `$each.<path>`",
+            ),
         }
     }
     out

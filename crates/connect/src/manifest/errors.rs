@@ -49,9 +49,10 @@ fn statuses(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<Statuses> {
     let mut out = Vec::new();
     for item in &items {
         let read = match &item.node.kind {
-            yaml::Kind::Number(number) => {
-                number.as_u64().filter(|code| (100..600).contains(code)).map(|code| Statuses::One(code as u16))
-            }
+            yaml::Kind::Number(number) => number
+                .as_u64()
+                .filter(|code| (100..600).contains(code))
+                .map(|code| Statuses::One(code as u16)),
             yaml::Kind::String(text) => match text.as_bytes() {
                 [digit @ b'1'..=b'5', b'x', b'x'] => Some(Statuses::Hundred(u16::from(digit - b'0'))),
                 _ => None,

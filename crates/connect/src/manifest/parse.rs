@@ -11,14 +11,33 @@ use url::Url;
 use super::calls::{self, Scope};
 use super::reader::{At, Fields, Reader};
 use super::webhook::Webhook;
-use super::{Auth, CredentialField, Encoding, FORMAT, Limits, Manifest, Operation, Pages, errors, selftest, views};
+use super::{
+    Auth, CredentialField, Encoding, FORMAT, Limits, Manifest, Operation, Pages, errors, selftest, views,
+};
 use crate::path::Path;
 use crate::signature::Scheme;
 use crate::view::View;
 
 const SECTIONS: [&str; 19] = [
-    "manifest", "slug", "title", "version", "summary", "base_url", "hosts", "credentials", "auth", "request",
-    "pagination", "limits", "errors", "parameters", "operations", "check", "triggers", "views", "tests",
+    "manifest",
+    "slug",
+    "title",
+    "version",
+    "summary",
+    "base_url",
+    "hosts",
+    "credentials",
+    "auth",
+    "request",
+    "pagination",
+    "limits",
+    "errors",
+    "parameters",
+    "operations",
+    "check",
+    "triggers",
+    "views",
+    "tests",
 ];
 
 pub(super) fn manifest(file: &str, text: &str) -> Result<Manifest, Vec<Diagnostic>> {
@@ -41,7 +60,8 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>) -> Option<Manifest> {
     format(reader, &fields);
     let slug = slug(reader, &fields);
     let (base_url, hosts) = hosts(reader, &fields);
-    let credentials = reader.required(&fields, "credentials").map(|at| credentials(reader, &at)).unwrap_or_default();
+    let credentials =
+        reader.required(&fields, "credentials").map(|at| credentials(reader, &at)).unwrap_or_default();
     let auth = reader.required(&fields, "auth").and_then(|at| auth(reader, &at, &credentials));
     let request = request(reader, &fields, &slug);
     let (pages, nested_url) = fields.get("pagination").map(|at| pagination(reader, &at)).unwrap_or_default();
@@ -55,7 +75,8 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>) -> Option<Manifest> {
     };
     let operations = reader.required(&fields, "operations").map(|at| operations(reader, &at, &scope));
     let views = fields.get("views").map(|at| views_of(reader, &at)).unwrap_or_default();
-    let errors = reader.required(&fields, "errors").map(|at| errors::section(reader, &at)).unwrap_or_default();
+    let errors =
+        reader.required(&fields, "errors").map(|at| errors::section(reader, &at)).unwrap_or_default();
     let webhook = fields.get("triggers").and_then(|at| triggers(reader, &at, &slug, &credentials));
     let manifest = Manifest {
         title: reader.required_text(&fields, "title"),
@@ -93,7 +114,11 @@ fn slug(reader: &mut Reader<'_>, fields: &Fields<'_>) -> String {
     let sound = slug.starts_with(|c: char| c.is_ascii_lowercase())
         && slug.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !sound && let Some(at) = fields.get("slug") {
-        reader.problem(&at, "manifest_slug", "a slug is lower-case letters, digits and `_`, beginning with a letter");
+        reader.problem(
+            &at,
+            "manifest_slug",
+            "a slug is lower-case letters, digits and `_`, beginning with a letter",
+        );
     }
     slug
 }
@@ -111,7 +136,11 @@ fn hosts(reader: &mut Reader<'_>, fields: &Fields<'_>) -> (Option<Url>, Vec<Stri
             (Some(url), hosts)
         }
         _ => {
-            reader.problem(&at, "manifest_host", "`base_url` is `https://` and a host; paths stand in the operations");
+            reader.problem(
+                &at,
+                "manifest_host",
+                "`base_url` is `https://` and a host; paths stand in the operations",
+            );
             (None, hosts)
         }
     }
@@ -190,8 +219,15 @@ fn pagination(reader: &mut Reader<'_>, at: &At<'_>) -> (Option<Pages>, Option<Pa
 
 fn limits(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Limits {
     const MEBIBYTE: u64 = 1 << 20;
-    let known =
-        ["max_in_flight", "rate", "pages_max", "items_max", "request_bytes_max", "answer_bytes_max", "timeout_s"];
+    let known = [
+        "max_in_flight",
+        "rate",
+        "pages_max",
+        "items_max",
+        "request_bytes_max",
+        "answer_bytes_max",
+        "timeout_s",
+    ];
     let mut limits = Limits {
         max_in_flight: 8,
         rate_requests: 10,
@@ -224,9 +260,14 @@ fn limits(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Limits {
 fn operations(reader: &mut Reader<'_>, at: &At<'_>, scope: &Scope<'_>) -> BTreeMap<String, Operation> {
     let mut out = BTreeMap::new();
     for (field, at) in at.entries() {
-        let sound = field.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c));
+        let sound =
+            field.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c));
         if !sound || !field.name.contains('.') {
-            reader.problem(&at, "manifest_operation", format!("`{}` is not named `resource.verb`", field.name));
+            reader.problem(
+                &at,
+                "manifest_operation",
+                format!("`{}` is not named `resource.verb`", field.name),
+            );
         }
         if let Some(operation) = calls::operation(reader, &field.name, &at, scope) {
             out.insert(operation.name.clone(), operation);
@@ -263,7 +304,8 @@ fn triggers(reader: &mut Reader<'_>, at: &At<'_>, slug: &str, known: &[Credentia
 }
 
 fn scheme(reader: &mut Reader<'_>, at: &At<'_>) -> Scheme {
-    let fields = reader.fields(at, "`verify`", &["scheme", "header", "timestamp", "signature", "tolerance_s"]);
+    let fields =
+        reader.fields(at, "`verify`", &["scheme", "header", "timestamp", "signature", "tolerance_s"]);
     if let Some(at) = reader.required(&fields, "scheme") {
         reader.choice(&at, "a signature scheme", &[("hmac_sha256_timestamped", ())]);
     }
@@ -331,13 +373,23 @@ fn check_lookup(
     match manifest.operations.get(&lookup.operation) {
         None => reader.unknown(at.node.place, &at.pointer, "an operation of this manifest", name, names),
         Some(read) if read.effects != super::Effects::Read => {
-            reader.problem(at, "manifest_request", format!("`{name}` is no read, so nothing can be looked up by it"));
+            reader.problem(
+                at,
+                "manifest_request",
+                format!("`{name}` is no read, so nothing can be looked up by it"),
+            );
         }
         Some(read) => {
             for (argument, _) in &lookup.with {
                 if !read.params.iter().any(|param| param.name == *argument) {
                     let known: Vec<&str> = read.params.iter().map(|param| param.name.as_str()).collect();
-                    reader.unknown(at.node.place, &at.pointer, &format!("a parameter of `{name}`"), argument, &known);
+                    reader.unknown(
+                        at.node.place,
+                        &at.pointer,
+                        &format!("a parameter of `{name}`"),
+                        argument,
+                        &known,
+                    );
                 }
             }
         }

@@ -34,7 +34,12 @@ impl<'n> At<'n> {
     }
 
     pub fn items(&self) -> Vec<At<'n>> {
-        self.node.items().iter().enumerate().map(|(index, node)| self.child(&index.to_string(), node)).collect()
+        self.node
+            .items()
+            .iter()
+            .enumerate()
+            .map(|(index, node)| self.child(&index.to_string(), node))
+            .collect()
     }
 
     /// The fields of a mapping whose names are the author's, in their order.

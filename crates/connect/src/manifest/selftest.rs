@@ -104,7 +104,8 @@ fn exchange(reader: &mut Reader<'_>, at: &At<'_>) -> Exchange {
         entries.iter().map(|(field, at)| (field.name.clone(), text(at.node.to_value()))).collect()
     };
     let value = |name: &str| fields.get(name).map(|at| at.node.to_value());
-    let (wanted, given, body, answer) = (headers("headers"), headers("answer_headers"), value("body"), value("answer"));
+    let (wanted, given, body, answer) =
+        (headers("headers"), headers("answer_headers"), value("body"), value("answer"));
     Exchange {
         request: reader.optional_text(&fields, "request"),
         headers: wanted,
@@ -135,7 +136,9 @@ pub fn run(manifest: &Manifest) -> Vec<Failure> {
             (Expect::Output(expected), Ok(output)) if expected == output => {}
             (Expect::Error(expected), Err(error)) if describes(expected, error) => {}
             (_, Ok(output)) => fail(format!("the output is {output}")),
-            (_, Err(error)) => fail(format!("the error is {} {error} (unknown: {})", error.class.name(), error.unknown)),
+            (_, Err(error)) => {
+                fail(format!("the error is {} {error} (unknown: {})", error.class.name(), error.unknown))
+            }
         }
     }
     failures
@@ -157,7 +160,8 @@ async fn act(
 }
 
 fn connection(manifest: &Manifest) -> Connection {
-    let secrets = manifest.credentials().iter().map(|field| (field.name.clone(), Secret::new("not-a-real-secret")));
+    let secrets =
+        manifest.credentials().iter().map(|field| (field.name.clone(), Secret::new("not-a-real-secret")));
     Connection {
         name: "test".into(),
         connector: manifest.slug.clone(),
@@ -175,7 +179,9 @@ fn describes(expected: &Value, error: &Error) -> bool {
     };
     let actual = serde_json::json!({"class": error.class.name(), "status": error.status, "code": error.code,
         "detail": error.detail, "unknown": error.unknown, "after_s": after});
-    expected.as_object().is_some_and(|members| members.iter().all(|(name, value)| actual.get(name) == Some(value)))
+    expected
+        .as_object()
+        .is_some_and(|members| members.iter().all(|(name, value)| actual.get(name) == Some(value)))
 }
 
 /// A future over [`Stage`] never waits, so that one poll finishes it.

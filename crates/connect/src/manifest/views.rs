@@ -9,7 +9,8 @@ use crate::view::{Condition, Field, List, Shape, Source, View};
 
 const FIELD: [&str; 6] = ["from", "type", "nullable", "optional", "skip_null", "when_null"];
 const SOURCE: [&str; 14] = [
-    "at", "constant", "when", "equals", "is", "sum", "of", "collect", "take", "only", "each", "one", "shape", "bare",
+    "at", "constant", "when", "equals", "is", "sum", "of", "collect", "take", "only", "each", "one", "shape",
+    "bare",
 ];
 
 /// What the reading of one view's sources needs to know.
@@ -41,7 +42,8 @@ fn shape(reader: &mut Reader<'_>, at: &At<'_>, scope: &Scope<'_>) -> Option<Shap
     if members.node.fields().is_empty() {
         reader.mistyped(&members, "a mapping of fields");
     }
-    let fields = members.entries().iter().map(|(member, at)| field(reader, &member.name, at, scope)).collect();
+    let fields =
+        members.entries().iter().map(|(member, at)| field(reader, &member.name, at, scope)).collect();
     Some(Shape { identity: identity?, fields })
 }
 
@@ -101,7 +103,11 @@ fn source(reader: &mut Reader<'_>, at: &At<'_>, scope: &Scope<'_>) -> Option<Sou
     }
     if let Some(path) = fields.get("collect") {
         let take = reader.required(&fields, "take").map(|at| reader.paths(&at))?;
-        return Some(Source::Collect { list: list(reader, &path, scope)?, take, only: only(reader, &fields) });
+        return Some(Source::Collect {
+            list: list(reader, &path, scope)?,
+            take,
+            only: only(reader, &fields),
+        });
     }
     if let Some(path) = fields.get("each") {
         reader.required(&fields, "shape")?;

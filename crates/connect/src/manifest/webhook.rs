@@ -92,7 +92,8 @@ impl Webhook {
                 _ => return Err(not(format!("`{}` is not a boolean", path.as_str()))),
             },
         };
-        let time = time(&self.time, &data).ok_or_else(|| not(format!("`{}` is not a time", self.time.as_str())))?;
+        let time =
+            time(&self.time, &data).ok_or_else(|| not(format!("`{}` is not a time", self.time.as_str())))?;
         let subject = match self.subject.as_ref().and_then(|path| path.get(&data)) {
             Some(Value::String(text)) if text.len() <= NAME_BYTES_MAX => Some(text.clone()),
             _ => None,

@@ -74,21 +74,27 @@ impl HttpTransport {
         let (timeout, body_bytes_max) = (request.timeout, request.body_bytes_max);
         let request = outgoing(request)?;
         let answer = async {
-            let response = self.client.request(request).await.map_err(|error| TransportError {
-                sent: !error.is_connect(),
-                detail: describe(&error),
-            })?;
+            let response = self
+                .client
+                .request(request)
+                .await
+                .map_err(|error| TransportError { sent: !error.is_connect(), detail: describe(&error) })?;
             let status = response.status().as_u16();
             let headers = response
                 .headers()
                 .iter()
-                .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+                .map(|(name, value)| {
+                    (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+                })
                 .collect();
             let body = read(response.into_body(), body_bytes_max).await?;
             Ok(wire::Response { status, headers, body })
         };
         tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
-            Err(TransportError { sent: true, detail: format!("no whole answer within {} s", timeout.as_secs()) })
+            Err(TransportError {
+                sent: true,
+                detail: format!("no whole answer within {} s", timeout.as_secs()),
+            })
         })
     }
 }
@@ -120,8 +126,10 @@ async fn read(mut body: Incoming, max: usize) -> Result<Bytes, TransportError> {
     let mut first = Bytes::new();
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame
-            .map_err(|error| TransportError { sent: true, detail: format!("half an answer: {}", describe(&error)) })?;
+        let frame = frame.map_err(|error| TransportError {
+            sent: true,
+            detail: format!("half an answer: {}", describe(&error)),
+        })?;
         let Ok(data) = frame.into_data() else { continue };
         // Most answers are one frame, which is passed on without a copy.
         if first.is_empty() && all.is_empty() {

@@ -65,7 +65,12 @@ fn queries_are_what_the_official_client_sends() {
             "/v1/subscriptions/sub_1",
             "prorate=true&cancellation_details[comment]=x",
         ),
-        ("stripe.customers.retrieve", json!({"customer": "cus/../1 ?#"}), "/v1/customers/cus%2F..%2F1%20%3F%23", ""),
+        (
+            "stripe.customers.retrieve",
+            json!({"customer": "cus/../1 ?#"}),
+            "/v1/customers/cus%2F..%2F1%20%3F%23",
+            "",
+        ),
         ("chartmogul.invoices.list", json!({"external_id": null}), "/v1/invoices", "per_page=200"),
     ] {
         let prepared = prepared(name, args).expect(name);
@@ -78,18 +83,37 @@ fn wrong_arguments_name_the_argument() {
     for (name, args, code, words) in [
         ("stripe.customers.retrieve", json!({}), "argument_missing", "argument `customer` is missing"),
         ("stripe.customers.retrieve", json!({"customer": null}), "argument_missing", "`customer` is missing"),
-        ("stripe.customers.retrieve", json!({"custmer": "c"}), "argument_unknown", "did you mean `customer`?"),
+        (
+            "stripe.customers.retrieve",
+            json!({"custmer": "c"}),
+            "argument_unknown",
+            "did you mean `customer`?",
+        ),
         ("stripe.customers.retrieve", json!({"customer": 7}), "argument_type", "`customer` is not string"),
         ("stripe.customers.retrieve", json!({"customer": ".."}), "argument_type", "cannot stand in a path"),
         ("stripe.customers.retrieve", json!({"customer": ""}), "argument_type", "cannot stand in a path"),
-        ("stripe.invoices.list", json!({"status": "payed"}), "argument_choice", "`status` is none of \"draft\""),
+        (
+            "stripe.invoices.list",
+            json!({"status": "payed"}),
+            "argument_choice",
+            "`status` is none of \"draft\"",
+        ),
         ("stripe.invoices.list", json!({"created": "now"}), "argument_type", "integer or object"),
         ("stripe.invoices.list", json!({"page": 2}), "argument_choice", "`page` is `first` or `all`"),
-        ("stripe.invoices.retrieve", json!({"invoice": "in", "page": "first"}), "argument_choice", "only lists"),
+        (
+            "stripe.invoices.retrieve",
+            json!({"invoice": "in", "page": "first"}),
+            "argument_choice",
+            "only lists",
+        ),
         ("stripe.invoices.list", json!({"view": "biling"}), "view_unknown", "no view `biling`"),
         ("stripe.events.list", json!({"view": "billing"}), "view_unknown", "no view `billing`"),
-        ("chartmogul.invoices.import", json!({"customer_uuid": "c", "invoices": [{}]}), "argument_missing",
-            "`external_id` is needed to repeat this safely"),
+        (
+            "chartmogul.invoices.import",
+            json!({"customer_uuid": "c", "invoices": [{}]}),
+            "argument_missing",
+            "`external_id` is needed to repeat this safely",
+        ),
         ("stripe.invoices.list", json!([]), "argument_type", "not an object"),
     ] {
         let error = prepared(name, args.clone()).expect_err(name);
@@ -102,7 +126,9 @@ fn wrong_arguments_name_the_argument() {
 fn keys_that_a_header_cannot_hold_are_refused() {
     let catalog = catalog();
     let (manifest, operation) = catalog.operation("stripe.refunds.create").expect("the operation");
-    for (key, sound) in [("tby_1", true), (&"k".repeat(255), true), (&"k".repeat(256), false), ("a\r\nb", false)] {
+    for (key, sound) in
+        [("tby_1", true), (&"k".repeat(255), true), (&"k".repeat(256), false), ("a\r\nb", false)]
+    {
         assert_eq!(prepare(manifest, operation, &json!({"charge": "ch"}), key).is_ok(), sound, "{key:?}");
     }
 }
@@ -136,7 +162,11 @@ async fn credentials_stay_out_of_everything_but_the_wire() {
     let catalog = catalog();
     let echo = format!("Invalid API Key provided: {SECRET}");
     for (name, args, body) in [
-        ("stripe.customers.retrieve", json!({"customer": "cus_1"}), json!({"error": {"message": echo, "code": echo}})),
+        (
+            "stripe.customers.retrieve",
+            json!({"customer": "cus_1"}),
+            json!({"error": {"message": echo, "code": echo}}),
+        ),
         ("chartmogul.customers.list", json!({}), json!({"code": 401, "message": echo, "param": null})),
         ("slack.auth.test", json!({}), json!({"ok": false, "error": echo, "more": [{"deep": echo}]})),
     ] {
@@ -192,14 +222,17 @@ async fn a_missing_credential_is_an_auth_error_before_anything_is_sent() {
     let catalog = catalog();
     let (manifest, operation) = catalog.operation("stripe.balance.retrieve").expect("the operation");
     let prepared = prepare(manifest, operation, &Value::Null, "").expect("a request");
-    for (secret, code) in
-        [(None, "credential_missing"), (Some(""), "credential_missing"), (Some("a\r\nX: b"), "credential_invalid")]
-    {
+    for (secret, code) in [
+        (None, "credential_missing"),
+        (Some(""), "credential_missing"),
+        (Some("a\r\nX: b"), "credential_invalid"),
+    ] {
         let mut connection = connection(manifest);
         connection.credentials.remove("api_key");
         connection.credentials.extend(secret.map(|secret| ("api_key".to_owned(), Secret::new(secret))));
         let stage = Stage::json([json!({})]);
-        let error = perform(&stage, &connection, manifest, operation, &prepared, now()).await.expect_err("refused");
+        let error =
+            perform(&stage, &connection, manifest, operation, &prepared, now()).await.expect_err("refused");
         assert_eq!((error.class, error.code.as_str()), (Class::Auth, code));
         assert!(stage.asked().is_empty());
     }
@@ -209,10 +242,13 @@ async fn a_missing_credential_is_an_auth_error_before_anything_is_sent() {
 fn keys_show_their_mode() {
     let catalog = catalog();
     let stripe = catalog.get("stripe").expect("the manifest");
-    for (key, live) in
-        [("sk_test_1", Some(false)), ("rk_test_1", Some(false)), ("sk_live_1", Some(true)), ("rk_live_1", Some(true)),
-            ("whatever", None)]
-    {
+    for (key, live) in [
+        ("sk_test_1", Some(false)),
+        ("rk_test_1", Some(false)),
+        ("sk_live_1", Some(true)),
+        ("rk_live_1", Some(true)),
+        ("whatever", None),
+    ] {
         let credentials = [("api_key".to_owned(), Secret::new(key))].into();
         assert_eq!(stripe.live(&credentials), live, "{key}");
     }

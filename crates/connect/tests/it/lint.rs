@@ -52,11 +52,31 @@ fn problems_have_a_place_and_a_remedy() {
         ("manifest: 1", "manifest: 2", "acme.yaml:1:11: this build reads `manifest: 1`"),
         ("slug: acme", "slug: Acme!", "acme.yaml:2:7: a slug is lower-case letters"),
         ("title: Acme\n", "", "acme.yaml:1:1: `title` is missing"),
-        ("summary: Things.", "sumary: Things.", "acme.yaml:5:1: `sumary` is not part of a manifest; did you mean `summary`?"),
-        ("https://api.acme.example", "http://api.acme.example", "acme.yaml:6:11: `base_url` is `https://` and a host"),
-        ("https://api.acme.example", "https://api.acme.example/v1", "acme.yaml:6:11: `base_url` is `https://` and a host"),
-        ("hosts: [api.acme.example]", "hosts: [acme.example]", "acme.yaml:6:11: the host of `base_url` is not among"),
-        ("auth: {bearer: key}", "auth: {bearer: kee}", "acme.yaml:10:16: `kee` is not a credential of this manifest; did you mean `key`?"),
+        (
+            "summary: Things.",
+            "sumary: Things.",
+            "acme.yaml:5:1: `sumary` is not part of a manifest; did you mean `summary`?",
+        ),
+        (
+            "https://api.acme.example",
+            "http://api.acme.example",
+            "acme.yaml:6:11: `base_url` is `https://` and a host",
+        ),
+        (
+            "https://api.acme.example",
+            "https://api.acme.example/v1",
+            "acme.yaml:6:11: `base_url` is `https://` and a host",
+        ),
+        (
+            "hosts: [api.acme.example]",
+            "hosts: [acme.example]",
+            "acme.yaml:6:11: the host of `base_url` is not among",
+        ),
+        (
+            "auth: {bearer: key}",
+            "auth: {bearer: kee}",
+            "acme.yaml:10:16: `kee` is not a credential of this manifest; did you mean `key`?",
+        ),
         ("auth: {bearer: key}", "auth: {oauth: key}", "acme.yaml:10:8: `oauth` is not part of `auth`"),
         ("class: user", "class: usr", "acme.yaml:12:32: `usr` is not a class; did you mean `user`?"),
         ("status: 4xx", "status: 4x", "acme.yaml:12:20: a status is 100 to 599"),
@@ -65,16 +85,46 @@ fn problems_have_a_place_and_a_remedy() {
         ("GET /things/{thing}", "GET /things/{thing", "acme.yaml:18:14: a `{` is not closed"),
         ("GET /things/{thing}", "GET /things/{id}", "`{id}` needs a parameter of that name"),
         ("GET /things/{thing}", "GET /things", "the path has no `{thing}`"),
-        ("effects: read\n    params", "effects: reed\n    params", "acme.yaml:19:14: `reed` is not an effect; did you mean `read`?"),
-        ("in: path, type: string", "in: path, type: strng", "acme.yaml:21:29: `strng` is not a type; did you mean `string`?"),
-        ("in: path, type: string, required: true, description: Its id", "in: path, type: string, required: yes, description: Its id",
-            "acme.yaml:21:47: this is text, not true or false"),
-        (", description: Its id}\n  things.list", "}\n  things.list", "acme.yaml:21:14: `description` is missing"),
-        ("    idempotency: {natural_key: {operation: things.retrieve, with: {thing: $args.id}}}\n", "",
-            "a write says how it is repeated: `idempotency`"),
-        ("operation: things.retrieve, with", "operation: things.retreive, with", "`things.retreive` is not an operation of this manifest; did you mean `things.retrieve`?"),
-        ("operation: things.retrieve, with: {thing", "operation: things.create, with: {id", "`things.create` is no read"),
-        ("with: {thing: $args.id}", "with: {thng: $args.id}", "`thng` is not a parameter of `things.retrieve`; did you mean `thing`?"),
+        (
+            "effects: read\n    params",
+            "effects: reed\n    params",
+            "acme.yaml:19:14: `reed` is not an effect; did you mean `read`?",
+        ),
+        (
+            "in: path, type: string",
+            "in: path, type: strng",
+            "acme.yaml:21:31: `strng` is not a type; did you mean `string`?",
+        ),
+        (
+            "in: path, type: string, required: true, description: Its id",
+            "in: path, type: string, required: yes, description: Its id",
+            "acme.yaml:21:49: this is text, not true or false",
+        ),
+        (
+            ", description: Its id}\n  things.list",
+            "}\n  things.list",
+            "acme.yaml:21:14: `description` is missing",
+        ),
+        (
+            "    idempotency: {natural_key: {operation: things.retrieve, with: {thing: $args.id}}}\n",
+            "",
+            "a write says how it is repeated: `idempotency`",
+        ),
+        (
+            "operation: things.retrieve, with",
+            "operation: things.retreive, with",
+            "`things.retreive` is not an operation of this manifest; did you mean `things.retrieve`?",
+        ),
+        (
+            "operation: things.retrieve, with: {thing",
+            "operation: things.create, with: {id",
+            "`things.create` is no read",
+        ),
+        (
+            "with: {thing: $args.id}",
+            "with: {thng: $args.id}",
+            "`thng` is not a parameter of `things.retrieve`; did you mean `thing`?",
+        ),
         ("with: {thing: $args.id}", "with: {thing: $arg.id}", "a reference is `$key`"),
         ("check: things.list", "check: things.retrieve", "acme.yaml:34:8: the check needs no arguments"),
         ("check: things.list", "check: things.lst", "acme.yaml:34:8: `things.lst` is not an operation"),
@@ -82,12 +132,26 @@ fn problems_have_a_place_and_a_remedy() {
         ("things.create:", "things.list:", "`things.list` is given twice"),
         ("    pages: true\n", "    pages: {items: a b}\n", "`a b` is not a path"),
         ("    pages: true\n", "    pages: true\n    returns: thing\n", "no view has an object `thing`"),
-        ("    pages: true\n", "    pages: true\n    include: [paging]\n", "`paging` is not a group of `parameters`"),
-        ("check: things.list\n", "views: {v: {objects: {o: {identity: id, fields: {f: {from: {each: l, shape: p}}}}}}}\n",
-            "`p` is not an object of this view"),
-        ("check: things.list\n", "views: {v: {objects: {o: {identity: id, fields: {f: {from: {summ: l}}}}}}}\n",
-            "`summ` is not part of a source; did you mean `sum`?"),
-        ("check: things.list\n", "tests: [{name: t, operation: things.lit}]\n", "`things.lit` is not an operation"),
+        (
+            "    pages: true\n",
+            "    pages: true\n    include: [paging]\n",
+            "`paging` is not a group of `parameters`",
+        ),
+        (
+            "check: things.list\n",
+            "views: {v: {objects: {o: {identity: id, fields: {f: {from: {each: l, shape: p}}}}}}}\n",
+            "`p` is not an object of this view",
+        ),
+        (
+            "check: things.list\n",
+            "views: {v: {objects: {o: {identity: id, fields: {f: {from: {summ: l}}}}}}}\n",
+            "`summ` is not part of a source; did you mean `sum`?",
+        ),
+        (
+            "check: things.list\n",
+            "tests: [{name: t, operation: things.lit}]\n",
+            "`things.lit` is not an operation",
+        ),
         ("check: things.list\n", "triggers: {webhook: {secret: key}}\n", "`verify` is missing"),
         ("title: Acme", "title: [", "this is not YAML"),
     ] {
@@ -105,7 +169,8 @@ fn problems_have_a_place_and_a_remedy() {
 #[test]
 fn everything_is_said_at_once() {
     let text = SOUND.replace("title: Acme", "titel: Acme").replace("auth: {bearer: key}", "auth: {}");
-    let text = text.replace("4xx, class: user", "4xx, class: usr").replace("check: things.list", "check: nothing");
+    let text =
+        text.replace("4xx, class: user", "4xx, class: usr").replace("check: things.list", "check: nothing");
     let problems = Manifest::parse("acme.yaml", &text).expect_err("four problems");
     let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
     for path in ["/titel", "/auth", "/errors/rules/0/class"] {

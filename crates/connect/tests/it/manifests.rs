@@ -47,7 +47,9 @@ fn only_merging_customers_cannot_be_repeated_safely() {
 #[test]
 fn operations_are_found_by_full_name_with_or_without_a_version() {
     let catalog = catalog();
-    for name in ["stripe.customers.retrieve", "stripe.customers.retrieve:1", "stripe.customers.retrieve:1@default"] {
+    for name in
+        ["stripe.customers.retrieve", "stripe.customers.retrieve:1", "stripe.customers.retrieve:1@default"]
+    {
         assert!(catalog.operation(name).is_some(), "{name}");
     }
     for name in ["stripe", "stripe.customers", "customers.retrieve", "", "nobody.customers.retrieve"] {

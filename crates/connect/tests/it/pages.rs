@@ -27,7 +27,8 @@ async fn pages_are_followed_to_the_end() {
 #[tokio::test]
 async fn only_the_first_page_where_that_is_wanted() {
     let stage = Stage::json([page(&["a", "b"], true)]);
-    let output = call(&stage, "stripe.charges.list", json!({"page": "first", "limit": 2})).await.expect("a page");
+    let output =
+        call(&stage, "stripe.charges.list", json!({"page": "first", "limit": 2})).await.expect("a page");
     assert_eq!(output, json!({"items": [{"id": "a"}, {"id": "b"}], "more": true, "next": "b"}));
     let stage = Stage::json([page(&["a"], false)]);
     let output = call(&stage, "stripe.charges.list", json!({"page": "first"})).await.expect("a page");
@@ -38,12 +39,20 @@ async fn only_the_first_page_where_that_is_wanted() {
 async fn lists_that_lead_nowhere_are_errors() {
     for (operation, answers, code) in [
         ("stripe.charges.list", vec![page(&["a"], true), page(&["a"], true)], "pages_loop"),
-        ("stripe.charges.list", vec![page(&["a"], true), page(&["b"], true), page(&["a"], true)], "pages_loop"),
+        (
+            "stripe.charges.list",
+            vec![page(&["a"], true), page(&["b"], true), page(&["a"], true)],
+            "pages_loop",
+        ),
         ("stripe.charges.list", vec![page(&[], true)], "pages_broken"),
         ("stripe.charges.list", vec![json!({"data": []})], "answer_unexpected"),
         ("stripe.charges.list", vec![json!({"has_more": false})], "answer_unexpected"),
         ("stripe.charges.list", vec![json!({"data": {}, "has_more": false})], "answer_unexpected"),
-        ("chartmogul.plans.list", vec![json!({"plans": [], "cursor": null, "has_more": true})], "pages_broken"),
+        (
+            "chartmogul.plans.list",
+            vec![json!({"plans": [], "cursor": null, "has_more": true})],
+            "pages_broken",
+        ),
         ("chartmogul.plans.list", vec![json!({"plans": [], "cursor": "c"})], "answer_unexpected"),
     ] {
         let error = call(&Stage::json(answers.clone()), operation, json!({})).await.expect_err(code);
@@ -127,9 +136,13 @@ async fn endless_lists_inside_records_end_too() {
     let answers = std::iter::once(nested("sub_1", &["si_x"], true))
         .chain((0..600).map(|n| page(&[&format!("si_{n}")], true)));
     let stage = Stage::json(answers);
-    let error = call(&stage, "stripe.subscriptions.retrieve", json!({"subscription": "s"})).await.expect_err("endless");
+    let error = call(&stage, "stripe.subscriptions.retrieve", json!({"subscription": "s"}))
+        .await
+        .expect_err("endless");
     assert_eq!(error.code, "list_too_long");
     let stage = Stage::json([nested("sub_1", &["a"], true), page(&["b"], true), page(&["a"], true)]);
-    let error = call(&stage, "stripe.subscriptions.retrieve", json!({"subscription": "s"})).await.expect_err("a loop");
+    let error = call(&stage, "stripe.subscriptions.retrieve", json!({"subscription": "s"}))
+        .await
+        .expect_err("a loop");
     assert_eq!(error.code, "pages_loop");
 }

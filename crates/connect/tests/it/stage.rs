@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use connect::{
-    BoxFuture, Catalog, Connection, Error, Manifest, Secret, Transport, TransportError, perform, prepare, wire,
+    BoxFuture, Catalog, Connection, Error, Manifest, Secret, Transport, TransportError, perform, prepare,
+    wire,
 };
 use jiff::Timestamp;
 use serde_json::Value;

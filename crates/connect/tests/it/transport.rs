@@ -74,13 +74,18 @@ async fn requests_go_out_as_they_are_and_connections_are_kept() {
     assert_eq!(second.body.as_ref(), b"[1]");
     let seen = task.await.expect("the vendor");
     assert!(seen[0].starts_with("POST /v1/things?a[0]=b HTTP/1.1\r\n"), "{}", seen[0]);
-    assert!(seen[0].to_lowercase().contains("x-key: k\r\n") && seen[0].ends_with("\r\n\r\nx=1"), "{}", seen[0]);
+    assert!(
+        seen[0].to_lowercase().contains("x-key: k\r\n") && seen[0].ends_with("\r\n\r\nx=1"),
+        "{}",
+        seen[0]
+    );
     assert_eq!(seen.len(), 2, "both on one connection");
 }
 
 #[tokio::test]
 async fn redirects_are_answers_like_any_other() {
-    let redirect = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_owned();
+    let redirect =
+        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_owned();
     let (port, _task) = vendor(vec![redirect]).await;
     let answer = HttpTransport::new().expect("TLS").send(request(port, "GET", "")).await.expect("an answer");
     assert_eq!((answer.status, answer.header("location")), (302, Some("http://127.0.0.1:1/")));
@@ -90,7 +95,8 @@ async fn redirects_are_answers_like_any_other() {
 async fn long_answers_are_cut_one_byte_past_the_limit() {
     for (length, read) in [(64, 64), (65, 65), (100_000, 65)] {
         let (port, _task) = vendor(vec![ok(&"x".repeat(length))]).await;
-        let answer = HttpTransport::new().expect("TLS").send(request(port, "GET", "")).await.expect("an answer");
+        let answer =
+            HttpTransport::new().expect("TLS").send(request(port, "GET", "")).await.expect("an answer");
         assert_eq!(answer.body.len(), read, "{length}");
     }
     let chunks = "40\r\n".to_owned() + &"x".repeat(64) + "\r\n";
@@ -104,7 +110,8 @@ async fn long_answers_are_cut_one_byte_past_the_limit() {
 async fn an_error_says_whether_the_request_went_out() {
     let transport = HttpTransport::new().expect("TLS");
     // A port that was free a moment ago refuses the connection.
-    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
+    let port =
+        TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
     let error = transport.send(request(port, "POST", "x")).await.expect_err("nobody there");
     assert!(!error.sent, "{error}");
 
@@ -140,7 +147,10 @@ async fn addresses_that_may_not_be_called_are_not_called() {
         request.url = url.parse().expect("a URL");
         let error = transport.send(request).await.expect_err("refused");
         assert!(!error.sent, "{url}: {error}");
-        assert!(error.detail.contains("may be called") || error.detail.contains("only http"), "{url}: {error}");
+        assert!(
+            error.detail.contains("may be called") || error.detail.contains("only http"),
+            "{url}: {error}"
+        );
     }
 }
 

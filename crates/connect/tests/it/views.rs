@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use crate::stage::{Stage, call, catalog};
 
 fn apply(object: &str, value: &Value) -> Result<Value, Error> {
-    catalog().get("stripe").and_then(|stripe| stripe.view("billing").cloned()).expect("the view").apply(object, value)
+    catalog()
+        .get("stripe")
+        .and_then(|stripe| stripe.view("billing").cloned())
+        .expect("the view")
+        .apply(object, value)
 }
 
 /// `base` with the members of `changes` put over it; null members of `changes` marked "absent" are taken out.
@@ -89,30 +93,98 @@ fn what_is_not_there_is_an_error_that_says_where_it_was_looked_for() {
         subscription
     };
     for (subscription, code, object, id, field, tried) in [
-        (changed(&new_subscription(), json!({"ended_at": "absent"})), "mapping_missing", "subscription", "sub_1",
-            "ended_at", json!(["ended_at"])),
-        (changed(&new_subscription(), json!({"status": null})), "mapping_null", "subscription", "sub_1",
-            "status", json!(["status (null)"])),
-        (changed(&new_subscription(), json!({"created": "1"})), "mapping_type", "subscription", "sub_1",
-            "created", json!([])),
-        (changed(&new_subscription(), json!({"discounts": ["di_1"]})), "mapping_missing", "subscription", "sub_1",
-            "discounts", json!(["discounts[] (bare ids; read it with `expand`)", "discount"])),
-        (changed(&old_subscription(), json!({"discounts": ["di_1", "di_2"]})), "mapping_missing", "subscription",
-            "sub_1", "discounts",
-            json!(["discounts[] (bare ids; read it with `expand`)", "discount (one of several)"])),
-        (changed(&old_subscription(), json!({"discount": "di_1"})), "mapping_missing", "subscription", "sub_1",
-            "discounts", json!(["discounts[]", "discount (a bare id; read it with `expand`)"])),
-        (changed(&new_subscription(), json!({"items": "absent"})), "mapping_missing", "subscription", "sub_1",
-            "items", json!(["items.data[]"])),
-        (changed(&new_subscription(), json!({"items": {"has_more": true, "data": []}})), "mapping_incomplete",
-            "subscription", "sub_1", "items", json!(["items.data[]"])),
-        (item(json!({"current_period_end": "absent"})), "mapping_missing", "subscription_item", "si_1",
-            "current_period_end", json!(["current_period_end", "^.current_period_end"])),
-        (item(json!({"price": "price_1"})), "mapping_missing", "subscription_item", "si_1", "price",
-            json!(["price.id", "plan.id"])),
-        (changed(&new_subscription(), json!({"discounts": [{"id": "di_1", "start": 1, "end": null,
-            "source": {"coupon": "SPRING"}}]})), "mapping_missing", "discount", "di_1", "coupon",
-            json!(["source.coupon.id", "coupon.id"])),
+        (
+            changed(&new_subscription(), json!({"ended_at": "absent"})),
+            "mapping_missing",
+            "subscription",
+            "sub_1",
+            "ended_at",
+            json!(["ended_at"]),
+        ),
+        (
+            changed(&new_subscription(), json!({"status": null})),
+            "mapping_null",
+            "subscription",
+            "sub_1",
+            "status",
+            json!(["status (null)"]),
+        ),
+        (
+            changed(&new_subscription(), json!({"created": "1"})),
+            "mapping_type",
+            "subscription",
+            "sub_1",
+            "created",
+            json!([]),
+        ),
+        (
+            changed(&new_subscription(), json!({"discounts": ["di_1"]})),
+            "mapping_missing",
+            "subscription",
+            "sub_1",
+            "discounts",
+            json!(["discounts[] (bare ids; read it with `expand`)", "discount"]),
+        ),
+        (
+            changed(&old_subscription(), json!({"discounts": ["di_1", "di_2"]})),
+            "mapping_missing",
+            "subscription",
+            "sub_1",
+            "discounts",
+            json!(["discounts[] (bare ids; read it with `expand`)", "discount (one of several)"]),
+        ),
+        (
+            changed(&old_subscription(), json!({"discount": "di_1"})),
+            "mapping_missing",
+            "subscription",
+            "sub_1",
+            "discounts",
+            json!(["discounts[]", "discount (a bare id; read it with `expand`)"]),
+        ),
+        (
+            changed(&new_subscription(), json!({"items": "absent"})),
+            "mapping_missing",
+            "subscription",
+            "sub_1",
+            "items",
+            json!(["items.data[]"]),
+        ),
+        (
+            changed(&new_subscription(), json!({"items": {"has_more": true, "data": []}})),
+            "mapping_incomplete",
+            "subscription",
+            "sub_1",
+            "items",
+            json!(["items.data[]"]),
+        ),
+        (
+            item(json!({"current_period_end": "absent"})),
+            "mapping_missing",
+            "subscription_item",
+            "si_1",
+            "current_period_end",
+            json!(["current_period_end", "^.current_period_end"]),
+        ),
+        (
+            item(json!({"price": "price_1"})),
+            "mapping_missing",
+            "subscription_item",
+            "si_1",
+            "price",
+            json!(["price.id", "plan.id"]),
+        ),
+        (
+            changed(
+                &new_subscription(),
+                json!({"discounts": [{"id": "di_1", "start": 1, "end": null,
+            "source": {"coupon": "SPRING"}}]}),
+            ),
+            "mapping_missing",
+            "discount",
+            "di_1",
+            "coupon",
+            json!(["source.coupon.id", "coupon.id"]),
+        ),
     ] {
         let error = apply("subscription", &subscription).expect_err(field);
         let body = error.body.clone().expect("a body");
@@ -155,8 +227,11 @@ fn line_view() -> Value {
 
 #[test]
 fn an_invoice_line_is_the_same_in_every_version() {
-    let both = changed(&old_line(), json!({"parent": new_line()["parent"], "pricing": new_line()["pricing"],
-        "taxes": new_line()["taxes"]}));
+    let both = changed(
+        &old_line(),
+        json!({"parent": new_line()["parent"], "pricing": new_line()["pricing"],
+        "taxes": new_line()["taxes"]}),
+    );
     let metered = json!({"is_metered": false});
     for (version, line, known) in [
         ("endive", new_line(), json!({})),
@@ -171,11 +246,20 @@ fn an_invoice_line_is_the_same_in_every_version() {
 fn a_proration_of_an_invoice_item_is_one_in_every_version() {
     let parent = json!({"type": "invoice_item_details", "subscription_item_details": null,
         "invoice_item_details": {"proration": true, "subscription": "sub_1", "invoice_item": "ii_1"}});
-    let new = changed(&new_line(), json!({"parent": parent, "discounts": [], "discount_amounts": [], "taxes": null}));
-    let old = changed(&old_line(), json!({"proration": true, "invoice_item": "ii_1", "discounts": [],
-        "discount_amounts": [], "tax_amounts": []}));
-    let expected = changed(&line_view(), json!({"proration": true, "invoice_item": "ii_1", "discounts": [],
-        "discount_amount": 0, "tax_amount": 0, "tax_exclusive_amount": 0}));
+    let new = changed(
+        &new_line(),
+        json!({"parent": parent, "discounts": [], "discount_amounts": [], "taxes": null}),
+    );
+    let old = changed(
+        &old_line(),
+        json!({"proration": true, "invoice_item": "ii_1", "discounts": [],
+        "discount_amounts": [], "tax_amounts": []}),
+    );
+    let expected = changed(
+        &line_view(),
+        json!({"proration": true, "invoice_item": "ii_1", "discounts": [],
+        "discount_amount": 0, "tax_amount": 0, "tax_exclusive_amount": 0}),
+    );
     let new = apply("line", &new).expect("new");
     assert_eq!(new, changed(&expected, json!({"subscription_item": null})));
     assert_eq!(apply("line", &old).expect("old"), changed(&expected, json!({"is_metered": false})));
@@ -189,7 +273,10 @@ fn sums_over_missing_lists_are_errors() {
     {
         let line = changed(&new_line(), json!({member: "absent"}));
         let error = apply("line", &line).expect_err(member);
-        assert_eq!((error.code.as_str(), &error.body.expect("a body")["field"]), ("mapping_missing", &json!(field)));
+        assert_eq!(
+            (error.code.as_str(), &error.body.expect("a body")["field"]),
+            ("mapping_missing", &json!(field))
+        );
         let line = changed(&new_line(), json!({member: null}));
         assert!(apply("line", &line).is_ok(), "{member} null");
     }
@@ -200,7 +287,10 @@ fn sums_over_missing_lists_are_errors() {
     let line = changed(&new_line(), json!({"taxes": [{"amount": i64::MAX}, {"amount": 1}]}));
     assert_eq!(apply("line", &line).expect_err("too large").code, "mapping_missing");
     let line = changed(&new_line(), json!({"parent": null}));
-    assert_eq!(apply("line", &line).expect_err("a line of nothing").body.expect("a body")["field"], "proration");
+    assert_eq!(
+        apply("line", &line).expect_err("a line of nothing").body.expect("a body")["field"],
+        "proration"
+    );
 }
 
 fn new_invoice() -> Value {
@@ -232,12 +322,18 @@ fn an_invoice_is_the_same_in_every_version() {
             "attempt_count": 1, "post_payment_credit_notes_amount": 0, "payment_intents": payments, "lines": [lines]})
     };
     let old_lines = changed(&line_view(), json!({"is_metered": false}));
-    assert_eq!(apply("invoice", &new_invoice()).expect("new"), expected(line_view(), json!(["pi_1", "pi_2"])));
+    assert_eq!(
+        apply("invoice", &new_invoice()).expect("new"),
+        expected(line_view(), json!(["pi_1", "pi_2"]))
+    );
     assert_eq!(apply("invoice", &old).expect("old"), expected(old_lines, json!(["pi_1"])));
 
     let unpaid = changed(&old, json!({"payment_intent": null, "tax": null, "subscription": null}));
     let view = apply("invoice", &unpaid).expect("old, unpaid");
-    assert_eq!((&view["payment_intents"], &view["tax"], &view["subscription"]), (&json!([]), &json!(0), &json!(null)));
+    assert_eq!(
+        (&view["payment_intents"], &view["tax"], &view["subscription"]),
+        (&json!([]), &json!(0), &json!(null))
+    );
     let manual = changed(&new_invoice(), json!({"parent": null, "total_taxes": null}));
     let view = apply("invoice", &manual).expect("new, no subscription");
     assert_eq!((&view["subscription"], &view["tax"]), (&json!(null), &json!(0)));
@@ -265,8 +361,11 @@ fn pending_items_prices_refunds_and_charges_have_a_view() {
         "parent": {"type": "subscription_details",
             "subscription_details": {"subscription": "sub_1", "subscription_item": "si_1"}},
         "pricing": {"price_details": {"price": "price_1"}}});
-    let old = changed(&item, json!({"parent": "absent", "pricing": "absent", "subscription": "sub_1",
-        "subscription_item": "si_1", "price": price(), "discounts": [{"id": "di_1", "coupon": coupon()}]}));
+    let old = changed(
+        &item,
+        json!({"parent": "absent", "pricing": "absent", "subscription": "sub_1",
+        "subscription_item": "si_1", "price": price(), "discounts": [{"id": "di_1", "coupon": coupon()}]}),
+    );
     let expected = json!({"id": "ii_1", "description": null, "date": 7, "amount": -500, "currency": "usd",
         "customer": "cus_1", "invoice": null, "period_start": 20, "period_end": 30, "proration": true,
         "subscription": "sub_1", "subscription_item": "si_1", "price": "price_1", "quantity": 1,
@@ -276,7 +375,8 @@ fn pending_items_prices_refunds_and_charges_have_a_view() {
 
     let view = apply("price", &price()).expect("a price");
     assert_eq!((&view["interval"], &view["usage_type"]), (&json!("month"), &json!("licensed")));
-    let once = apply("price", &changed(&price(), json!({"recurring": null, "unit_amount": null}))).expect("one time");
+    let once = apply("price", &changed(&price(), json!({"recurring": null, "unit_amount": null})))
+        .expect("one time");
     assert_eq!((&once["interval"], &once["unit_amount"]), (&json!(null), &json!(null)));
 
     let refund = json!({"id": "re_1", "amount": 5, "created": 1, "status": "succeeded", "charge": {"id": "ch_1"},
@@ -306,6 +406,10 @@ async fn every_record_of_a_list_is_mapped() {
     assert_eq!(output["items"][0], output["items"][1]);
     let broken = changed(&new_subscription(), json!({"id": "sub_2", "status": "absent"}));
     let page = json!({"has_more": false, "data": [new_subscription(), broken]});
-    let error = call(&Stage::json([page]), "stripe.subscriptions.list", args).await.expect_err("one is broken");
-    assert_eq!((error.code.as_str(), &error.body.expect("a body")["id"]), ("mapping_missing", &json!("sub_2")));
+    let error =
+        call(&Stage::json([page]), "stripe.subscriptions.list", args).await.expect_err("one is broken");
+    assert_eq!(
+        (error.code.as_str(), &error.body.expect("a body")["id"]),
+        ("mapping_missing", &json!("sub_2"))
+    );
 }

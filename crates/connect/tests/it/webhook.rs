@@ -68,8 +68,13 @@ fn signatures_of_the_official_client_are_judged() {
 #[test]
 fn every_byte_of_the_body_is_signed() {
     let header = format!("t={AT},{ONE}");
-    for body in [BODY.replace("in_1", "in_2"), format!("{BODY} "), BODY.replacen('{', "{ ", 1), String::new()] {
-        assert_eq!(verdict(&["whsec_one"], &[("stripe-signature", &header)], &body, AT), "signature_wrong", "{body}");
+    for body in [BODY.replace("in_1", "in_2"), format!("{BODY} "), BODY.replacen('{', "{ ", 1), String::new()]
+    {
+        assert_eq!(
+            verdict(&["whsec_one"], &[("stripe-signature", &header)], &body, AT),
+            "signature_wrong",
+            "{body}"
+        );
     }
 }
 
