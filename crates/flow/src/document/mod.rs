@@ -3,6 +3,7 @@
 //! [`Document::parse`] reads YAML or JSON of the Open Workflow DSL 1.0.3 and answers with the document or with every
 //! problem at once. What is not supported is refused by name, never ignored.
 
+mod faults;
 mod metadata;
 mod parse;
 pub mod task;

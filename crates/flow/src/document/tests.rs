@@ -1,1 +1,465 @@
 use super::*;
+use serde_json::json;
+
+const HEAD: &str = "document: {dsl: '1.0.3', namespace: test, name: test, version: '1.0.0'}\n";
+
+fn problems(text: &str) -> Vec<String> {
+    let found = Document::parse("f.yaml", text).err().unwrap_or_default();
+    for problem in &found {
+        assert!(crate::CODES.iter().any(|(code, _)| *code == problem.code), "no page for {}", problem.code);
+    }
+    found.iter().map(|problem| format!("{} {} {}", problem.code, problem.path, problem)).collect()
+}
+
+/// One document each, with the only problem in it.
+#[test]
+fn says_what_is_wrong_where_and_what_was_meant() {
+    let cases: &[(&str, &str)] = &[
+        (
+            "do:\n- a: {cal: x.y.z}",
+            "unknown_task /do/0/a/cal f.yaml:3:7: `cal` is not a task; did you mean `call`?",
+        ),
+        (
+            "do:\n- a: {fork: {branches: []}}",
+            "unsupported /do/0/a/fork f.yaml:3:7: `fork` is not supported yet",
+        ),
+        ("do:\n- a: {emit: {}}", "unsupported /do/0/a/emit f.yaml:3:7: `emit` is not supported yet"),
+        ("do:\n- a: {listen: {}}", "unsupported /do/0/a/listen f.yaml:3:7: `listen` is not supported yet"),
+        ("do:\n- a: {run: {}}", "unsupported /do/0/a/run f.yaml:3:7: `run` is not supported yet"),
+        (
+            "do:\n- a: {call: http, with: {}}",
+            "unsupported /do/0/a/call f.yaml:3:13: `call: http` is not supported yet",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}, timeout: {after: PT1S}}",
+            "unsupported /do/0/a/timeout f.yaml:3:20: `timeout` of task `a` (`set`) is not supported yet",
+        ),
+        (
+            "timeout: {after: PT1S}\ndo:\n- a: {set: {x: 1}}",
+            "unsupported /timeout f.yaml:2:1: `timeout` of a flow is not supported yet",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}, input: {schema: {}}}",
+            "unsupported /do/0/a/input/schema f.yaml:3:28: `schema` of `input` is not supported yet",
+        ),
+        (
+            "schedule: {cron: '* * * * *'}\ndo:\n- a: {set: {x: 1}}",
+            "unsupported /schedule/cron f.yaml:2:12: `cron` of `schedule` is not supported yet",
+        ),
+        (
+            "use: {secrets: [a]}\ndo:\n- a: {set: {x: 1}}",
+            "unsupported /use/secrets f.yaml:2:7: `secrets` of `use` is not supported yet",
+        ),
+        (
+            "schedule: {on: {one: {with: {type: a.b, data: x}}}}\ndo:\n- a: {set: {x: 1}}",
+            "unsupported /schedule/on/one/with/data f.yaml:2:41: `data` of `with` is not supported yet",
+        ),
+        (
+            "do:\n- a: {}",
+            "unknown_task /do/0/a f.yaml:3:6: task `a` does nothing: it needs one of `do`, `set`, `call`, `switch`, `for`, `try`, `raise`, `wait`",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}, call: x.y}",
+            "ambiguous_task /do/0/a/set f.yaml:3:7: task `a` does one thing: it has both `call` and `set`",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}, wiht: 2}",
+            "unknown_field /do/0/a/wiht f.yaml:3:20: `wiht` is not a field of task `a` (`set`)",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}, them: end}",
+            "unknown_field /do/0/a/them f.yaml:3:20: `them` is not a field of task `a` (`set`); did you mean `then`?",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}, then: b}",
+            "unknown_target /do/0/a/then f.yaml:3:26: `then: b`: there is no task named `b` in this list",
+        ),
+        (
+            "do:\n- fetch: {set: {x: 1}, then: fecth}",
+            "unknown_target /do/0/fetch/then f.yaml:3:30: `then: fecth`: there is no task named `fecth` in this list; did you mean `fetch`?",
+        ),
+        (
+            "do:\n- a: {do: [{b: {set: {x: 1}, then: c}}]}\n- c: {set: {x: 1}}",
+            "unknown_target /do/0/a/do/0/b/then f.yaml:3:36: `then: c`: that task is in another list; `then` leads only to a task of the same list",
+        ),
+        (
+            "do:\n- a: {set: {x: '${ $steps.fecth.id }'}}\n- fetch: {set: {y: 1}}",
+            "unknown_step /do/0/a/set/x f.yaml:3:20: `$steps.fecth`: there is no task named `fecth`; did you mean `$steps.fetch`?",
+        ),
+        (
+            "do:\n- a: {set: {x: '${ $settings.y }'}}",
+            "unknown_setting /do/0/a/set/x f.yaml:3:30: `$settings.y`: `document.metadata.settings` declares no `y`",
+        ),
+        (
+            "do:\n- a: {set: {x: '${ $item }'}}",
+            "unknown_variable /do/0/a/set/x f.yaml:3:20: `$item` is not a variable here",
+        ),
+        ("do:\n- a: {set: {x: ${ .a | lenght }}}", ""),
+        (
+            "do:\n- a:\n    set:\n      x: ${ .a | lenght }",
+            "unknown_function /do/0/a/set/x f.yaml:5:18: `lenght` is not a function; did you mean `length`?",
+        ),
+        (
+            "do:\n- a:\n    set:\n      x: ${ .a | }",
+            "expression_syntax /do/0/a/set/x f.yaml:5:18: this expression is not complete",
+        ),
+        ("do:\n- a: {if: .x |= 2, set: {x: 1}}", "expression_refused /do/0/a/if f.yaml:3:11: assignment"),
+        (
+            "do:\n- a: {if: [1], set: {x: 1}}",
+            "wrong_type /do/0/a/if f.yaml:3:11: `if` must be an expression, not a list",
+        ),
+        (
+            "do:\n- a: {set: {x: 'Hello ${ .name }'}}",
+            "partial_expression /do/0/a/set/x f.yaml:3:16: `${ … }` inside longer text is not evaluated",
+        ),
+        (
+            "do:\n- a: {call: x.y, with: {connection: '${ .c }'}}",
+            "not_literal /do/0/a/with/connection f.yaml:3:37: `with.connection` must be written out, not computed",
+        ),
+        (
+            "do:\n- a: {call: '${ .c }'}",
+            "not_literal /do/0/a/call f.yaml:3:13: `call` must be written out, not computed",
+        ),
+        (
+            "do:\n- a: {call: stripe}",
+            "unknown_operation /do/0/a/call f.yaml:3:13: `stripe` is not the name of an operation, such as `stripe.customers.retrieve`",
+        ),
+        ("do:\n- a: {call: 'x.y z'}", "unknown_operation /do/0/a/call f.yaml:3:13: `x.y z` is not the name"),
+        (
+            "do:\n- a: {call: x.y, with: [1]}",
+            "wrong_type /do/0/a/with f.yaml:3:24: `with` must be a mapping, not a list",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}}\n- a: {set: {x: 1}}",
+            "duplicate_task /do/1/a f.yaml:4:3: a task named `a` is in this list already",
+        ),
+        ("do:\n- end: {set: {x: 1}}", "reserved_name /do/0/end f.yaml:3:3: a task can't be named `end`"),
+        (
+            "do:\n- a: {for: {in: .x, each: input}, do: [{b: {set: {x: 1}}}]}",
+            "reserved_name /do/0/a/for/each f.yaml:3:27: `$input` has a meaning of its own",
+        ),
+        (
+            "do:\n- a: {for: {in: .x, each: x, at: x}, do: [{b: {set: {x: 1}}}]}",
+            "reserved_name /do/0/a/for f.yaml:3:12: `each` and `at` are both `x`",
+        ),
+        (
+            "do:\n- a: {for: {each: x}, do: [{b: {set: {x: 1}}}]}",
+            "missing_field /do/0/a/for f.yaml:3:12: `for` needs `in`",
+        ),
+        ("do:\n- a: {for: {in: .x}}", "missing_field /do/0/a f.yaml:3:6: `for` needs `do`"),
+        (
+            "do:\n- a: {try: [{b: {set: {x: 1}}}]}",
+            "missing_field /do/0/a f.yaml:3:6: task `a` (`try`) needs `catch`",
+        ),
+        (
+            "do:\n- a: {try: [{b: {set: {x: 1}}}], catch: {retry: often}}",
+            "unknown_reference /do/0/a/catch/retry f.yaml:3:49: `use.retries` has no policy named `often`",
+        ),
+        (
+            "do:\n- a: {raise: {error: gone}}",
+            "unknown_reference /do/0/a/raise/error f.yaml:3:22: `use.errors` has no error named `gone`",
+        ),
+        (
+            "do:\n- a: {raise: {error: {type: x}}}",
+            "missing_field /do/0/a/raise/error f.yaml:3:22: `error` needs `status`",
+        ),
+        (
+            "do:\n- a: {raise: {error: {type: x, status: bad}}}",
+            "wrong_type /do/0/a/raise/error/status f.yaml:3:40: `status` must be a number such as 404, not text",
+        ),
+        (
+            "do:\n- a: {wait: 30s}",
+            "wrong_duration /do/0/a/wait f.yaml:3:13: `wait`: `30s` is not an ISO 8601 duration",
+        ),
+        (
+            "do:\n- a: {wait: {minuts: 1}}",
+            "wrong_duration /do/0/a/wait f.yaml:3:13: `wait`: `minuts` is not a unit",
+        ),
+        (
+            "do:\n- a: {switch: [{x: {then: end}}, {y: {when: .y, then: end}}]}",
+            "unreachable_case /do/0/a/switch/0/x f.yaml:3:17: case `x` has no `when`",
+        ),
+        (
+            "do:\n- a: {switch: [{x: {when: .y}}]}",
+            "missing_field /do/0/a/switch/0/x f.yaml:3:20: case `x` needs `then`",
+        ),
+        ("do:\n- a: {switch: []}", "wrong_type /do/0/a/switch f.yaml:3:15: `switch` must be a list"),
+        (
+            "do:\n- a: {set: no}",
+            "wrong_type /do/0/a/set f.yaml:3:12: `set` must be a mapping or an expression, not text",
+        ),
+        ("do:\n- a: {set: {}}", "missing_field /do/0/a/set f.yaml:3:12: `set` needs at least one field"),
+        ("do:\n  a: {set: {x: 1}}", "wrong_type /do f.yaml:3:3: `do` must be a list of named tasks"),
+        ("do: []", "empty_list /do f.yaml:2:5: `do` has no task"),
+        (
+            "do:\n- a: {set: {x: 1}}\n  b: {set: {x: 1}}",
+            "wrong_type /do/0 f.yaml:3:3: an item of a task list is one name",
+        ),
+        ("do:\n- a: [1]", "wrong_type /do/0/a f.yaml:3:6: task `a` must be a mapping, not a list"),
+        (
+            "dO:\n- a: {set: {x: 1}}",
+            "unknown_field /dO f.yaml:2:1: `dO` is not a field of a flow; did you mean `do`?",
+        ),
+        (
+            "schedule: {on: {one: {with: {source: stripe}}}}\ndo:\n- a: {set: {x: 1}}",
+            "missing_field /schedule/on/one/with f.yaml:2:29: an event that starts a flow needs `type`",
+        ),
+        (
+            "schedule: {on: {one: {with: {type: 'stripe.*.paid'}}}}\ndo:\n- a: {set: {x: 1}}",
+            "wrong_name /schedule/on/one/with/type f.yaml:2:36: `stripe.*.paid`: `*` stands only at the end",
+        ),
+        (
+            "schedule: {on: {all: []}}\ndo:\n- a: {set: {x: 1}}",
+            "unsupported /schedule/on/all f.yaml:2:17: `all` of `schedule.on` is not supported yet",
+        ),
+        (
+            "schedule: {on: {any: []}}\ndo:\n- a: {set: {x: 1}}",
+            "wrong_type /schedule/on/any f.yaml:2:22: `any` must be a list of at least one event",
+        ),
+    ];
+    for (tasks, expected) in cases {
+        let found = problems(&format!("{HEAD}{tasks}"));
+        if expected.is_empty() {
+            assert!(!found.is_empty(), "{tasks}");
+            continue;
+        }
+        assert!(
+            found.iter().any(|problem| problem.starts_with(expected)),
+            "{tasks}\nexpected {expected}\nfound    {found:#?}"
+        );
+        assert!(found.len() <= 2, "{tasks}\n{found:#?}");
+    }
+}
+
+#[test]
+fn heads_and_metadata_are_checked() {
+    let with = |head: &str| {
+        problems(&format!(
+            "document:\n  dsl: '1.0.3'\n  namespace: n\n  name: n\n  version: '1.0.0'\n{head}\ndo: [{{a: {{set: {{x: 1}}}}}}]"
+        ))
+    };
+    let cases: &[(&str, &str)] = &[
+        (
+            "  metadata: {settings: {x: {default: 1}}}",
+            "missing_field /document/metadata/settings/x f.yaml:6:28: setting `x` needs `description`",
+        ),
+        (
+            "  metadata: {settings: {x: {description: d, default: 1, type: string}}}",
+            "wrong_type /document/metadata/settings/x/default f.yaml:6:54: the default of setting `x` is not of its type",
+        ),
+        (
+            "  metadata: {settings: {x: {description: d, type: text}}}",
+            "wrong_type /document/metadata/settings/x/type f.yaml:6:51: `text` is not a type of setting",
+        ),
+        (
+            "  metadata: {concurrency: {mode: latest}}",
+            "missing_field /document/metadata/concurrency f.yaml:6:27: `concurrency` needs `key`",
+        ),
+        (
+            "  metadata: {concurrency: {key: customer}}",
+            "missing_expression /document/metadata/concurrency/key f.yaml:6:33: `concurrency.key` is an expression over the event",
+        ),
+        (
+            "  metadata: {concurrency: {key: '${ .id }', mode: newest}}",
+            "wrong_type /document/metadata/concurrency/mode f.yaml:6:51: `mode` is `queue` or `latest`, not `newest`",
+        ),
+        (
+            "  metadata: {dedup: {}}",
+            "missing_field /document/metadata/dedup f.yaml:6:21: `dedup` needs `key`",
+        ),
+        (
+            "  metadata: {dedup: {key: '${ .id }', window: 1}}",
+            "unknown_field /document/metadata/dedup/window f.yaml:6:39: `window` is not a field of `dedup`",
+        ),
+        (
+            "  titel: x",
+            "unknown_field /document/titel f.yaml:6:3: `titel` is not a field of `document`; did you mean `title`?",
+        ),
+        (
+            "  metadata: []",
+            "wrong_type /document/metadata f.yaml:6:13: `document.metadata` must be a mapping, not a list",
+        ),
+    ];
+    for (head, expected) in cases {
+        let found = with(head);
+        assert!(
+            found.iter().any(|problem| problem.starts_with(expected)),
+            "{head}\nexpected {expected}\nfound {found:#?}"
+        );
+        assert_eq!(found.len(), 1, "{head} {found:#?}");
+    }
+    let all = problems("document: {dsl: '2.0.0', namespace: a b, name: -x, version: 1.0}\nextra: 1\n");
+    for expected in [
+        "unsupported /document/dsl f.yaml:1:17: version `2.0.0` of the language is not supported; 1.0.3 is; did you mean `1.0.3`?",
+        "missing_field  f.yaml:1:1: a flow needs `do`",
+        "wrong_name /document/namespace f.yaml:1:37: `a b`: namespace is 1 to 63 letters, digits and inner hyphens",
+        "wrong_name /document/name f.yaml:1:48: `-x`: name is 1 to 63 letters, digits and inner hyphens",
+        "wrong_type /document/version f.yaml:1:61: `document.version` must be text (quote it), not a number",
+        "unknown_field /extra f.yaml:2:1: `extra` is not a field of a flow",
+    ] {
+        assert!(all.iter().any(|problem| problem == expected), "{expected}\n{all:#?}");
+    }
+    assert_eq!(all.len(), 6);
+}
+
+#[test]
+fn everything_wrong_comes_at_once_in_order() {
+    let text = format!(
+        "{HEAD}do:\n- a: {{cal: x}}\n- b: {{set: {{x: '${{ now }}', y: '${{ $nope }}'}}, then: nowhere}}\n- c: {{wait: soon}}\n"
+    );
+    let found = Document::parse("f.yaml", &text).unwrap_err();
+    let codes: Vec<_> = found.iter().map(|problem| (problem.line, problem.code.as_str())).collect();
+    assert_eq!(
+        codes,
+        [
+            (3, "unknown_task"),
+            (4, "expression_refused"),
+            (4, "unknown_variable"),
+            (4, "unknown_target"),
+            (5, "wrong_duration"),
+        ]
+    );
+}
+
+#[test]
+fn yaml_traps_do_no_harm() {
+    for text in [
+        "",
+        "no",
+        "- a",
+        "document: no",
+        "document: {dsl: 1.0, name: on, version: 0x1}",
+        "do: {norway: no}",
+        "\u{0}",
+        "a: &a [*a]",
+        "%YAML 3",
+        "{",
+        "do:\n\t- a",
+    ] {
+        assert!(Document::parse("f.yaml", text).is_err(), "{text}");
+    }
+}
+
+const TEMPLATE: &str = "
+document:
+  dsl: '1.0.3'
+  namespace: templates
+  name: failed-payment-alert
+  version: '1.2.0'
+  metadata:
+    title: Failed payments to Slack
+    summary: One message per failed attempt.
+    owner: finance
+    settings:
+      slack_channel: {description: Where to post, default: '#billing'}
+      threshold: {description: Cents, type: number}
+    concurrency:
+      key: ${ .data.data.object.customer }
+      mode: latest
+      onFailure: hold
+    dedup:
+      key: '${ .data.data.object | if .attempt_count > 0 then \"\\(.id)/\\(.attempt_count)\" else null end }'
+    alerts: {slack: slack}
+schedule:
+  on:
+    any:
+    - with: {source: stripe, type: stripe.invoice.payment_failed}
+    - with: {source: stripe, type: 'stripe.charge.*'}
+do:
+- customer:
+    call: stripe.customers.retrieve
+    with: {connection: stripe, customer: '${ .data.data.object.customer }'}
+- post:
+    call: slack.messages.post:1@default
+    with:
+      connection: slack
+      channel: ${ $settings.slack_channel }
+      text: '${ \"\\($steps.customer.name) owes \\($event.data.data.object.amount_due)\" }'
+- margin: {call: revenue.margin}
+";
+
+fn event(object: Value) -> CloudEvent {
+    CloudEvent {
+        id: "evt_1".to_owned(),
+        source: "stripe-live".to_owned(),
+        r#type: "stripe.charge.failed".to_owned(),
+        time: "2026-01-02T03:04:05Z".parse().unwrap(),
+        subject: None,
+        data: json!({"id": "evt_1", "data": {"object": object}}),
+    }
+}
+
+#[test]
+fn a_template_tells_what_it_needs() {
+    let document = Document::parse("t.yaml", TEMPLATE).unwrap();
+    assert_eq!(
+        (document.name(), document.namespace(), document.version()),
+        ("failed-payment-alert", "templates", "1.2.0")
+    );
+    assert_eq!(
+        (document.title(), document.summary()),
+        (Some("Failed payments to Slack"), Some("One message per failed attempt."))
+    );
+    assert_eq!(document.text(), TEMPLATE);
+    assert_eq!(document.metadata()["owner"], "finance");
+    assert_eq!(document.connections(), ["slack", "stripe"]);
+    let calls: Vec<_> = document
+        .calls()
+        .into_iter()
+        .map(|call| (call.operation, call.connection, call.path, call.line))
+        .collect();
+    let (slack, stripe) = (Some("slack".to_owned()), Some("stripe".to_owned()));
+    assert_eq!(
+        calls,
+        [
+            ("stripe.customers.retrieve".to_owned(), stripe, "/do/0/customer".to_owned(), 28),
+            ("slack.messages.post".to_owned(), slack, "/do/1/post".to_owned(), 31),
+            ("revenue.margin".to_owned(), None, "/do/2/margin".to_owned(), 36),
+        ]
+    );
+    let concurrency = document.concurrency().unwrap();
+    assert_eq!((concurrency.mode, concurrency.on_failure), (Mode::Latest, OnFailure::Hold));
+    let live = |name: &str| format!("{name}-live");
+    let happened = event(json!({}));
+    let matching: Vec<_> =
+        document.triggers().iter().map(|trigger| trigger.matches(&happened, &live)).collect();
+    assert_eq!(matching, [false, true]);
+}
+
+#[test]
+fn keys_come_from_the_event() {
+    let document = Document::parse("t.yaml", TEMPLATE).unwrap();
+    let settings = json!({});
+    let failed = event(json!({"id": "in_1", "customer": "cus_1", "attempt_count": 2}));
+    assert_eq!(document.lane_key(&failed, &settings), Ok(Some("cus_1".to_owned())));
+    assert_eq!(document.fact_key(&failed, &settings), Ok(Some(Some("in_1/2".to_owned()))));
+    let draft = event(json!({"id": "in_1", "attempt_count": 0}));
+    assert_eq!(document.lane_key(&draft, &settings), Ok(None));
+    assert_eq!(document.fact_key(&draft, &settings), Ok(Some(None)));
+    let odd = event(json!("text"));
+    assert!(document.lane_key(&odd, &settings).is_err_and(|fault| fault.code() == "expression"));
+    let plain = Document::parse("p.yaml", &format!("{HEAD}do: [{{a: {{set: {{x: 1}}}}}}]")).unwrap();
+    assert_eq!(
+        (plain.lane_key(&failed, &settings), plain.fact_key(&failed, &settings)),
+        (Ok(None), Ok(None))
+    );
+}
+
+#[test]
+fn settings_are_chosen_or_defaulted() {
+    let document = Document::parse("t.yaml", TEMPLATE).unwrap();
+    assert_eq!(document.settings()["slack_channel"].kind, SettingKind::String);
+    let resolve = |chosen: Value| document.resolve_settings(chosen.as_object().unwrap());
+    assert_eq!(resolve(json!({"threshold": 5})), Ok(json!({"slack_channel": "#billing", "threshold": 5})));
+    assert_eq!(resolve(json!({})).unwrap_err(), ["setting `threshold` must be given: Cents"]);
+    let wrong = resolve(json!({"threshold": "5", "slack_chanel": "#x"})).unwrap_err();
+    assert_eq!(wrong.len(), 2);
+    assert!(wrong[1].contains("did you mean `slack_channel`?"));
+}
+
+#[test]
+fn json_is_read_as_well() {
+    let text = r#"{"document": {"dsl": "1.0.3", "namespace": "n", "name": "n", "version": "1.0.0"},
+        "do": [{"a": {"set": {"x": "${ .y }"}}}]}"#;
+    assert_eq!(Document::parse("f.json", text).unwrap().tasks().len(), 1);
+}

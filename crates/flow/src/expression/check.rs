@@ -8,52 +8,10 @@ use jaq_core::ops;
 use jaq_core::path::{Opt, Part as JqPart};
 use serde_json::Value;
 
-use super::builtins::{self, Builtin};
-use super::meter::{MAX_DEPTH, MAX_OPERATORS, MAX_PATTERN, MAX_TEXT, MAX_WEIGHT};
+use super::guard::{measure, offset, syntax};
+use super::meter::{MAX_DEPTH, MAX_WEIGHT};
 use super::node::{Compare, Fold, Format, Math, Node, Part, Pattern, Step, Term, TextPart, Variable};
 use super::{Names, Problem};
-use crate::nearest::nearest;
-
-/// Words of jq that exist but not here, and why.
-const REFUSED: &[(&str, &str)] = &[
-    ("recurse", "it may give results without end; name the fields"),
-    ("repeat", "it may give results without end; use `range` or `reduce`"),
-    ("while", "it may go on without end; use `reduce` over a list"),
-    ("until", "it may go on without end; use `reduce` over a list"),
-    ("walk", "it visits values of any depth; name the fields"),
-    ("paths", "it visits values of any depth; name the fields"),
-    ("leaf_paths", "it visits values of any depth; name the fields"),
-    ("tostream", "it visits values of any depth; name the fields"),
-    ("combinations", "its results grow without bounds; use `for`"),
-    ("input", "an expression reads nothing but its variables"),
-    ("inputs", "an expression reads nothing but its variables"),
-    ("input_filename", "an expression reads nothing but its variables"),
-    ("input_line_number", "an expression reads nothing but its variables"),
-    ("env", "flows don't see the environment; use `$settings`"),
-    ("halt", "use `error(\"…\")` or a `raise` task"),
-    ("halt_error", "use `error(\"…\")` or a `raise` task"),
-    ("now", "a replayed run must see the same time; use `$workflow.startedAt` or `$task.startedAt`"),
-    ("localtime", "the server's time zone is no part of a flow; use `todate`"),
-    ("strflocaltime", "the server's time zone is no part of a flow; use `strftime`"),
-    ("mktime", "use `fromdate`"),
-    ("gmtime", "use `strftime`"),
-    ("debug", "runs show every step's input and output"),
-    ("stderr", "runs show every step's input and output"),
-    ("infinite", "numbers of a flow are finite"),
-    ("nan", "numbers of a flow are finite"),
-    ("path", "build the value that you want"),
-    ("setpath", "build the value that you want with `. + {…}`"),
-    ("delpaths", "use `del(.a, .b)`"),
-    ("import", "expressions have no modules"),
-    ("include", "expressions have no modules"),
-    ("modulemeta", "expressions have no modules"),
-    ("get_search_list", "expressions have no modules"),
-    ("builtins", "see the reference of expressions"),
-    ("splits", "use `split(…)[]`"),
-    ("match", "use `test`, `capture` or `scan`"),
-    ("implode", "use string interpolation"),
-    ("explode", "use slices: `.[0:3]`"),
-];
 
 /// Compiles the text of an expression (without `${ … }`).
 pub fn compile(text: &str, names: &Names<'_>) -> Result<Node, Vec<Problem>> {
@@ -77,83 +35,16 @@ pub fn compile(text: &str, names: &Names<'_>) -> Result<Node, Vec<Problem>> {
     if check.problems.is_empty() { Ok(node) } else { Err(check.problems) }
 }
 
-/// Bounds what the parser is given: it recurses, and its depth is at most the number of operators.
-fn measure(text: &str) -> Result<(), Vec<Problem>> {
-    let too_large = |message| Err(vec![Problem::new(0, "expression_too_large", message)]);
-    if text.len() > MAX_TEXT {
-        return too_large(format!("an expression has at most {MAX_TEXT} bytes; split it over `set` tasks"));
-    }
-    let mut operators = 0;
-    let mut word_before = false;
-    // What is open: a bracket, or a quote, in which nothing counts but `\\(`.
-    let mut open: Vec<char> = Vec::new();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        let quoted = open.last() == Some(&'"');
-        match c {
-            '\\' if quoted => {
-                if let Some((_, '(')) = chars.next() {
-                    open.push('(');
-                    operators += 1;
-                }
-            }
-            '"' if quoted => drop(open.pop()),
-            _ if quoted => {}
-            '#' => {
-                return Err(vec![Problem::new(
-                    at,
-                    "expression_syntax",
-                    "an expression has no comments".to_owned(),
-                )]);
-            }
-            '(' | '[' | '{' | '"' => {
-                open.push(c);
-                operators += 1;
-            }
-            ')' | ']' | '}' => drop(open.pop()),
-            '|' | ',' | '-' | '+' | '*' | '/' | '%' | '=' | '<' | '>' | ';' | '?' => operators += 1,
-            _ => {}
-        }
-        let word = c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$' | '@');
-        operators += usize::from(word && !word_before && !quoted);
-        word_before = word;
-        if open.len() > MAX_DEPTH {
-            return too_large(format!("brackets are nested deeper than {MAX_DEPTH}"));
-        }
-    }
-    if operators > MAX_OPERATORS {
-        return too_large(format!(
-            "an expression has at most {MAX_OPERATORS} operators and words; split it over `set` tasks"
-        ));
-    }
-    Ok(())
-}
-
-fn offset(text: &str, part: &str) -> usize {
-    (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize).min(text.len())
-}
-
-fn syntax(text: &str, at: usize) -> Problem {
-    let rest = text.get(at..).unwrap_or_default();
-    let near: String = rest.chars().take(12).collect();
-    let message = if near.trim().is_empty() {
-        "this expression is not complete".to_owned()
-    } else {
-        format!("this expression can't be read from `{near}` on")
-    };
-    Problem::new(at, "expression_syntax", message)
-}
-
-struct Check<'a> {
-    text: &'a str,
-    names: &'a Names<'a>,
+pub(super) struct Check<'a> {
+    pub(super) text: &'a str,
+    pub(super) names: &'a Names<'a>,
     /// Variables bound by the expression itself, innermost last.
-    locals: Vec<&'a str>,
-    problems: Vec<Problem>,
+    pub(super) locals: Vec<&'a str>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl<'a> Check<'a> {
-    fn problem(&mut self, part: &str, code: &'static str, message: String) -> Node {
+    pub(super) fn problem(&mut self, part: &str, code: &'static str, message: String) -> Node {
         self.problems.push(Problem::new(offset(self.text, part), code, message));
         single(Term::Identity)
     }
@@ -162,7 +53,7 @@ impl<'a> Check<'a> {
         Box::new(self.term(tree, depth))
     }
 
-    fn term(&mut self, tree: &Tree<&'a str>, depth: usize) -> Node {
+    pub(super) fn term(&mut self, tree: &Tree<&'a str>, depth: usize) -> Node {
         if depth > MAX_DEPTH {
             let too_deep =
                 Problem::new(0, "expression_too_large", format!("terms are nested deeper than {MAX_DEPTH}"));
@@ -272,7 +163,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn format(&mut self, name: &'a str) -> Result<Format, Node> {
+    pub(super) fn format(&mut self, name: &'a str) -> Result<Format, Node> {
         let formats = [
             ("@text", Format::Text),
             ("@json", Format::Json),
@@ -435,50 +326,6 @@ impl<'a> Check<'a> {
         if word == "reduce" { like(is_single, Term::Reduce(fold)) } else { many(Term::Foreach(fold)) }
     }
 
-    fn variable(&mut self, name: &'a str) -> Node {
-        if let Some(out) = self.locals.iter().rev().position(|local| *local == name) {
-            return single(Term::Local(out));
-        }
-        let bare = name.trim_start_matches('$');
-        let variable = match bare {
-            "ENV" | "__loc__" | "__prog_args" => {
-                let why =
-                    format!("`{name}` does not exist here: flows don't see the environment; use `$settings`");
-                return self.problem(name, "expression_refused", why);
-            }
-            "secrets" => {
-                let why = "`$secrets` can't be read in expressions: secrets belong to connections".to_owned();
-                return self.problem(name, "expression_refused", why);
-            }
-            "steps" => {
-                let why = "name the step: `$steps.<name>` is its output".to_owned();
-                return self.problem(name, "expression_refused", why);
-            }
-            _ if self.names.named.iter().any(|named| named == bare) => Variable::Named(bare.to_owned()),
-            _ => match standard(bare) {
-                Some(variable) => variable,
-                None if self.names.open => Variable::Named(bare.to_owned()),
-                None => {
-                    let known = self
-                        .names
-                        .named
-                        .iter()
-                        .map(String::as_str)
-                        .chain(STANDARD.iter().map(|(name, _)| *name));
-                    let locals = self.locals.iter().map(|local| local.trim_start_matches('$'));
-                    let suggestion =
-                        nearest(bare, known.chain(locals).chain(["steps"])).map(|name| format!("${name}"));
-                    let message = format!("`{name}` is not a variable here");
-                    let mut problem = Problem::new(offset(self.text, name), "unknown_variable", message);
-                    problem.suggestion = suggestion;
-                    self.problems.push(problem);
-                    return single(Term::Identity);
-                }
-            },
-        };
-        single(Term::Variable(variable))
-    }
-
     fn path(&mut self, head: &Tree<&'a str>, parts: &[(JqPart<Tree<&'a str>>, Opt)], depth: usize) -> Node {
         let (head, parts) = match (head, parts.split_first()) {
             (Tree::Var(name @ "$steps"), first) if !self.locals.contains(name) => {
@@ -523,121 +370,10 @@ impl<'a> Check<'a> {
         }
         like(is_single, Term::Path(Box::new(head), steps))
     }
-
-    fn step(&mut self, at: &str, step: &str) {
-        if let Some(steps) = self.names.steps
-            && !steps.iter().any(|known| known == step)
-        {
-            let mut problem = Problem::new(
-                offset(self.text, at),
-                "unknown_step",
-                format!("`$steps.{step}`: there is no task named `{step}`"),
-            );
-            problem.suggestion =
-                nearest(step, steps.iter().map(String::as_str)).map(|name| format!("$steps.{name}"));
-            self.problems.push(problem);
-        }
-    }
-
-    fn setting(&mut self, text: &[StrPart<&'a str, Tree<&'a str>>]) {
-        if let (Some(settings), Some(name)) = (self.names.settings, literal(text))
-            && !settings.contains(&name)
-        {
-            let at = text.iter().find_map(|part| {
-                if let StrPart::Str(text) = part { Some(offset(self.text, text)) } else { None }
-            });
-            let message = format!("`$settings.{name}`: `document.metadata.settings` declares no `{name}`");
-            let mut problem = Problem::new(at.unwrap_or(0), "unknown_setting", message);
-            problem.suggestion =
-                nearest(&name, settings.iter().map(String::as_str)).map(|name| format!("$settings.{name}"));
-            self.problems.push(problem);
-        }
-    }
-
-    fn call(&mut self, name: &'a str, args: &[Tree<&'a str>], depth: usize) -> Node {
-        match (name, args) {
-            ("true", []) => return single(Term::Constant(Value::Bool(true))),
-            ("false", []) => return single(Term::Constant(Value::Bool(false))),
-            ("null", []) => return single(Term::Constant(Value::Null)),
-            _ => {}
-        }
-        if name.starts_with('@') && name != "@base64d" {
-            return match self.format(name) {
-                Ok(format) => single(Term::Text(format, vec![TextPart::Term(single(Term::Identity))])),
-                Err(node) => node,
-            };
-        }
-        let Some(builtin) = builtins::find(name, args.len()) else { return self.unknown(name, args.len()) };
-        let before = self.problems.len();
-        let args: Vec<Node> = args.iter().map(|arg| self.term(arg, depth)).collect();
-        let regex = if self.problems.len() == before { self.regex(name, builtin, &args) } else { None };
-        if builtin == Builtin::Del && !args.iter().all(is_place) {
-            return self.problem(
-                name,
-                "expression_refused",
-                "`del` takes plain places: `del(.a, .b.c)`".to_owned(),
-            );
-        }
-        let is_single = builtin.is_single(&args);
-        like(is_single, Term::Call(builtin, args, regex))
-    }
-
-    fn unknown(&mut self, name: &'a str, arity: usize) -> Node {
-        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-            return self.problem(name, "expression_refused", format!("`{name}` is not allowed: {why}"));
-        }
-        let arities = builtins::arities(name);
-        if !arities.is_empty() {
-            let takes = arities.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-            let message = format!("`{name}` takes {takes} arguments (separated by `;`), not {arity}");
-            return self.problem(name, "unknown_function", message);
-        }
-        let mut problem =
-            Problem::new(offset(self.text, name), "unknown_function", format!("`{name}` is not a function"));
-        problem.suggestion = nearest(name, builtins::names()).map(str::to_owned);
-        self.problems.push(problem);
-        single(Term::Identity)
-    }
-
-    /// A constant pattern is compiled once, here.
-    fn regex(&mut self, name: &str, builtin: Builtin, args: &[Node]) -> Option<regex_lite::Regex> {
-        let (index, flags) = builtin.pattern()?;
-        let Some(Term::Constant(Value::String(pattern))) = args.get(index).map(|node| &node.term) else {
-            return None;
-        };
-        let flags = match flags.and_then(|flags| args.get(flags)).map(|node| &node.term) {
-            None => "",
-            Some(Term::Constant(Value::String(flags))) => flags,
-            Some(_) => return None,
-        };
-        match regex(pattern, flags) {
-            Ok(regex) => Some(regex),
-            Err(why) => {
-                self.problem(name, "expression_syntax", why);
-                None
-            }
-        }
-    }
-}
-
-/// Compiles a regular expression, bounded; its matching takes time linear in the text.
-pub fn regex(pattern: &str, flags: &str) -> Result<regex_lite::Regex, String> {
-    let mut builder = regex_lite::RegexBuilder::new(pattern);
-    builder.size_limit(MAX_PATTERN).nest_limit(32);
-    for flag in flags.chars() {
-        match flag {
-            'i' => builder.case_insensitive(true),
-            'x' => builder.ignore_whitespace(true),
-            's' => builder.dot_matches_new_line(true),
-            'g' | 'n' => &mut builder,
-            _ => return Err(format!("`{flag}` is not a flag of a regular expression: g, i, n, s and x are")),
-        };
-    }
-    builder.build().map_err(|error| format!("the regular expression `{pattern}` is wrong: {error}"))
 }
 
 impl Step {
-    fn is_single(&self) -> bool {
+    pub(super) fn is_single(&self) -> bool {
         match self {
             Self::Field(_) => true,
             Self::Index(node) => node.single,
@@ -649,42 +385,15 @@ impl Step {
     }
 }
 
-/// Places that `del` can take: fields and single indices below `.`, and commas of these.
-fn is_place(node: &Node) -> bool {
-    match &node.term {
-        Term::Path(head, parts) => {
-            matches!(head.term, Term::Identity)
-                && parts.iter().all(|part| !part.optional && part.step.is_single())
-        }
-        Term::Comma(left, right) => is_place(left) && is_place(right),
-        _ => false,
-    }
-}
-
-pub const STANDARD: &[(&str, Variable)] = &[
-    ("context", Variable::Context),
-    ("input", Variable::Input),
-    ("output", Variable::Output),
-    ("task", Variable::Task),
-    ("workflow", Variable::Workflow),
-    ("runtime", Variable::Runtime),
-    ("event", Variable::Event),
-    ("settings", Variable::Settings),
-];
-
-fn standard(name: &str) -> Option<Variable> {
-    STANDARD.iter().find(|(known, _)| *known == name).map(|(_, variable)| variable.clone())
-}
-
-fn like(single: bool, term: Term) -> Node {
+pub(super) fn like(single: bool, term: Term) -> Node {
     Node { term, single }
 }
 
-fn many(term: Term) -> Node {
+pub(super) fn many(term: Term) -> Node {
     Node { term, single: false }
 }
 
-fn single(term: Term) -> Node {
+pub(super) fn single(term: Term) -> Node {
     Node { term, single: true }
 }
 
@@ -701,7 +410,7 @@ fn negated(node: Node) -> Node {
     single(Term::Constant(Value::Number(negative)))
 }
 
-fn literal(parts: &[StrPart<&str, Tree<&str>>]) -> Option<String> {
+pub(super) fn literal(parts: &[StrPart<&str, Tree<&str>>]) -> Option<String> {
     let mut text = String::new();
     for part in parts {
         match part {

@@ -50,7 +50,7 @@ impl<'v> Run<'_, 'v> {
                 for entry in self.items(name, &entries)?.iter() {
                     mapped.extend(self.collect(&args[0], entry, env)?);
                 }
-                self.from_entries(&Val::list(mapped, self.meter)?)
+                self.of_entries(&Val::list(mapped, self.meter)?)
             }
             Builtin::SortBy | Builtin::GroupBy | Builtin::UniqueBy | Builtin::MinBy | Builtin::MaxBy => {
                 self.by_key(builtin, &args[0], input, env)

@@ -12,11 +12,11 @@ pub const MAX_DEPTH: usize = 64;
 /// How deep evaluation may go: nested terms, and one after another those that give several results.
 pub const MAX_WEIGHT: usize = 160;
 /// The most steps of one evaluation; a step is a term evaluated or an element touched.
-pub const MAX_STEPS: u64 = 4_000_000;
+pub const MAX_STEPS: u64 = 2_000_000;
 /// The most bytes that one evaluation makes, counting what it throws away.
-pub const MAX_BYTES: u64 = 128 << 20;
+pub const MAX_BYTES: u64 = 64 << 20;
 /// The largest result, in bytes of JSON, roughly.
-pub const MAX_RESULT: u64 = 16 << 20;
+pub const MAX_RESULT: u64 = 8 << 20;
 /// The most numbers that `range` gives.
 pub const MAX_RANGE: u64 = 100_000;
 /// The deepest nesting of a value that an expression makes or walks.

@@ -11,11 +11,15 @@ mod builtins;
 mod check;
 mod closure;
 mod eval;
+mod guard;
+mod list;
 pub mod meter;
+mod names;
 mod node;
 mod operator;
 mod plain;
 mod value;
+mod walk;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +45,7 @@ impl Scope for BTreeMap<String, Value> {
             Variable::Step(step) => return BTreeMap::get(self, "steps").and_then(|steps| steps.get(step)),
             Variable::Named(name) => name.as_str(),
             standard => {
-                check::STANDARD.iter().find(|(_, known)| known == standard).map_or("", |(name, _)| *name)
+                names::STANDARD.iter().find(|(_, known)| known == standard).map_or("", |(name, _)| *name)
             }
         };
         BTreeMap::get(self, name)

@@ -270,4 +270,6 @@ fn weigh(value: &Value, left: &mut u64) -> Result<(), Fault> {
 }
 
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod tests;
