@@ -13,6 +13,7 @@ pub mod chartmogul;
 pub mod faults;
 pub mod http;
 pub mod life;
+pub mod oracle;
 pub mod slack;
 pub mod stripe;
 pub mod webhook;

@@ -12,17 +12,19 @@ mod month;
 mod outcome;
 mod progress;
 mod reconcile;
-mod rest;
 mod server;
 mod setup;
 mod table;
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use flow::clock::Clock as _;
 use tokio::time::Instant;
 use twins::life;
+use twins::webhook::{Policy, Post};
 
 use crash::Crashes;
 use month::Month;
@@ -31,8 +33,12 @@ use progress::Progress;
 use server::Server;
 use world::World;
 
+use crate::ambient::WallClock;
+
 /// How long runs may take to finish after the last event was delivered.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(180);
+/// While it stays up, how often new events are looked for.
+const TURN: Duration = Duration::from_millis(200);
 /// How often the server is killed with `--crash` unless told otherwise.
 const KILLS: u32 = 20;
 
@@ -83,7 +89,8 @@ async fn live(args: &Args, json: bool) -> anyhow::Result<bool> {
     let config = life::Config::new(args.seed, args.customers, args.days);
     let progress = Progress::new(args.days, json);
     progress.say("starting Stripe, ChartMogul and Slack (simulated) and the server");
-    let directory = tempfile::Builder::new().prefix("tributary-demo-").tempdir().context("no temporary directory")?;
+    let directory =
+        tempfile::Builder::new().prefix("tributary-demo-").tempdir().context("no temporary directory")?;
     let world = World::start(args.seed, config.dawn()).await?;
     let mut past = life::Life::begin(config, world.stripe.clone())?;
     past.past()?;
@@ -111,7 +118,7 @@ async fn live(args: &Args, json: bool) -> anyhow::Result<bool> {
         eprintln!("{}", crashes.log_tail().await);
     }
     if args.serve {
-        stay(&ready, directory, json).await;
+        stay(&world, &ready, directory, json).await;
     }
     crashes.stop().await;
     Ok(outcome.is_good())
@@ -123,15 +130,21 @@ fn month_wait(args: &Args) -> Duration {
     DRAIN_WAIT + Duration::from_secs(300 + work)
 }
 
-/// Stays up until Ctrl-C, which [`run`] turns into an error: nothing after this happens.
-async fn stay(ready: &setup::Ready, directory: tempfile::TempDir, json: bool) {
+/// Stays up until Ctrl-C, which [`run`] turns into an error: nothing after this happens. What somebody now does in
+/// the simulated Stripe is delivered like what happened before.
+async fn stay(world: &World, ready: &setup::Ready, directory: tempfile::TempDir, json: bool) {
     let kept = directory.keep();
     if !json {
         println!("{}", table::addresses(ready));
     }
     eprintln!("data directory: {} (kept)", kept.display());
     eprintln!("up until Ctrl-C");
-    std::future::pending::<()>().await;
+    let clock = Arc::new(|| WallClock.now());
+    let mut post = Post::new(world.stripe.clone(), &world.stripe_version, 0, Policy::prompt(), clock);
+    loop {
+        post.turn().await;
+        tokio::time::sleep(TURN).await;
+    }
 }
 
 /// Resolves when the process is asked to end.

@@ -72,6 +72,7 @@ impl Month<'_> {
             self.life.day(day)?;
             let midnight = config.midnight(i64::from(day) + 1);
             self.world.chartmogul.set_now(midnight);
+            self.world.slack.set_now(midnight);
             sent += self.plan_deliveries(&mut plan, &mut failed_attempts)?;
             self.crashes.begin_day(plan.len(), config.days - day);
             webhook::deliver(&mut plan, midnight, &endpoint, &sender, &mut records).await;
@@ -115,7 +116,7 @@ impl Month<'_> {
         let truth = Truth::new(&self.world.stripe.mrr_history(), Rates::default());
         let total = truth.days(&[Timestamp::MIN, midnight]).first().map_or(0, |day| day.total);
         // While the server is down there is no number to show: the watcher can do without.
-        let runs = match self.ready.rest.get("/v1/stats").await {
+        let runs = match self.ready.server.get("/v1/stats").await {
             Ok(stats) => format!(" · {} runs done", stats["runs"]["completed"]),
             Err(_) => String::new(),
         };
@@ -132,7 +133,7 @@ impl Month<'_> {
         let mut idle = 0;
         loop {
             self.crashes.check().await?;
-            let stats = self.ready.rest.get("/v1/stats").await?;
+            let stats = self.ready.server.get("/v1/stats").await?;
             let left = left(&stats)?;
             idle = if left == 0 { idle + 1 } else { 0 };
             if idle >= IDLE_POLLS {
@@ -150,7 +151,9 @@ impl Month<'_> {
 /// Events not yet dispatched and runs not yet ended. A number that is missing is an error, not a zero.
 fn left(stats: &Value) -> anyhow::Result<u64> {
     let mut left = 0;
-    for (group, name) in [("events", "undispatched"), ("runs", "queued"), ("runs", "running"), ("runs", "parked")] {
+    for (group, name) in
+        [("events", "undispatched"), ("runs", "queued"), ("runs", "running"), ("runs", "parked")]
+    {
         let number = stats[group][name].as_u64();
         left += number.with_context(|| format!("the server's statistics lack {group}.{name}: {stats}"))?;
     }

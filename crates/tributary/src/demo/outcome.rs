@@ -57,7 +57,8 @@ impl Outcome {
 
         let mut discrepancies = reconcile::revenue(&truth, &borders, &report);
         let messages = world.slack.messages();
-        discrepancies.extend(reconcile::alerts(&lived.failed_attempts, messages.iter().map(|one| one.text.as_str())));
+        discrepancies
+            .extend(reconcile::alerts(&lived.failed_attempts, messages.iter().map(|one| one.text.as_str())));
         let customers = world.stripe.customers().into_iter().filter(|customer| !customer.deleted);
         let names: BTreeMap<String, String> =
             customers.filter_map(|customer| Some((customer.id, customer.name?))).collect();
@@ -102,6 +103,11 @@ impl Outcome {
         value.as_u64().or(parts).unwrap_or_default()
     }
 
+    /// Webhook requests that were acknowledged: events, those that had come before, and what was no event.
+    pub fn received(&self) -> u64 {
+        ["received", "duplicate", "quarantined"].into_iter().map(|name| self.count("events", name)).sum()
+    }
+
     /// (Stripe's, ChartMogul's) MRR at the end, in cents of the account's currency.
     pub fn mrr(&self) -> (i64, i64) {
         (self.days.last().map_or(0, |day| day.total), self.theirs.last().copied().unwrap_or_default())
@@ -126,7 +132,9 @@ impl Outcome {
         let by_currency: BTreeMap<&String, Value> = self
             .by_currency
             .iter()
-            .map(|(currency, (ours, theirs))| (currency, json!({"stripe_cents": ours, "chartmogul_cents": theirs})))
+            .map(|(currency, (ours, theirs))| {
+                (currency, json!({"stripe_cents": ours, "chartmogul_cents": theirs}))
+            })
             .collect();
         let movements: BTreeMap<&str, i64> = Kind::ALL
             .into_iter()
@@ -140,15 +148,15 @@ impl Outcome {
             "elapsed_s": (self.elapsed.as_secs_f64() * 1_000.0).round() / 1_000.0,
             "events": {
                 "sent": self.lived.sent,
-                "received": self.count("hooks", "received"),
-                "duplicates": self.count("hooks", "duplicates"),
+                "received": self.received(),
+                "duplicates": self.count("events", "duplicate"),
                 "stale": self.count("events", "stale"),
                 "rejected": self.count("hooks", "rejected"),
             },
             "runs": {
                 "completed": self.count("runs", "completed"),
                 "failed": self.count("runs", "failed"),
-                "retried": self.count("runs", "retried"),
+                "retried": self.count("attempts", "retried"),
             },
             "ack_ms": {"p50": ack.0, "p99": ack.1},
             "e2e_ms": {"p50": e2e.0, "p99": e2e.1},
@@ -179,7 +187,8 @@ fn chartmogul_names(world: &World) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
     let mut target = "/v1/customers?per_page=200".to_owned();
     loop {
-        let request = wire::Request::new("GET", &target).with_header("authorization", &format!("Basic {key}"));
+        let request =
+            wire::Request::new("GET", &target).with_header("authorization", &format!("Basic {key}"));
         let response = world.chartmogul.handle(&request);
         let page: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         for entry in page["entries"].as_array().into_iter().flatten() {

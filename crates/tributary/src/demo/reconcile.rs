@@ -25,7 +25,12 @@ pub struct Discrepancy {
 
 impl Discrepancy {
     /// A difference, or `None` where there is none.
-    fn between(about: &'static str, what: impl Into<String>, expected: Value, found: Value) -> Option<Discrepancy> {
+    fn between(
+        about: &'static str,
+        what: impl Into<String>,
+        expected: Value,
+        found: Value,
+    ) -> Option<Discrepancy> {
         (expected != found).then(|| Discrepancy { about, what: what.into(), expected, found })
     }
 }
@@ -44,8 +49,14 @@ pub fn revenue(truth: &Truth, borders: &[Timestamp], report: &Report) -> Vec<Dis
         let mrr = lower(&theirs.mrr);
         let currencies: BTreeSet<&String> = day.mrr.keys().chain(mrr.keys()).collect();
         for currency in currencies {
-            let cents = |amounts: &BTreeMap<String, i64>| json!(amounts.get(currency).copied().unwrap_or_default());
-            found.extend(Discrepancy::between("mrr", format!("{date} {currency}"), cents(&day.mrr), cents(&mrr)));
+            let cents =
+                |amounts: &BTreeMap<String, i64>| json!(amounts.get(currency).copied().unwrap_or_default());
+            found.extend(Discrepancy::between(
+                "mrr",
+                format!("{date} {currency}"),
+                cents(&day.mrr),
+                cents(&mrr),
+            ));
         }
         let totals = (json!(day.total), json!(theirs.total_cents));
         found.extend(Discrepancy::between("mrr", format!("{date} total"), totals.0, totals.1));
@@ -72,7 +83,11 @@ fn movements(date: &str, day: &Day, theirs: &BTreeMap<String, i64>) -> Vec<Discr
 
 /// Codes in lower case, zeros left out.
 fn lower(amounts: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
-    amounts.iter().filter(|(_, cents)| **cents != 0).map(|(code, cents)| (code.to_lowercase(), *cents)).collect()
+    amounts
+        .iter()
+        .filter(|(_, cents)| **cents != 0)
+        .map(|(code, cents)| (code.to_lowercase(), *cents))
+        .collect()
 }
 
 /// A failed attempt to collect an invoice: what F3 has to tell once.
@@ -154,13 +169,17 @@ mod tests {
     }
 
     fn message(invoice: &str, attempt: u64) -> String {
-        format!("Payment failed: Onyx Labs · 19.00 USD · invoice {invoice} · attempt {attempt}. Stripe won't try again.")
+        format!(
+            "Payment failed: Onyx Labs · 19.00 USD · invoice {invoice} · attempt {attempt}. Stripe won't try again."
+        )
     }
 
     #[test]
     fn one_alert_per_failed_attempt() {
-        let attempts: BTreeSet<Alert> =
-            [event(Some("AB-1"), 1), event(Some("AB-1"), 2), event(None, 1)].iter().map(|event| Alert::of_event(event).unwrap()).collect();
+        let attempts: BTreeSet<Alert> = [event(Some("AB-1"), 1), event(Some("AB-1"), 2), event(None, 1)]
+            .iter()
+            .map(|event| Alert::of_event(event).unwrap())
+            .collect();
         let told = |texts: &[String]| alerts(&attempts, texts.iter().map(String::as_str));
         let right = [message("AB-1", 1), message("in_1", 1), message("AB-1", 2)];
         assert_eq!(told(&right), []);

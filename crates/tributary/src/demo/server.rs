@@ -20,6 +20,7 @@ pub struct ReadyLine {
     pub address: String,
     pub url: String,
     pub token_file: PathBuf,
+    pub socket: PathBuf,
 }
 
 /// A running server. Dropping it kills the child.
@@ -91,7 +92,8 @@ async fn spawn(data: &Path, log: &Path, listen: &str) -> anyhow::Result<(Child, 
     let stdout = child.stdout.take().context("the server has no stdout")?;
     let mut lines = BufReader::new(stdout).lines();
     let first = tokio::time::timeout(START_WAIT, lines.next_line()).await;
-    let first = first.with_context(|| format!("the server is not ready after {} s", START_WAIT.as_secs()))??;
+    let first =
+        first.with_context(|| format!("the server is not ready after {} s", START_WAIT.as_secs()))??;
     let Some(first) = first else {
         let status = child.wait().await?;
         bail!("the server did not start ({status})\n{}", log_tail(log));

@@ -4,9 +4,9 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use twins::stripe::Endpoint;
 
-use super::rest::Rest;
 use super::server::Server;
 use super::world::{CHARTMOGUL_KEY, SLACK_TOKEN, World};
+use crate::client::Client;
 
 /// The flows under demonstration: F1, F2, F3.
 const TEMPLATES: [(&str, &[&str]); 3] = [
@@ -17,7 +17,7 @@ const TEMPLATES: [(&str, &[&str]); 3] = [
 
 /// Everything is connected.
 pub struct Ready {
-    pub rest: Rest,
+    pub server: Client,
     pub endpoint: Endpoint,
     /// Addresses and keys of server and twins: the `addresses` of the JSON document.
     pub addresses: Value,
@@ -27,33 +27,37 @@ pub struct Ready {
 pub async fn connect(server: &Server, world: &World) -> anyhow::Result<Ready> {
     let line = server.ready();
     let token = std::fs::read_to_string(&line.token_file).context("the server's token")?.trim().to_owned();
-    let rest = Rest::new(&line.url, &token);
+    let client = Client::Socket(line.socket.clone());
 
     let stripe = json!({"connector": "stripe", "live": false, "base_url": world.stripe_url,
         "credentials": {"api_key": world.stripe_key}});
-    let stripe = rest.send("PUT", "/v1/connections/stripe", Some(&stripe)).await?;
+    let stripe = client.put("/v1/connections/stripe", stripe).await?;
     let path = stripe["hook"]["path"].as_str().context("the Stripe connection has no hook")?;
     let hook = format!("{}{path}", line.url);
-    let endpoint = world.stripe.create_endpoint(&hook, &["*"], None);
+    let endpoint = world.stripe.create_endpoint(&hook, &["*"], None).context("the webhook endpoint")?;
     let secret = json!({"connector": "stripe", "live": false, "base_url": world.stripe_url,
         "credentials": {"api_key": world.stripe_key, "webhook_secret": endpoint.secret}});
-    rest.send("PUT", "/v1/connections/stripe", Some(&secret)).await?;
+    client.put("/v1/connections/stripe", secret).await?;
 
     let chartmogul = json!({"connector": "chartmogul", "live": false, "base_url": world.chartmogul_url,
         "credentials": {"api_key": CHARTMOGUL_KEY}});
-    rest.send("PUT", "/v1/connections/chartmogul", Some(&chartmogul)).await?;
+    client.put("/v1/connections/chartmogul", chartmogul).await?;
     let slack = json!({"connector": "slack", "live": false, "base_url": world.slack_url,
         "credentials": {"token": SLACK_TOKEN}});
-    rest.send("PUT", "/v1/connections/slack", Some(&slack)).await?;
+    client.put("/v1/connections/slack", slack).await?;
 
     for name in ["stripe", "chartmogul", "slack"] {
-        let checked = rest.send("POST", &format!("/v1/connections/{name}/check"), None).await?;
-        anyhow::ensure!(checked["ok"] == json!(true), "the connection {name} does not work: {}", checked["detail"]);
+        let checked = client.post(&format!("/v1/connections/{name}/check"), json!({})).await?;
+        anyhow::ensure!(
+            checked["ok"] == json!(true),
+            "the connection {name} does not work: {}",
+            checked["detail"]
+        );
     }
     for (slug, uses) in TEMPLATES {
         let connections: Value = uses.iter().map(|name| ((*name).to_owned(), json!(name))).collect();
         let body = json!({"settings": {}, "connections": connections});
-        rest.send("POST", &format!("/v1/templates/{slug}/install"), Some(&body)).await?;
+        client.post(&format!("/v1/templates/{slug}/install"), body).await?;
     }
     let addresses = json!({
         "server": line.url, "server_token": token, "hook": hook,
@@ -61,5 +65,5 @@ pub async fn connect(server: &Server, world: &World) -> anyhow::Result<Ready> {
         "chartmogul": world.chartmogul_url, "chartmogul_key": CHARTMOGUL_KEY,
         "slack": world.slack_url, "slack_token": SLACK_TOKEN,
     });
-    Ok(Ready { rest, endpoint, addresses })
+    Ok(Ready { server: client, endpoint, addresses })
 }

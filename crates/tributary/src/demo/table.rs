@@ -35,17 +35,17 @@ fn write_all(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         out,
         "  events   {} sent · {} received · {} duplicates · {} stale · {} rejected",
         outcome.lived.sent,
-        count("hooks", "received"),
-        count("hooks", "duplicates"),
+        outcome.received(),
+        count("events", "duplicate"),
         count("events", "stale"),
         count("hooks", "rejected")
     )?;
     writeln!(
         out,
-        "  runs     {} completed · {} failed · {} retried",
+        "  runs     {} completed · {} failed · {} attempts retried",
         count("runs", "completed"),
         count("runs", "failed"),
-        count("runs", "retried")
+        count("attempts", "retried")
     )?;
     writeln!(out, "  ack      p50 {:.1} ms · p99 {:.1} ms", ack.0, ack.1)?;
     writeln!(out, "  end to end  p50 {:.0} ms · p99 {:.0} ms", e2e.0, e2e.1)?;
@@ -97,7 +97,11 @@ fn ending(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     } else {
         writeln!(out, "\n{} discrepancies", outcome.discrepancies.len())?;
         for one in outcome.discrepancies.iter().take(SHOWN_MAX) {
-            writeln!(out, "  {:<14} {:<34} expected {} found {}", one.about, one.what, one.expected, one.found)?;
+            writeln!(
+                out,
+                "  {:<14} {:<34} expected {} found {}",
+                one.about, one.what, one.expected, one.found
+            )?;
         }
         if outcome.discrepancies.len() > SHOWN_MAX {
             writeln!(out, "  … and {} more (--json lists all)", outcome.discrepancies.len() - SHOWN_MAX)?;

@@ -120,11 +120,11 @@ impl Coupon {
     /// Both coupons, in the order of creation.
     pub const ALL: [Coupon; 2] = [Coupon::Forever, Coupon::Once];
 
-    /// The coupon's id and Stripe's word for its duration.
-    pub fn id(self) -> (&'static str, &'static str) {
+    /// The coupon's id, which is also its code.
+    pub fn id(self) -> &'static str {
         match self {
-            Coupon::Forever => ("LOYAL15", "forever"),
-            Coupon::Once => ("WELCOME30", "once"),
+            Coupon::Forever => "LOYAL15",
+            Coupon::Once => "WELCOME30",
         }
     }
 

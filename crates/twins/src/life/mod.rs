@@ -6,9 +6,11 @@
 //! Start at [`story`] for what can happen to a customer, at [`plan::Act`] for the single acts.
 
 pub mod catalogue;
+mod live;
 pub mod plan;
 pub mod story;
 
+pub use live::{Life, Mishap};
 pub use plan::{Act, Config, Person, Plan, Planned, plan};
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod http;
 mod plan;
+mod post;
 mod send;
 mod sign;
 #[cfg(test)]
@@ -14,5 +15,6 @@ mod tests;
 
 pub use http::HttpEndpoint;
 pub use plan::{Delivery, Message, Plan, Policy, RETRIES};
+pub use post::Post;
 pub use send::{Endpoint, PostFuture, Records, Reply, Sender, deliver};
 pub use sign::signature;

@@ -38,6 +38,13 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// Everything at once, in order, and once.
+    pub fn prompt() -> Policy {
+        Policy { duplicated_ppm: 0, late_ppm: 0, late_s_max: 0, spread_s_max: 0 }
+    }
+}
+
 /// What a late event waits at least, in seconds.
 const LATE_S_MIN: i64 = 3_600;
 /// The second copy comes within this many seconds of the first.
