@@ -1,7 +1,7 @@
 //! Connections with their credentials opened, kept as long as the stored ones do not change.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use connect::{Connection, Manifest, Secret};
 use flow::{Fault, WorkspaceId};
@@ -10,11 +10,14 @@ use store::Store;
 use crate::fault;
 use crate::limits::CONNECTIONS_CACHED_MAX;
 
-/// Opened connections by (workspace, name), good for one generation of what is stored.
+/// Opened connections, good for one generation of what is stored.
 #[derive(Default)]
 pub struct Connections {
-    opened: Mutex<(u64, BTreeMap<(WorkspaceId, String), Arc<Connection>>)>,
+    opened: Mutex<Opened>,
 }
+
+/// A generation, and the connections of it by (workspace, name).
+type Opened = (u64, BTreeMap<(WorkspaceId, String), Arc<Connection>>);
 
 impl Connections {
     /// The connection of this name, opened again if any connection was changed since.
@@ -40,7 +43,7 @@ impl Connections {
         Ok(connection)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, BTreeMap<(WorkspaceId, String), Arc<Connection>>)> {
+    fn lock(&self) -> MutexGuard<'_, Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,6 +12,9 @@ use crate::deployments::Deployment;
 use crate::limits::DISPATCH_BATCH;
 use crate::{Node, alert, fault};
 
+/// A flow as it is deployed now, parsed if it still does.
+type Deployed = (store::Flow, Result<Arc<Deployment>, String>);
+
 /// What a flow makes of an event it asks for.
 #[derive(Debug, Default, PartialEq)]
 struct Keys {
@@ -25,8 +28,7 @@ impl Node {
     pub async fn dispatch(&self) -> store::Result<usize> {
         let events = self.store.undispatched_events(DISPATCH_BATCH)?;
         // One reading of the flows per batch: what is deployed meanwhile counts from the next batch on.
-        let mut flows: BTreeMap<WorkspaceId, Vec<(store::Flow, Result<Arc<Deployment>, String>)>> =
-            BTreeMap::new();
+        let mut flows: BTreeMap<WorkspaceId, Vec<Deployed>> = BTreeMap::new();
         let mut batch = Vec::with_capacity(events.len());
         for event in &events {
             if !flows.contains_key(&event.workspace) {
@@ -58,11 +60,7 @@ impl Node {
         Ok(count)
     }
 
-    fn dispatching(
-        &self,
-        event: &Event,
-        flows: &[(store::Flow, Result<Arc<Deployment>, String>)],
-    ) -> Dispatching {
+    fn dispatching(&self, event: &Event, flows: &[Deployed]) -> Dispatching {
         let cloud = event.to_cloud_event();
         let wanted = flows.iter().filter_map(|(flow, deployment)| self.wanted(&cloud, flow, deployment));
         Dispatching { workspace: event.workspace.clone(), event: event.id.clone(), flows: wanted.collect() }

@@ -18,8 +18,9 @@ pub const POLL_INTERVAL: Duration = Duration::from_millis(500);
 pub const WAIT_IN_PLACE_MAX: SignedDuration = SignedDuration::from_secs(4);
 /// Time given to runs in progress when the node stops; what is left is released to the queue.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
-/// How often a run may be claimed before it is failed: a run that kills its node must not do so for ever.
-pub const CLAIMS_MAX: u64 = 1_000;
+/// How often a run may be claimed without coming one step further before it is failed: a run that kills its node must
+/// not do so for ever.
+pub const CLAIMS_MAX: u64 = 100;
 /// Effects one run may perform, over all its claims.
 pub const EFFECTS_MAX: u64 = 20_000;
 /// Documents kept parsed, by (workspace, flow, version).

@@ -1,6 +1,7 @@
 //! One run, from claim to finish, park or loss: the journal is told to the machine again, then effects are performed.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use connect::{Connection, Manifest};
@@ -49,14 +50,19 @@ pub async fn work(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
             return fail(Journal::new(node, claim), fault).await;
         }
     };
-    let entries = if claim.begun {
-        node.store.journal(&claim.workspace, &claim.run).map_err(Lost::Store)?
-    } else {
-        Vec::new()
+    let entries = match claim.begun.then(|| node.store.journal(&claim.workspace, &claim.run)) {
+        None => Vec::new(),
+        Some(Ok(entries)) => entries,
+        // Trying again would find the same bytes.
+        Some(Err(store::Error::Corrupt { what, detail })) => {
+            let fault = Fault::runtime(format!("the journal cannot be read: {what}: {detail}"));
+            return fail(Journal::new(node, claim), fault).await;
+        }
+        Some(Err(error)) => return Err(Lost::Store(error)),
     };
     let history = History::read(entries.into_iter().map(|(_, entry)| entry));
-    if claim.epoch > CLAIMS_MAX {
-        let detail = format!("it was taken up {CLAIMS_MAX} times and never came to an end");
+    if claim.epoch > CLAIMS_MAX + history.effects {
+        let detail = format!("it was taken up {} times and does not come to an end", claim.epoch);
         return fail(Journal::new(node, claim), fault::limit(detail)).await;
     }
     let origin = Origin {
@@ -123,8 +129,8 @@ impl Run<'_> {
             }
             self.journal.save_much().await?;
             match self.perform(effect).await? {
-                Next::Input(input) => effects.extend(machine.advance(input)),
-                Next::Park(until) => {
+                ControlFlow::Continue(input) => effects.extend(machine.advance(input)),
+                ControlFlow::Break(until) => {
                     self.journal.park(until).await?;
                     return Ok(Ending::Parked(until));
                 }
@@ -156,28 +162,29 @@ impl Run<'_> {
         started
     }
 
-    async fn perform(&mut self, effect: Effect) -> Result<Next, Lost> {
+    /// Performs an effect: what the machine is told of it, or until when the run is to be put aside.
+    async fn perform(&mut self, effect: Effect) -> Result<ControlFlow<Timestamp, Input>, Lost> {
         match effect {
             Effect::Call { at, step, operation, with } => {
                 let call = Call { at, step, operation, with };
                 Ok(match self.call(&call).await? {
-                    Performed::Park(until) => Next::Park(until),
+                    Performed::Park(until) => ControlFlow::Break(until),
                     Performed::Done { result, now } => {
-                        Next::Input(Input::Resolved { at: call.at, outcome: result, now })
+                        ControlFlow::Continue(Input::Resolved { at: call.at, outcome: result, now })
                     }
                 })
             }
             Effect::Wait { at, until } => {
                 let wait = until.duration_since(self.node.clock.now());
                 if wait > self.node.config.wait_in_place_max {
-                    return Ok(Next::Park(until));
+                    return Ok(ControlFlow::Break(until));
                 }
                 if wait.is_positive() {
                     self.node.timer.sleep(wait.unsigned_abs()).await;
                 }
                 let now = self.node.clock.now();
                 self.journal.push(Entry::Elapsed { effect: at.clone(), at: now });
-                Ok(Next::Input(Input::Elapsed { at, now }))
+                Ok(ControlFlow::Continue(Input::Elapsed { at, now }))
             }
         }
     }
@@ -202,12 +209,6 @@ impl Run<'_> {
         }
         Ok(connection)
     }
-}
-
-/// What follows an effect.
-enum Next {
-    Input(Input),
-    Park(Timestamp),
 }
 
 /// A run's input: the event as flows see it, else what it was started with.

@@ -27,6 +27,22 @@ fn world() -> World {
     world
 }
 
+/// A vendor that is well, and one that is not.
+const HEALTHY: &[(&str, Trouble)] = &[];
+const TROUBLED: &[(&str, Trouble)] = &[
+    ("POST /charges", Trouble::AnswerLost),
+    ("POST /customers", Trouble::Status(429, Some("60"))),
+    ("POST /notes", Trouble::RequestLost),
+    ("GET /records", Trouble::Status(503, None)),
+    ("PUT /states/s", Trouble::NotReached),
+];
+
+fn troubled(troubles: &[(&str, Trouble)]) -> World {
+    let world = world();
+    troubles.iter().for_each(|(line, trouble)| world.vendor.trouble(line, [trouble.clone()]));
+    world
+}
+
 fn end(node: &Node<'_>) -> End {
     let mut results = BTreeMap::new();
     for run in node.runs() {
@@ -45,9 +61,9 @@ fn end(node: &Node<'_>) -> End {
 }
 
 /// The undisturbed life; how many commits it begins and ends with, and how many requests it sends.
-fn undisturbed() -> (End, u64, u64, usize) {
+fn undisturbed(troubles: &[(&str, Trouble)]) -> (End, u64, u64, usize) {
     run(async {
-        let world = world();
+        let world = troubled(troubles);
         let mut node = world.boot();
         node.deploy(&every_way()).await;
         node.settle().await;
@@ -93,12 +109,21 @@ async fn take_over(world: &World, expected: &End, when: &str) {
 
 #[test]
 fn death_at_any_commit_changes_nothing() {
-    let (expected, first, last, _) = undisturbed();
-    assert!(last - first >= 8, "{first} {last}");
+    die_at_any_commit(HEALTHY, 8);
+}
+
+#[test]
+fn death_at_any_commit_amid_trouble_changes_nothing() {
+    die_at_any_commit(TROUBLED, 12);
+}
+
+fn die_at_any_commit(troubles: &[(&str, Trouble)], commits_min: u64) {
+    let (expected, first, last, _) = undisturbed(troubles);
+    assert!(last - first >= commits_min, "{first} {last}");
     for number in first + 1..=last {
         for cut in [Cut::Before, Cut::After] {
             run(async {
-                let world = world();
+                let world = troubled(troubles);
                 let cuts: Cuts = Arc::new(move |commit| (commit == number).then_some(cut));
                 let mut node = world.boot_cut(Some(cuts));
                 node.deploy(&every_way()).await;
@@ -116,7 +141,7 @@ fn death_at_any_commit_changes_nothing() {
 
 #[test]
 fn death_at_any_request_changes_nothing() {
-    let (expected, _, _, requests) = undisturbed();
+    let (expected, _, _, requests) = undisturbed(HEALTHY);
     for number in 0..requests {
         for trouble in [Trouble::Hang, Trouble::HangBefore] {
             run(async {

@@ -34,7 +34,7 @@ pub struct World {
     pub told: Arc<Told>,
     pub config: Config,
     directory: tempfile::TempDir,
-    seed: Mutex<u8>,
+    seed: Mutex<u64>,
 }
 
 /// Alerts that were delivered.
@@ -48,14 +48,17 @@ impl AlertSink for Told {
     }
 }
 
-/// Counts up: a source of chance that has none.
-struct Counting(u8);
+/// Chance from a seed (SplitMix64).
+#[derive(Clone)]
+struct Seeded(u64);
 
-impl Rng for Counting {
+impl Rng for Seeded {
     fn fill(&mut self, bytes: &mut [u8]) {
-        for byte in bytes {
-            self.0 = self.0.wrapping_mul(5).wrapping_add(7);
-            *byte = self.0;
+        for chunk in bytes.chunks_mut(8) {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes()[..chunk.len()]);
         }
     }
 }
@@ -69,7 +72,7 @@ pub struct Node<'w> {
     wake: WakeHandle,
     stop: watch::Sender<bool>,
     engine: tokio::task::JoinHandle<()>,
-    random: Counting,
+    random: Seeded,
 }
 
 /// Runs a test on one thread.
@@ -124,7 +127,7 @@ impl World {
             transport: self.vendor.clone(),
             clock: self.time.clone(),
             timer: self.time.clone(),
-            rng: Box::new(Counting(*seed)),
+            rng: Box::new(Seeded(*seed)),
             alerts: self.told.clone(),
             config: self.config.clone(),
         });
@@ -137,7 +140,7 @@ impl World {
             wake: engine.wake_handle(),
             stop,
             engine: tokio::spawn(engine.run(stopped)),
-            random: Counting(seed.wrapping_add(100)),
+            random: Seeded(*seed << 32),
         }
     }
 }
@@ -243,7 +246,7 @@ impl Node<'_> {
             credentials: Secrets::new(BTreeMap::from([("api_key".to_owned(), API_KEY.to_owned())])),
         };
         let (store, now) = (self.store.clone(), self.world.time.now());
-        let mut random = Counting(self.random.0);
+        let mut random = self.random.clone();
         let workspace = default_workspace();
         self.drive(store.put_connection(&workspace, connection, &mut random, now)).await.unwrap();
     }
