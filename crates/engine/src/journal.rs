@@ -75,7 +75,9 @@ impl<'a> Journal<'a> {
     /// Makes everything durable and ends the run.
     pub async fn finish(&mut self, outcome: Outcome) -> Result<(), Lost> {
         self.push(Entry::Finished { outcome: outcome.clone(), at: self.node.clock.now() });
-        self.commit(Close::Finish(outcome)).await
+        self.commit(Close::Finish(outcome)).await?;
+        self.node.observe_end(self.claim);
+        Ok(())
     }
 
     async fn commit(&mut self, close: Close) -> Result<(), Lost> {

@@ -29,13 +29,13 @@ pub mod retry;
 mod run;
 mod timer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use connect::{Catalog, Transport};
 use flow::WorkspaceId;
 use flow::chance::Rng;
 use flow::clock::Clock;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use store::{ClaimedRun, Store};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -54,6 +54,9 @@ pub struct Deps {
     pub alerts: Arc<dyn AlertSink>,
     pub config: Config,
 }
+
+/// Told, for each run that ends, how long ago its event had come in.
+pub type Observer = Arc<dyn Fn(SignedDuration) + Send + Sync>;
 
 /// One node's engine.
 pub struct Engine {
@@ -86,6 +89,7 @@ pub(crate) struct Node {
     config: Config,
     sink: Arc<dyn AlertSink>,
     throttle: alert::Throttle,
+    observer: OnceLock<Observer>,
     alerts: mpsc::Sender<Alert>,
     deployments: deployments::Deployments,
     connections: connections::Connections,
@@ -110,6 +114,7 @@ impl Engine {
             config: deps.config,
             sink: deps.alerts,
             throttle: alert::Throttle::default(),
+            observer: OnceLock::new(),
             alerts: sender,
             deployments: deployments::Deployments::default(),
             connections: connections::Connections::default(),
@@ -118,6 +123,11 @@ impl Engine {
             runs: Notify::new(),
         };
         Engine { node: Arc::new(node), alerts }
+    }
+
+    /// Has the runs that end from now on told to `observer`; only the first one is kept.
+    pub fn observe(&self, observer: Observer) {
+        self.node.observer.get_or_init(|| observer);
     }
 
     /// For whoever accepts events or changes runs.
@@ -146,6 +156,14 @@ impl Engine {
 }
 
 impl Node {
+    /// Replayed events and runs retried by hand came in long ago: how long they took says nothing.
+    fn observe_end(&self, claim: &ClaimedRun) {
+        let event = claim.event.as_ref().filter(|event| event.replays == 0 && claim.retries == 0);
+        if let (Some(event), Some(observer)) = (event, self.observer.get()) {
+            observer(self.clock.now().duration_since(event.received_at));
+        }
+    }
+
     fn with_rng<T>(&self, draw: impl FnOnce(&mut dyn Rng) -> T) -> T {
         draw(&mut **self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
+use server::metrics::Histogram;
 use server::{Door, listen};
 use store::OnFatal;
 use tokio::net::TcpListener;
@@ -105,11 +106,14 @@ impl Server {
         let engine_config = engine::Config { workers: config.workers, ..engine::Config::default() };
         let engine = node.engine(sinks, engine_config);
         let wake = engine.wake_handle();
+        let end_to_end = Arc::new(Histogram::default());
+        let ended = end_to_end.clone();
+        engine.observe(Arc::new(move |took| ended.record(took)));
         let app = node.app(AppOptions {
             templates: config.templates,
             public_url: Some(config.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string())),
             wake: Arc::new(move || wake.wake()),
-            ..AppOptions::default()
+            engine_stats: Arc::new(move || json!({"e2e_ms": end_to_end.summary_ms()})),
         })?;
 
         let (stop, stopping) = watch::channel(false);
