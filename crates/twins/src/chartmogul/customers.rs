@@ -187,7 +187,6 @@ pub fn create(state: &mut State, body: &Map<String, Value>) -> Reply {
         errors.add("external_id", message::CUSTOMER_EXISTS);
     }
     let mut customer = blank(state, Identity { source, external_id });
-    customer.lead_created_at = None;
     apply(&mut customer, body, &mut errors);
     if !errors.is_empty() {
         return Err(reply::invalid(&errors));
