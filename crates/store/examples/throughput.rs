@@ -1,4 +1,4 @@
-//! How many events a store takes in, and how many runs go through it, with 64 callers at a time:
+//! How many events a store takes in with 64 callers at a time, and how many runs go through it, 64 at a time:
 //! `cargo run --release -p store --example throughput [seconds] [directory]`.
 
 use flow::journal::{Entry, Outcome};
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use store::{Dispatch, Dispatching, MasterKey, NewEvent, NewFlow, Options, Store};
+use tokio::task::JoinSet;
 
 const CALLERS: u64 = 64;
 
@@ -101,12 +102,9 @@ async fn measure(store: &Store, seconds: u64) -> store::Result<()> {
         connections: Default::default(),
     };
     store.deploy_flow(&ws, flow, now()).await?;
-    callers("accept_event", seconds, |caller, tally, until| accept(store.clone(), caller, tally, until))
-        .await?;
-    callers("accept → dispatch → claim → append → finish", seconds, |caller, tally, until| {
-        cycle(store.clone(), caller, tally, until)
-    })
-    .await?;
+    accept(store, seconds).await?;
+    dispatch(store, seconds).await?;
+    work(store, seconds).await?;
     let began = Instant::now();
     let mut moved = 0;
     while began.elapsed().as_secs() < seconds {
@@ -120,70 +118,100 @@ async fn measure(store: &Store, seconds: u64) -> store::Result<()> {
     Ok(())
 }
 
-async fn callers<F>(
-    what: &str,
-    seconds: u64,
-    mut caller: impl FnMut(u64, Arc<Tally>, Instant) -> F,
-) -> store::Result<()>
-where
-    F: Future<Output = store::Result<()>> + Send + 'static,
-{
+async fn accept(store: &Store, seconds: u64) -> store::Result<()> {
     let tally = Arc::new(Tally::default());
     let until = Instant::now() + Duration::from_secs(seconds);
-    let tasks: Vec<_> =
-        (0..CALLERS).map(|number| tokio::spawn(caller(number, tally.clone(), until))).collect();
-    for task in tasks {
-        task.await.map_err(|_| store::Error::Closed)??;
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (store, tally) = (store.clone(), tally.clone());
+        callers.spawn(async move {
+            let (ws, body, mut rng) = (WorkspaceId::default(), body(), Counter(caller << 40));
+            while Instant::now() < until {
+                let began = Instant::now();
+                store.accept_event(&ws, new_event(&mut rng, &body), now()).await?;
+                tally.took(began);
+            }
+            store::Result::<()>::Ok(())
+        });
     }
-    tally.print(what, seconds);
+    while let Some(ended) = callers.join_next().await {
+        ended.map_err(|_| store::Error::Closed)??;
+    }
+    tally.print("accept_event", seconds);
     Ok(())
 }
 
-async fn accept(store: Store, caller: u64, tally: Arc<Tally>, until: Instant) -> store::Result<()> {
-    let (ws, body, mut rng) = (WorkspaceId::default(), body(), Counter(caller << 40));
-    while Instant::now() < until {
-        let began = Instant::now();
-        store.accept_event(&ws, new_event(&mut rng, &body), now()).await?;
-        tally.took(began);
-    }
-    Ok(())
-}
-
-/// One event at a time from acceptance to the finished run, each caller with its own lane and whatever is ready.
-async fn cycle(store: Store, caller: u64, tally: Arc<Tally>, until: Instant) -> store::Result<()> {
-    let (ws, body, mut rng) = (WorkspaceId::default(), body(), Counter((caller + 1) << 50));
-    while Instant::now() < until {
-        let began = Instant::now();
-        let event = new_event(&mut rng, &body);
-        let id = event.id.clone();
-        store.accept_event(&ws, event, now()).await?;
-        let dispatch = Dispatch {
-            run: RunId::random(&mut rng),
-            flow: "f".into(),
-            revision: 1,
-            lane: Some(format!("cus_{caller}")),
-            mode: Mode::Queue,
-            on_failure: OnFailure::Continue,
-            fact: None,
-            fault: None,
+/// As the dispatcher does: what waits, a batch at a time.
+async fn dispatch(store: &Store, seconds: u64) -> store::Result<()> {
+    let began = Instant::now();
+    let (mut rng, mut done) = (Counter(1 << 60), 0);
+    while began.elapsed().as_secs() < seconds {
+        let batch = store.undispatched_events(256)?;
+        if batch.is_empty() {
+            break;
+        }
+        let to_flow = |event: &store::Event, rng: &mut Counter| Dispatching {
+            workspace: event.workspace.clone(),
+            event: event.id.clone(),
+            flows: vec![Dispatch {
+                run: RunId::random(rng),
+                flow: "f".into(),
+                revision: 1,
+                lane: Some(format!("cus_{}", event.id)),
+                mode: Mode::Queue,
+                on_failure: OnFailure::Continue,
+                fact: None,
+                fault: None,
+            }],
         };
-        store
-            .dispatch(Dispatching { workspace: ws.clone(), event: id, flows: vec![dispatch] }, now())
-            .await?;
-        for claimed in store.claim_runs("node", 1, SignedDuration::from_secs(60), now()).await? {
-            let intent = Entry::Intent {
-                effect: EffectRef { path: "/do/0/post".into(), visit: 1, generation: 0 },
-                key: "tby_abcdefghijklmnopqrstuvwxyz".into(),
-                attempt: 1,
-                operation: "chartmogul.invoices.import".into(),
-                request: json!({"method": "POST", "path": "/v1/import", "body": "x".repeat(1000)}),
-                at: now(),
-            };
-            store.journal_append(&ws, &claimed.run, claimed.epoch, &[intent]).await?;
-            let outcome = Outcome::Output(json!({"ok": true}));
-            store.finish(&ws, &claimed.run, claimed.epoch, &[], &outcome, now()).await?;
-            tally.took(began);
+        let batch = batch.iter().map(|event| to_flow(event, &mut rng)).collect();
+        for result in store.dispatch_all(batch, now()).await {
+            result?;
+            done += 1;
         }
     }
+    println!("dispatch: {:.0}/s", f64::from(done) / began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// As the engine does: one claimer, 64 runs at a time; each journals an intent, then ends.
+async fn work(store: &Store, seconds: u64) -> store::Result<()> {
+    let tally = Arc::new(Tally::default());
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let mut workers = JoinSet::new();
+    while Instant::now() < until {
+        let free = CALLERS as usize - workers.len();
+        for claimed in store.claim_runs("node", free, SignedDuration::from_secs(60), now()).await? {
+            let (store, tally) = (store.clone(), tally.clone());
+            workers.spawn(async move {
+                let began = Instant::now();
+                let intent = Entry::Intent {
+                    effect: EffectRef { path: "/do/0/post".into(), visit: 1, generation: 0 },
+                    key: "tby_abcdefghijklmnopqrstuvwxyz".into(),
+                    attempt: 1,
+                    operation: "chartmogul.invoices.import".into(),
+                    request: json!({"method": "POST", "path": "/v1/import", "body": "x".repeat(1000)}),
+                    at: now(),
+                };
+                let (ws, run, epoch) = (&claimed.workspace, &claimed.run, claimed.epoch);
+                store.journal_append(ws, run, epoch, &[intent]).await?;
+                let outcome = Outcome::Output(json!({"ok": true}));
+                store.finish(ws, run, epoch, &[], &outcome, now()).await?;
+                tally.took(began);
+                store::Result::<()>::Ok(())
+            });
+        }
+        match workers.join_next().await {
+            Some(ended) => ended.map_err(|_| store::Error::Closed)??,
+            None => break,
+        }
+        while let Some(ended) = workers.try_join_next() {
+            ended.map_err(|_| store::Error::Closed)??;
+        }
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended.map_err(|_| store::Error::Closed)??;
+    }
+    tally.print("claim → append → finish", seconds);
     Ok(())
 }

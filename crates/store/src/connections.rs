@@ -75,7 +75,7 @@ impl Store {
         &self,
         ws: &WorkspaceId,
         connection: NewConnection,
-        rng: &mut (dyn Rng + Send),
+        rng: &mut dyn Rng,
         now: Timestamp,
     ) -> Result<ConnectionInfo> {
         let NewConnection { name, connector, live, base_url, credentials } = connection;

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, Row};
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{Error, Result, directory};
 
 /// The main database's file in the data directory.
 pub(crate) const FILE: &str = "tributary.db";
@@ -19,7 +20,13 @@ const CACHE_KIB: i64 = 16 << 10;
 const BUSY: Duration = Duration::from_secs(10);
 
 /// Opens the connection that writes: write-ahead log, synced at every commit.
+///
+/// The file is made before SQLite opens it, so that its log, which takes its permissions, is its owner's from the
+/// beginning as well.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection> {
+    directory::private(OpenOptions::new().write(true).create(true).truncate(false))
+        .open(path)
+        .map_err(Error::io(path))?;
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;

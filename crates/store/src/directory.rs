@@ -46,11 +46,6 @@ pub(crate) fn make(directory: &Path) -> Result<()> {
     permit(directory, 0o700)
 }
 
-/// Makes a file readable by its owner only.
-pub(crate) fn restrict(file: &Path) -> Result<()> {
-    permit(file, 0o600)
-}
-
 /// The same options, for files that only their owner can read.
 pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]

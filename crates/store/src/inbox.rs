@@ -12,7 +12,7 @@ use crate::stats::counter;
 use crate::unit::{By, values};
 use crate::{
     Accepted, Error, Event, EventOutcome, EventQuery, EventStatus, EventSummary, FlowOutcome, Listed,
-    NewEvent, NewQuarantine, Page, Result, Store, Unit, payload,
+    MAX_PAGE, NewEvent, NewQuarantine, Page, Result, Store, Unit, payload,
 };
 
 /// The columns of an event, in the hot table and in history.
@@ -142,9 +142,10 @@ impl Store {
         Ok(Accepted::Duplicate(original))
     }
 
-    /// Events that no dispatcher has seen yet, of every workspace, in the order of acceptance.
+    /// Events that no dispatcher has seen yet, of every workspace, in the order of acceptance; at most
+    /// [`MAX_PAGE`](crate::MAX_PAGE) at once, since their bodies come with them.
     pub fn undispatched_events(&self, limit: usize) -> Result<Vec<Event>> {
-        self.read(|db| all(db, WAITING, [limit as i64], event_of))
+        self.read(|db| all(db, WAITING, [limit.min(MAX_PAGE) as i64], event_of))
     }
 
     /// An event with its body.

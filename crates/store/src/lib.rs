@@ -106,7 +106,7 @@ impl Store {
         let path = options.path.join(database::FILE);
         let mut connection = database::open_writer(&path)?;
         schema::migrate(&mut connection, schema::MAIN)?;
-        directory::restrict(&path)?;
+        directory::sync(&options.path)?;
         seal::check(&connection, &options.key)?;
         let (queue, pending) = committer::queue();
         let committer = Committer::new(connection, pending, options.on_fatal, options.cuts, lock.clone());

@@ -28,3 +28,31 @@ pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> R
         None => Err(Error::corrupt(what, "no bytes")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn payloads_of_this_version_stay_readable() {
+        let golden = b"\0{\"b\":1,\"a\":[null,\"x\"]}";
+        let value: Value = decode("event", golden).unwrap();
+        assert_eq!(value, json!({"b": 1, "a": [null, "x"]}));
+        assert_eq!(encode(&value).unwrap(), golden);
+    }
+
+    #[test]
+    fn what_does_not_decode_is_told() {
+        for bytes in [&b""[..], b"\x01{}", b"\0{", b"{}"] {
+            let result = decode::<Value>("event", bytes);
+            assert!(matches!(result, Err(Error::Corrupt { what: "event", .. })), "{bytes:?}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn payloads_have_a_limit() {
+        assert!(encode(&"x".repeat(MAX_BYTES - 3)).is_ok());
+        assert!(matches!(encode(&"x".repeat(MAX_BYTES)), Err(Error::Refused(_))));
+    }
+}

@@ -65,7 +65,6 @@ impl Files {
             let path = self.path(month);
             let mut connection = database::open_writer(&path)?;
             schema::migrate(&mut connection, schema::HISTORY)?;
-            directory::restrict(&path)?;
             if known.months.insert(month.to_owned()) {
                 directory::sync(&self.directory)?;
             }

@@ -110,3 +110,32 @@ fn there_is_one_committer_and_it_ends_with_the_store() {
     committer.run();
     store::Store::open(Options::new(directory.path(), key())).unwrap();
 }
+
+#[test]
+fn it_runs_on_a_thread_of_the_callers_choice() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store::Store::open(Options::new(directory.path(), key())).unwrap();
+    let committer = store.committer().unwrap();
+    let committing = std::thread::Builder::new().name("committer".into()).spawn(|| committer.run()).unwrap();
+    let callers: Vec<_> = (0..4)
+        .map(|caller| {
+            let store = store.clone();
+            let call = move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let ws = flow::WorkspaceId::default();
+                for n in 0..25 {
+                    let hook = flow::HookId::new(format!("hook_{caller}_{n}"));
+                    runtime.block_on(store.put_hook(&ws, &hook, "c", at(n))).unwrap();
+                    assert!(store.hook(&hook).unwrap().is_some(), "what was answered can be read");
+                }
+            };
+            std::thread::Builder::new().spawn(call).unwrap()
+        })
+        .collect();
+    for caller in callers {
+        caller.join().unwrap();
+    }
+    assert_eq!(store.hooks(&flow::WorkspaceId::default()).unwrap().len(), 100);
+    drop(store);
+    committing.join().unwrap();
+}

@@ -256,6 +256,9 @@ fn a_replay_is_handled_again_and_recorded_beside_the_first_time() {
     assert_eq!(outcomes[0].outcome, EventOutcome::Stale);
     assert_eq!((outcomes[1].outcome.clone(), outcomes[1].replay), (EventOutcome::Run(run), 1));
     assert_eq!(world.store.stats(None).unwrap().events_replayed, 1);
+    world.finish(&world.claim_one()).unwrap();
+    let applied = world.store.applied(&world.ws, "mirror", "stripe", "cus_1").unwrap();
+    assert_eq!(applied, Some(at(50)), "an old event does not take it back");
 }
 
 #[test]
