@@ -1,8 +1,10 @@
 //! The two loops of a node: events are dispatched, runs are claimed and worked on, some at once, under leases.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use store::ClaimedRun;
 use tokio::sync::watch;
@@ -130,16 +132,20 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 
 /// Works on one claim, keeping its lease.
 async fn worker(node: Arc<Node>, claim: ClaimedRun, mut abandoned: watch::Receiver<bool>) {
-    match leased(&node, &claim, &mut abandoned).await {
-        Done::Over(Ok(Ending::Failed(fault))) => {
-            node.alert(alert::Failure {
-                workspace: &claim.workspace,
-                flow: &claim.flow,
-                run: &claim.run,
-                event: claim.event.as_ref().map(|event| event.dedupe_key.as_str()),
-                fault: &fault,
-            });
-        }
+    let work = AssertUnwindSafe(leased(&node, &claim, &mut abandoned)).catch_unwind();
+    let done = match work.await {
+        Ok(done) => done,
+        // A defect of ours that shows in this run: it is failed, and the others go on.
+        Err(_) => Done::Over(run::broken(&node, &claim).await),
+    };
+    match done {
+        Done::Over(Ok(Ending::Failed(fault))) => node.alert(alert::Failure {
+            workspace: &claim.workspace,
+            flow: &claim.flow,
+            run: &claim.run,
+            event: claim.event.as_ref().map(|event| event.dedupe_key.as_str()),
+            fault: &fault,
+        }),
         Done::Over(Ok(Ending::Completed)) => {
             tracing::debug!(run = %claim.run, flow = claim.flow, "completed")
         }
@@ -152,10 +158,14 @@ async fn worker(node: Arc<Node>, claim: ClaimedRun, mut abandoned: watch::Receiv
         Done::Over(Err(Lost::Store(error))) => {
             tracing::error!(run = %claim.run, %error, "the run is left until its lease ends");
         }
-        Done::Stopped => match node.store.release_run(&claim.workspace, &claim.run, claim.epoch).await {
-            Ok(()) => tracing::info!(run = %claim.run, "released"),
-            Err(error) => tracing::warn!(run = %claim.run, %error, "not released, its lease will end"),
-        },
+        Done::Stopped => release(&node, &claim).await,
+    }
+}
+
+async fn release(node: &Node, claim: &ClaimedRun) {
+    match node.store.release_run(&claim.workspace, &claim.run, claim.epoch).await {
+        Ok(()) => tracing::info!(run = %claim.run, "released"),
+        Err(error) => tracing::warn!(run = %claim.run, %error, "not released, its lease will end"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! What cannot be worked out is never dropped: a flow whose key fails gets a failed run, to be seen and retried.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use flow::{CloudEvent, Fault, RunId, WorkspaceId};
@@ -92,7 +93,9 @@ impl Node {
         if !document.triggers().iter().any(|filter| filter.matches(event, &connections)) {
             return None;
         }
-        let keys = keys(deployment, event);
+        // One flow's expression must not stop the events of all others, whatever is wrong with it or with us.
+        let keys = std::panic::catch_unwind(AssertUnwindSafe(|| keys(deployment, event)))
+            .unwrap_or_else(|_| Err(Fault::runtime("the program failed at this event; its log says where")));
         let concurrency = document.concurrency();
         let (keys, fault) = match keys {
             Ok(keys) => (keys, None),

@@ -76,6 +76,12 @@ pub async fn work(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
     Run { node, claim, origin, history, journal, deployment, live, effects }.drive().await
 }
 
+/// Fails a run in which the program itself failed. A write in flight stays an intent without an answer.
+pub async fn broken(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
+    fail(Journal::new(node, claim), Fault::runtime("the program failed in this run; its log says where"))
+        .await
+}
+
 /// What the effects of a run are for: an event, the same at each replay of it, else the run itself.
 fn trigger(claim: &ClaimedRun) -> String {
     match &claim.event {

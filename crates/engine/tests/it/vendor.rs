@@ -24,6 +24,8 @@ pub enum Trouble {
     Hang,
     /// The caller dies before it takes effect.
     HangBefore,
+    /// The caller's own code panics.
+    Panic,
     /// Answered well, after so many seconds.
     Slow(u64),
 }
@@ -225,6 +227,7 @@ impl Vendor {
             }
             Some(Trouble::NotReached) => return lost(false),
             Some(Trouble::RequestLost) => return lost(true),
+            Some(Trouble::Panic) => panic!("as told"),
             Some(Trouble::HangBefore) => return self.hang().await,
             Some(Trouble::Slow(seconds)) => self.timer.sleep(std::time::Duration::from_secs(seconds)).await,
             _ => {}

@@ -99,6 +99,30 @@ fn a_failure_shows_on_the_run_and_is_told() {
 }
 
 #[test]
+fn a_defect_of_ours_fails_its_run_and_no_other() {
+    run(async {
+        let world = World::new();
+        let mut node = world.boot();
+        world.vendor.trouble("POST /charges", [Trouble::Panic]);
+        node.deploy(&one("acme.charges.create")).await;
+        node.event("evt_1", json!({})).await;
+        node.event("evt_2", json!({})).await;
+        node.quiet().await;
+        let runs = node.runs();
+        assert_eq!(
+            runs.iter().map(|run| run.status).collect::<Vec<_>>(),
+            [RunStatus::Failed, RunStatus::Completed]
+        );
+        // Whether it was sent is unknown: another go sends the same.
+        node.retry(&runs[0].id).await;
+        node.quiet().await;
+        assert_eq!(node.runs()[0].status, RunStatus::Completed);
+        let seen = world.vendor.seen();
+        assert_eq!((seen.len(), &seen[0]), (3, &seen[2]));
+    });
+}
+
+#[test]
 fn wrong_calls_are_faults_that_name_what_is_wrong() {
     let table = [
         ("acme.nothing.at_all, with: {connection: acme}", "operation_unknown", "acme.nothing.at_all"),
