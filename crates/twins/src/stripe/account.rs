@@ -80,12 +80,9 @@ impl World {
         url: &str,
         enabled_events: Vec<String>,
         api_version: Option<String>,
-    ) -> Result<Arc<Endpoint>, Error> {
-        if let Some(version) = &api_version {
-            Version::parse(version)?;
-        }
+    ) -> Arc<Endpoint> {
         let (id, secret) = (self.ids.long("we_1"), self.ids.word("whsec_", 32));
-        Ok(self.endpoints.insert(Endpoint {
+        self.endpoints.insert(Endpoint {
             id,
             created: self.now,
             url: url.to_owned(),
@@ -95,7 +92,7 @@ impl World {
             enabled: true,
             description: None,
             metadata: Metadata::new(),
-        }))
+        })
     }
 }
 
@@ -114,7 +111,10 @@ fn create_endpoint(call: &mut Call) -> Result<Value, Error> {
         )
         .at("url"));
     }
-    let endpoint = call.world.add_endpoint(&url, events, api_version)?;
+    if let Some(version) = &api_version {
+        Version::parse(version).map_err(|error| error.at("api_version"))?;
+    }
+    let endpoint = call.world.add_endpoint(&url, events, api_version);
     let endpoint = call.world.edit(
         |world| &mut world.endpoints,
         &endpoint.id,

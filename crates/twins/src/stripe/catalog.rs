@@ -23,14 +23,21 @@ impl World {
     }
 
     pub(super) fn add_product(&mut self, id: Option<String>, name: &str) -> Result<Arc<Product>, Error> {
-        let id = id.unwrap_or_else(|| self.ids.short("prod_"));
+        let Some(id) = id else { return Ok(self.new_product(name)) };
         if self.products.get(&id).is_some() {
-            return Err(Error::coded(
-                "resource_already_exists",
-                format!("Product already exists with ID '{id}'"),
-            ));
+            let message = format!("Product already exists with ID '{id}'");
+            return Err(Error::coded("resource_already_exists", message));
         }
-        Ok(self.products.insert(Product {
+        Ok(self.insert_product(id, name))
+    }
+
+    pub(super) fn new_product(&mut self, name: &str) -> Arc<Product> {
+        let id = self.ids.short("prod_");
+        self.insert_product(id, name)
+    }
+
+    fn insert_product(&mut self, id: String, name: &str) -> Arc<Product> {
+        self.products.insert(Product {
             id,
             created: self.now,
             updated: self.now,
@@ -44,7 +51,7 @@ impl World {
             tax_code: None,
             url: None,
             images: Vec::new(),
-        }))
+        })
     }
 
     /// A recurring price; `edit` sets what is rare.
@@ -371,15 +378,16 @@ pub(super) fn create_plan(call: &mut Call) -> Result<Value, Error> {
     }
     let metadata = params.metadata()?;
     let (interval, interval_count) = interval(params)?;
-    let product = match params.map("product") {
-        Ok(Some(mut data)) => {
+    let product = match params.scalar("product")? {
+        Some(id) => id,
+        None => {
+            let mut data = params.map("product")?.ok_or_else(|| Error::required("product"))?;
             let (id, name) = (data.string("id")?, data.need("name")?);
             data.done()?;
             let product = call.world.add_product(id, &name)?;
             call.world.tell("product.created", Arc::clone(&product));
             product.id.clone()
         }
-        _ => params.need("product")?,
     };
     call.params.done()?;
     let unit_amount = amount.ok_or_else(|| Error::required("amount"))?;

@@ -10,13 +10,12 @@ use super::render;
 use super::version::Version;
 use super::world::World;
 
-/// Stripe's limit on the depth of a path.
+/// Stripe's limit on the names in a path, `data` included.
 const DEPTH_MAX: usize = 4;
 
 pub(super) fn expand(world: &World, version: &Version, value: &mut Value, path: &str) -> Result<(), Error> {
     let names: Vec<&str> = path.split('.').collect();
-    let depth = names.iter().filter(|name| **name != "data").count();
-    if depth > DEPTH_MAX {
+    if names.len() > DEPTH_MAX {
         let message =
             format!("You cannot expand more than {DEPTH_MAX} levels of a property. Property: {path}");
         return Err(Error::invalid(message).at("expand"));

@@ -114,6 +114,11 @@ impl Params {
         }
     }
 
+    /// A string where a hash may stand as well; the hash stays.
+    pub(super) fn scalar(&mut self, key: &str) -> Result<Option<String>, Error> {
+        if self.map.get(key).is_some_and(Value::is_string) { self.string(key) } else { Ok(None) }
+    }
+
     /// A string; an empty one is absent.
     pub(super) fn string(&mut self, key: &str) -> Result<Option<String>, Error> {
         Ok(self.text(key)?.filter(|text| !text.is_empty()))

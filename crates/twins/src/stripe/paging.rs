@@ -21,7 +21,8 @@ pub(super) struct Range {
 impl Range {
     pub(super) fn take(params: &mut Params, key: &str) -> Result<Range, Error> {
         let mut range = Range { from: i64::MIN, to: i64::MAX };
-        if let Ok(Some(exact)) = params.text(key).map(|text| text.and_then(|text| text.parse().ok())) {
+        if let Some(text) = params.scalar(key)? {
+            let exact = text.parse().map_err(|_| Error::integer(key, &text))?;
             return Ok(Range { from: exact, to: exact });
         }
         let Some(mut bounds) = params.map(key)? else { return Ok(range) };
