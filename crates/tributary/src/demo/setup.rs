@@ -34,7 +34,7 @@ pub async fn connect(server: &Server, world: &World) -> anyhow::Result<Ready> {
     let stripe = client.put("/v1/connections/stripe", stripe).await?;
     let path = stripe["hook"]["path"].as_str().context("the Stripe connection has no hook")?;
     let hook = format!("{}{path}", line.url);
-    let endpoint = world.stripe.create_endpoint(&hook, &["*"], None).context("the webhook endpoint")?;
+    let endpoint = world.stripe.create_endpoint(&hook, &["*"], None);
     let secret = json!({"connector": "stripe", "live": false, "base_url": world.stripe_url,
         "credentials": {"api_key": world.stripe_key, "webhook_secret": endpoint.secret}});
     client.put("/v1/connections/stripe", secret).await?;
