@@ -1,7 +1,7 @@
 //! `POST /hooks/{hook}`
 
 use flow::clock::Clock as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tributary::ambient::WallClock;
 
@@ -32,7 +32,7 @@ async fn what_is_not_signed_rightly_is_refused_and_leaves_nothing() {
         ("no scheme known", vec![("stripe-signature", format!("t={time},v0=aa"))], &body, 400, "signature_malformed"),
         ("another secret", vec![("stripe-signature", signature("whsec_other", now, &body))], &body, 400, "signature_wrong"),
         ("another body", vec![("stripe-signature", good.clone())], &altered, 400, "signature_wrong"),
-        ("no hex", vec![("stripe-signature", format!("t={time},v1=zz"))], &body, 400, "signature_wrong"),
+        ("no hex", vec![("stripe-signature", format!("t={time},v1=zz"))], &body, 400, "signature_malformed"),
         ("too old", vec![("stripe-signature", signature(SECRET, ago(301), &body))], &body, 400, "signature_old"),
         ("from the future", vec![("stripe-signature", signature(SECRET, ago(-330), &body))], &body, 400, "signature_old"),
     ];
@@ -43,7 +43,7 @@ async fn what_is_not_signed_rightly_is_refused_and_leaves_nothing() {
     assert_eq!(stored(&app).await, Vec::<Value>::new());
     let stats = app.get("/v1/stats").await.expect(200);
     assert_eq!(stats["hooks"]["received"], cases.len());
-    let rejected = json!({"signature_malformed": 3, "signature_missing": 1, "signature_old": 2, "signature_wrong": 3});
+    let rejected = json!({"signature_malformed": 4, "signature_missing": 1, "signature_old": 2, "signature_wrong": 2});
     assert_eq!(stats["hooks"]["rejected"], rejected);
     assert_eq!(stats["hooks"]["ack_ms"]["count"], cases.len());
     app.stop().await;
@@ -108,12 +108,9 @@ async fn any_of_several_secrets_and_any_of_several_signatures_will_do() {
     app.put("/v1/connections/stripe", body).await.expect(200);
     let now = WallClock.now();
     let time = now.as_second();
-    for (id, header) in [
-        ("evt_1", |text: &str, now: Timestamp| signature("whsec_old", now, text)),
-        ("evt_2", |text: &str, now: Timestamp| signature("whsec_new", now, text)),
-    ] {
+    for (id, secret) in [("evt_1", "whsec_old"), ("evt_2", "whsec_new")] {
         let text = paid(id).to_string();
-        let answer = app.deliver(&path, &[("stripe-signature", header(&text, now))], text).await;
+        let answer = app.deliver(&path, &[("stripe-signature", signature(secret, now, &text))], text).await;
         assert_eq!(answer.status, 200, "{id}");
     }
     let text = paid("evt_3").to_string();
@@ -165,7 +162,7 @@ async fn signed_but_no_event_is_kept_aside_and_visible() {
     let path = app.connect("stripe").await;
     let cases = [
         ("no JSON".to_owned(), "JSON"),
-        (json!({"object": "event", "type": "invoice.paid"}).to_string(), "id"),
+        (json!({"object": "event", "type": "invoice.paid", "livemode": false, "created": 1}).to_string(), "id"),
         (json!({"id": "cus_1", "object": "customer"}).to_string(), "object"),
     ];
     for (text, reason) in &cases {

@@ -11,7 +11,7 @@ async fn the_network_needs_the_token() {
     let app = TestApp::start().await;
     let right = format!("Bearer {}", app.token);
     let wrong = format!("{right}x");
-    for path in ["/v1/connections", "/v1/runs", "/v1/stats", "/metrics", "/v1/flows/lint"] {
+    for path in ["/v1/connections", "/v1/runs", "/v1/stats", "/metrics", "/v1/flows"] {
         for (header, expected) in [
             (None, 401),
             (Some(wrong.as_str()), 401),

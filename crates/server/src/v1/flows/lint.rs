@@ -13,24 +13,24 @@ const TOLD_MAX: usize = 3;
 
 /// A diagnostic for each call that nobody can perform.
 pub fn calls(catalog: &Catalog, file: &str, document: &Document) -> Vec<Diagnostic> {
-    let known: Vec<&str> = catalog
-        .slugs()
-        .filter_map(|slug| catalog.get(slug))
-        .flat_map(|manifest| manifest.operations().map(|operation| operation.name.as_str()))
-        .collect();
     let mut found = Vec::new();
     for call in document.calls() {
         let set = call.operation.split('.').next().unwrap_or_default();
         if BUILT_IN.contains(&set) || catalog.operation(&call.operation).is_some() {
             continue;
         }
-        let message = match catalog.get(set) {
-            Some(manifest) => format!("{} has no operation `{}`", manifest.title, call.operation),
-            None => format!(
-                "there is no connector for `{}`; there are: {}",
-                call.operation,
-                catalog.slugs().collect::<Vec<_>>().join(", ")
-            ),
+        let (message, suggestion) = match catalog.get(set) {
+            Some(manifest) => {
+                let known = manifest.operations().map(|operation| operation.name.as_str());
+                let near = flow::nearest::nearest(&call.operation, known).map(str::to_owned);
+                (format!("{} has no operation `{}`", manifest.title, call.operation), near)
+            }
+            None => {
+                let slugs = catalog.slugs().collect::<Vec<_>>().join(", ");
+                let near = flow::nearest::nearest(set, catalog.slugs());
+                let near = near.map(|slug| call.operation.replacen(set, slug, 1));
+                (format!("there is no connector for `{}`; there are: {slugs}", call.operation), near)
+            }
         };
         found.push(Diagnostic {
             file: file.to_owned(),
@@ -39,7 +39,7 @@ pub fn calls(catalog: &Catalog, file: &str, document: &Document) -> Vec<Diagnost
             path: call.path.clone(),
             code: "operation_unknown".to_owned(),
             message,
-            suggestion: flow::nearest::nearest(&call.operation, known.iter().copied()).map(str::to_owned),
+            suggestion,
         });
     }
     found
