@@ -7,12 +7,8 @@ use flow::Diagnostic;
 
 use crate::manifest::{Manifest, Operation};
 
-/// The manifests that are part of the program.
-const EMBEDDED: [(&str, &str); 3] = [
-    ("connectors/chartmogul.yaml", include_str!("../../../connectors/chartmogul.yaml")),
-    ("connectors/slack.yaml", include_str!("../../../connectors/slack.yaml")),
-    ("connectors/stripe.yaml", include_str!("../../../connectors/stripe.yaml")),
-];
+/// The manifests that are part of the program: file and text of each in `connectors/`, listed by `build.rs`.
+const EMBEDDED: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/connectors.rs"));
 /// The largest manifest read from a folder, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -27,7 +23,7 @@ impl Catalog {
     pub fn embedded() -> Result<Catalog, Vec<Diagnostic>> {
         let mut catalog = Catalog::default();
         let mut problems = Vec::new();
-        for (file, text) in EMBEDDED {
+        for &(file, text) in EMBEDDED {
             match Manifest::parse(file, text) {
                 Ok(manifest) => drop(catalog.manifests.insert(manifest.slug.clone(), manifest)),
                 Err(found) => problems.extend(found),

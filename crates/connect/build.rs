@@ -1,0 +1,26 @@
+//! Lists `connectors/*.yaml`, so that a new connector is part of the program without a line of Rust.
+
+use std::path::PathBuf;
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or(io::ErrorKind::NotFound)?);
+    let folder = root.join("../../connectors").canonicalize()?;
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "yaml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut list = String::from("[\n");
+    for path in &files {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        list.push_str(&format!("    ({:?}, include_str!({path:?})),\n", format!("connectors/{name}")));
+    }
+    list.push(']');
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
+    fs::write(out.join("connectors.rs"), list)
+}
