@@ -321,9 +321,8 @@ impl<'a> Check<'a> {
         let update = self.term(update, depth);
         let extract = extract.map(|extract| self.term(extract, depth));
         self.locals.truncate(before);
-        let is_single = init.single && update.single;
         let fold = Box::new(Fold { source, pattern, init, update, extract });
-        if word == "reduce" { like(is_single, Term::Reduce(fold)) } else { many(Term::Foreach(fold)) }
+        if word == "reduce" { single(Term::Reduce(fold)) } else { many(Term::Foreach(fold)) }
     }
 
     fn path(&mut self, head: &Tree<&'a str>, parts: &[(JqPart<Tree<&'a str>>, Opt)], depth: usize) -> Node {

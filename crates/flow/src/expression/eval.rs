@@ -6,7 +6,7 @@ use std::cell::Cell;
 use super::Scope;
 use super::builtins::Shape;
 use super::meter::{Limit, Meter};
-use super::node::{Compare, Fold, Node, Term, TextPart};
+use super::node::{Compare, Fold, Format, Node, Term, TextPart};
 use super::operator;
 use super::value::{Fields, Text, Val};
 
@@ -89,19 +89,7 @@ impl<'r, 'v> Run<'r, 'v> {
                 }
                 Ok(Val::object(object, self.meter)?)
             }
-            Term::Text(format, parts) => {
-                let mut text = String::new();
-                for part in parts {
-                    match part {
-                        TextPart::Literal(literal) => text.push_str(literal),
-                        TextPart::Term(term) => {
-                            let value = self.one(term, input, env)?;
-                            operator::write(*format, &value, &mut text, self.meter)?;
-                        }
-                    }
-                }
-                Ok(Val::text(&text, self.meter)?)
-            }
+            Term::Text(format, parts) => self.text(*format, parts, input, env),
             Term::Negate(term) => operator::negate(&self.one(term, input, env)?),
             Term::Pipe(left, right) => {
                 let value = self.one(left, input, env)?;
@@ -126,14 +114,7 @@ impl<'r, 'v> Run<'r, 'v> {
                 let (left, right) = (self.one(left, input, env)?, self.one(right, input, env)?);
                 self.compare(*op, &left, &right)
             }
-            Term::If(cases, otherwise) => {
-                for (when, then) in cases {
-                    if self.one(when, input, env)?.is_true() {
-                        return self.one(then, input, env);
-                    }
-                }
-                otherwise.as_ref().map_or_else(|| Ok(input.clone()), |term| self.one(term, input, env))
-            }
+            Term::If(cases, otherwise) => self.choice(cases, otherwise.as_deref(), input, env),
             Term::Try(body, Some(catch)) => match self.one(body, input, env) {
                 Err(Stop::Error(message)) => self.one(catch, &message, env),
                 outcome => outcome,
@@ -150,6 +131,41 @@ impl<'r, 'v> Run<'r, 'v> {
             // These are never marked as giving one result.
             Term::Comma(..) | Term::Try(_, None) | Term::Foreach(_) => self.exactly_one(node, input, env),
         }
+    }
+
+    fn text(
+        &self,
+        format: Format,
+        parts: &'v [TextPart],
+        input: &Val<'v>,
+        env: Option<&Env<'_, 'v>>,
+    ) -> One<'v> {
+        let mut text = String::new();
+        for part in parts {
+            match part {
+                TextPart::Literal(literal) => text.push_str(literal),
+                TextPart::Term(term) => {
+                    let value = self.one(term, input, env)?;
+                    operator::write(format, &value, &mut text, self.meter)?;
+                }
+            }
+        }
+        Ok(Val::text(&text, self.meter)?)
+    }
+
+    fn choice(
+        &self,
+        cases: &'v [(Node, Node)],
+        otherwise: Option<&'v Node>,
+        input: &Val<'v>,
+        env: Option<&Env<'_, 'v>>,
+    ) -> One<'v> {
+        for (when, then) in cases {
+            if self.one(when, input, env)?.is_true() {
+                return self.one(then, input, env);
+            }
+        }
+        otherwise.map_or_else(|| Ok(input.clone()), |term| self.one(term, input, env))
     }
 
     /// Hands each result of a term to `take`.
@@ -219,15 +235,13 @@ impl<'r, 'v> Run<'r, 'v> {
                 }),
                 _ => self.generator(*builtin, args, regex.as_ref(), input, env, take),
             },
-            _ => take(self.reduce_or_direct(node, input, env)?),
-        }
-    }
-
-    /// Terms that give one result though their parts may not.
-    fn reduce_or_direct(&self, node: &'v Node, input: &Val<'v>, env: Option<&Env<'_, 'v>>) -> One<'v> {
-        match &node.term {
-            Term::Reduce(fold) => self.reduce(fold, input, env),
-            _ => Ok(input.clone()),
+            // These always give one result, and are marked so.
+            Term::Identity
+            | Term::Constant(_)
+            | Term::Variable(_)
+            | Term::Local(_)
+            | Term::List(_)
+            | Term::Reduce(_) => take(self.one(node, input, env)?),
         }
     }
 

@@ -36,7 +36,10 @@ impl Node {
         let mut children = Vec::new();
         self.term.children(&mut children);
         let weights = children.into_iter().map(Node::weight);
-        1 + if self.single { weights.max().unwrap_or(0) } else { weights.sum() }
+        // These give one result, but apply a term while another is still giving its results.
+        let nested =
+            matches!(self.term, Term::Reduce(_) | Term::Call(Builtin::AnyEach | Builtin::AllEach, ..));
+        1 + if self.single && !nested { weights.max().unwrap_or(0) } else { weights.sum() }
     }
 }
 

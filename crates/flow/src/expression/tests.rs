@@ -484,6 +484,8 @@ fn deep_but_allowed_text_fits_the_stack() {
         format!("[limit(1; {{{}}})]", "a: (1, 2), ".repeat(25)),
         format!("[limit(1; \"{}\")]", "\\((1, 2))".repeat(30)),
         format!("[limit(1; {}1{})]", "try (".repeat(55), ")".repeat(55)),
+        format!("{}false{}", "any(range(1); ".repeat(50), ")".repeat(50)),
+        format!("{}.{}", "reduce range(1) as $x (0; ".repeat(37), ")".repeat(37)),
     ];
     // A small stack: what fits here fits a worker thread's.
     let outcome = std::thread::Builder::new()
@@ -493,7 +495,7 @@ fn deep_but_allowed_text_fits_the_stack() {
         })
         .unwrap()
         .join();
-    assert_eq!(outcome.ok(), Some(10));
+    assert_eq!(outcome.ok(), Some(12));
 }
 
 proptest! {

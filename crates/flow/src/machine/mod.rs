@@ -208,6 +208,11 @@ impl Machine {
         self.status.clone()
     }
 
+    /// Whether the run still waits for something; cheaper than [`Machine::status`], which copies the output.
+    pub fn is_running(&self) -> bool {
+        self.status == Status::Running
+    }
+
     /// The tasks entered so far, in order.
     pub fn steps(&self) -> &[StepRecord] {
         &self.steps

@@ -15,12 +15,20 @@ impl Filter {
     /// Whether a fault is equal in all that is given.
     pub fn matches(&self, fault: &Fault) -> bool {
         let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-        same(&self.r#type, &fault.r#type)
+        self.r#type.as_deref().is_none_or(|wanted| standard(wanted) == standard(&fault.r#type))
             && self.status.is_none_or(|status| status == fault.status)
             && same(&self.title, &fault.title)
             && same(&self.detail, &fault.detail)
             && same(&self.instance, fault.instance.as_deref().unwrap_or_default())
     }
+}
+
+/// A fault's type, with the older addresses of the standard types as the present ones: the specification's own examples
+/// and conformance kit use both.
+fn standard(r#type: &str) -> &str {
+    const OLDER: &str = "https://serverlessworkflow.io/dsl/errors/types/";
+    const PRESENT: &str = "https://serverlessworkflow.io/spec/1.0.0/errors/";
+    [OLDER, PRESENT].iter().find_map(|prefix| r#type.strip_prefix(prefix)).unwrap_or(r#type)
 }
 
 impl Retry {
@@ -131,4 +139,43 @@ fn hash(bytes: &[u8]) -> u64 {
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_compare_all_that_is_given() {
+        let fault = Fault::communication("no route").at("/do/0/a");
+        let filter = |r#type: Option<&str>, status: Option<u16>, instance: Option<&str>| Filter {
+            r#type: r#type.map(str::to_owned),
+            status,
+            instance: instance.map(str::to_owned),
+            ..Filter::default()
+        };
+        for (filter, expected) in [
+            (Filter::default(), true),
+            (filter(Some("https://serverlessworkflow.io/spec/1.0.0/errors/communication"), None, None), true),
+            (
+                filter(Some("https://serverlessworkflow.io/dsl/errors/types/communication"), Some(500), None),
+                true,
+            ),
+            (filter(Some("https://serverlessworkflow.io/spec/1.0.0/errors/timeout"), None, None), false),
+            (filter(Some("https://other.test/communication"), None, None), false),
+            (filter(None, Some(404), None), false),
+            (filter(None, Some(500), Some("/do/0/a")), true),
+            (filter(None, None, Some("/do/1/b")), false),
+            (Filter { title: Some("Communication error".to_owned()), ..Filter::default() }, true),
+            (Filter { detail: Some("route".to_owned()), ..Filter::default() }, false),
+        ] {
+            assert_eq!(filter.matches(&fault), expected, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn jitter_does_not_change_between_versions() {
+        assert_eq!(hash(b""), 0xecba_3df2_c338_3c52);
+        assert_eq!(hash(b"run_1\n/do/0/a/catch/retry\n1\n0"), 0xaa21_35ad_6dd8_d527);
+    }
 }
