@@ -151,3 +151,6 @@ fn refusal(rejection: connect::Rejection) -> Problem {
     };
     Problem::new(code, rejection.detail)
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,17 +16,17 @@ use crate::node::Node;
 pub struct Alerts {
     /// Tell a Slack channel of failed runs, through one of your connections: slack:#ops
     #[arg(long = "alert-slack", value_name = "CONNECTION:CHANNEL")]
-    slack: Vec<Channel>,
+    pub slack: Vec<Channel>,
     /// POST failed runs as JSON to this address; giving it allows its host
     #[arg(long = "alert-webhook", value_name = "URL")]
-    webhook: Vec<Url>,
+    pub webhook: Vec<Url>,
 }
 
 /// A channel, reached through a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Channel {
-    connection: String,
-    channel: String,
+pub struct Channel {
+    pub connection: String,
+    pub channel: String,
 }
 
 impl FromStr for Channel {

@@ -1,6 +1,7 @@
 //! A whole server in this process, on a free port and a data directory of its own.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,10 +13,11 @@ use jiff::Timestamp;
 use ring::hmac;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tributary::ambient::WallClock;
 use tributary::serve::{Config, Server};
 use tributary::token;
+use twins::Twin;
 
 /// The signing secret of connections that [`TestApp::connect`] makes.
 pub const SECRET: &str = "whsec_test";
@@ -67,8 +69,15 @@ pub struct TestApp {
 
 impl TestApp {
     pub async fn start() -> TestApp {
+        TestApp::start_with(|_| {}).await
+    }
+
+    /// One that is configured otherwise.
+    pub async fn start_with(configure: impl FnOnce(&mut Config)) -> TestApp {
         let directory = tempfile::tempdir().expect("a directory");
-        let server = Server::start(Config::new(directory.path().join("data"))).await.expect("it starts");
+        let mut config = Config::new(directory.path().join("data"));
+        configure(&mut config);
+        let server = Server::start(config).await.expect("it starts");
         let address = server.address;
         let token = std::fs::read_to_string(token::path(server.data())).expect("a token").trim().to_owned();
         TestApp { directory, server: Some(server), address, token }
@@ -205,4 +214,12 @@ pub fn event(id: &str, kind: &str, object: Value) -> Value {
         "type": kind,
         "data": {"object": object},
     })
+}
+
+/// Puts a twin on a loopback port for the rest of the test; answers its base URL.
+pub async fn open(twin: Arc<dyn Twin>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(twins::http::serve(listener, twin, std::future::pending()));
+    format!("http://{address}")
 }

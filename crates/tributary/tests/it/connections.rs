@@ -1,8 +1,11 @@
 //! `/v1/connections`
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
-use crate::app::TestApp;
+use serde_json::{Value, json};
+use twins::slack::{Config, Slack};
+
+use crate::app::{TestApp, open};
 
 fn wrong_fields(problem: &Value) -> Vec<&str> {
     problem["errors"].as_array().expect("errors").iter().map(|e| e["field"].as_str().expect("a field")).collect()
@@ -87,5 +90,29 @@ async fn mistakes_name_their_fields_and_never_the_secret() {
     }
     let connections = app.get("/v1/connections").await.expect(200);
     assert_eq!(connections["connections"].as_array().expect("a list").len(), 1, "nothing was made");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_check_says_in_plain_words_whether_the_vendor_takes_the_key() {
+    let url = open(Arc::new(Slack::new(Config::new("xoxb-right")))).await;
+    let app = TestApp::start().await;
+    let connect = async |token: &str, url: &str| {
+        let body = json!({"connector": "slack", "base_url": url, "credentials": {"token": token}});
+        app.put("/v1/connections/slack", body).await;
+        app.post("/v1/connections/slack/check", json!({})).await.expect(200)
+    };
+    let good = connect("xoxb-right", &url).await;
+    assert_eq!((&good["ok"], &good["detail"]), (&json!(true), &json!("Slack accepts the credentials")));
+    let bad = connect("xoxb-wrong", &url).await;
+    assert_eq!(bad["ok"], false);
+    assert!(bad["detail"].as_str().expect("words").contains("does not accept the credentials"), "{bad}");
+    assert!(!bad.to_string().contains("xoxb-wrong"), "{bad}");
+    // Nothing listens on the discard port of loopback.
+    let gone = connect("xoxb-right", "http://127.0.0.1:9").await;
+    assert_eq!(gone["ok"], false);
+    assert!(gone["detail"].as_str().expect("words").contains("cannot be reached"), "{gone}");
+    let none = app.post("/v1/connections/none/check", json!({})).await;
+    assert_eq!(none.problem(), "connection_unknown");
     app.stop().await;
 }

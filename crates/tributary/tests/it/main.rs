@@ -1,5 +1,6 @@
 //! The one end-to-end suite. Files are named after the addresses that they ask, or after what they prove.
 
+mod alerts;
 mod app;
 mod clients;
 mod command_line;
@@ -13,3 +14,4 @@ mod runs;
 mod templates;
 mod twins_chartmogul;
 mod twins_slack;
+mod twins_stripe;

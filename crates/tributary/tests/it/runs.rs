@@ -1,8 +1,11 @@
 //! `/v1/runs`
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
-use crate::app::{TestApp, event};
+use serde_json::{Value, json};
+use twins::slack::{Config, Slack};
+
+use crate::app::{TestApp, event, open};
 
 /// A flow that fails for invoices without a customer.
 const PICKY: &str = "\
@@ -104,5 +107,56 @@ async fn runs_of_a_paused_flow_wait_and_can_be_cancelled() {
     app.settle().await;
     assert_eq!(runs(&app, "?status=completed").await.len(), 1);
     assert_eq!(runs(&app, "?status=cancelled").await.len(), 1);
+    app.stop().await;
+}
+
+/// A flow that posts a message.
+const TELLS: &str = "\
+document: {dsl: '1.0.3', namespace: test, name: tells, version: '1.0.0'}
+schedule:
+  on:
+    one:
+      with: {source: stripe, type: stripe.invoice.paid}
+do:
+  - tell:
+      call: slack.messages.post
+      with:
+        connection: slack
+        channel: billing
+        text: ${ $event.data.data.object.id + \" is paid\" }
+";
+
+#[tokio::test]
+async fn a_step_shows_input_output_and_attempts_and_no_secret_and_a_replay_repeats_nothing() {
+    let slack = Slack::new(Config::new("xoxb-needle"));
+    let url = open(Arc::new(slack.clone())).await;
+    let app = TestApp::start().await;
+    let path = app.connect("stripe").await;
+    let body = json!({"connector": "slack", "base_url": url, "credentials": {"token": "xoxb-needle"}});
+    app.put("/v1/connections/slack", body).await.expect(201);
+    app.post("/v1/flows", json!({"text": TELLS})).await.expect(201);
+    slack.limit_next(1, 0);
+    let body = event("evt_1", "invoice.paid", json!({"id": "in_1"}));
+    let id = app.deliver_signed(&path, &body).await.expect(200)["event"].as_str().expect("an id").to_owned();
+    app.settle().await;
+
+    let done = runs(&app, &format!("?event={id}")).await;
+    let shown = app.get(&format!("/v1/runs/{}", done[0]["id"].as_str().expect("an id"))).await;
+    assert!(!shown.text.contains("needle"), "{}", shown.text);
+    let shown = shown.expect(200);
+    assert_eq!(shown["status"], "completed", "{shown}");
+    let step = &shown["steps"][0];
+    assert_eq!((&step["step"], &step["operation"], &step["path"]), (&json!("tell"), &json!("slack.messages.post"), &json!("/do/0/tell")));
+    assert_eq!(step["input"]["text"], "in_1 is paid");
+    assert_eq!(step["output"]["ok"], true, "{step}");
+    assert_eq!((&step["attempts"], &step["problems"][0]["problem"]["status"]), (&json!(2), &json!(429)), "{step}");
+    assert!(step["request"].to_string().contains("in_1 is paid"), "the exact request: {step}");
+    assert!(step["took_ms"].is_number() && step["started_at"].is_string() && step["finished_at"].is_string(), "{step}");
+
+    assert_eq!(slack.messages().len(), 1);
+    app.post(&format!("/v1/events/{id}/replay"), json!({})).await.expect(200);
+    app.settle().await;
+    assert_eq!(runs(&app, "?flow=tells&status=completed").await.len(), 2, "the flow ran again");
+    assert_eq!(slack.messages().len(), 1, "and nobody was told twice");
     app.stop().await;
 }
