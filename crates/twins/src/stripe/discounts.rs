@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::calendar::plus_months;
 use super::errors::Error;
 use super::model::*;
-use super::world::World;
+use super::world::{Timer, World};
 
 /// `numerator / denominator`, half away from zero.
 pub(super) fn round_ratio(numerator: i128, denominator: i128) -> i64 {
@@ -84,6 +84,9 @@ impl World {
             end,
         });
         self.tell("customer.discount.created", Arc::clone(&discount));
+        if let Some(end) = end {
+            self.at(end, Timer::DiscountEnds(discount.id.clone()));
+        }
         discount
     }
 
@@ -112,17 +115,18 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn drop_ended_discounts(&mut self, id: &str) -> Result<(), Error> {
-        let subscription = self.subscription(id)?;
-        let of_customer =
-            self.customer(&subscription.customer).ok().and_then(|customer| customer.discount.clone());
-        let all = subscription.discounts.iter().cloned().chain(of_customer);
-        let ended: Vec<Arc<Discount>> =
-            all.filter(|discount| discount.end.is_some_and(|end| end <= self.now)).collect();
-        for discount in &ended {
-            self.drop_discount(discount)?;
-        }
-        Ok(())
+    pub(super) fn discount_ends(&mut self, id: &str) -> Result<(), Error> {
+        let Some(discount) = self.discounts.get(id).cloned() else { return Ok(()) };
+        let given = match &discount.subscription {
+            Some(id) => self.subscription(id)?.discounts.iter().any(|kept| kept.id == discount.id),
+            None => {
+                let customer = self.customers.get(&discount.customer);
+                customer
+                    .and_then(|customer| customer.discount.as_ref())
+                    .is_some_and(|kept| kept.id == discount.id)
+            }
+        };
+        if given { self.drop_discount(&discount) } else { Ok(()) }
     }
 
     fn drop_discount(&mut self, discount: &Arc<Discount>) -> Result<(), Error> {

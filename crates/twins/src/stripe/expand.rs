@@ -89,9 +89,8 @@ impl Expansion<'_> {
             "price" | "default_price" => return self.show(world.prices.get(id)),
             "coupon" => return self.show(world.coupons.get(id)),
             "balance_transaction" => {
-                let charge =
-                    world.charges.all().rev().find(|(_, one)| one.balance_transaction.as_deref() == Some(id));
-                return charge.map(|(_, charge)| render::balance_transaction(charge));
+                let charge = world.transactions.get(id).and_then(|charge| world.charges.get(charge));
+                return charge.map(|charge| render::balance_transaction(charge));
             }
             _ => {}
         }

@@ -73,6 +73,9 @@ impl World {
             shipping: intent.shipping.clone(),
             metadata: intent.metadata.clone(),
         });
+        if let Some(transaction) = &charge.balance_transaction {
+            self.transactions.insert(transaction.clone(), charge.id.clone());
+        }
         let failed = verdict.as_ref().err().cloned();
         let needs_action = failed.as_ref().is_some_and(|decline| decline.code == "authentication_required");
         let change = self.edit(
@@ -318,9 +321,8 @@ pub(super) fn list_charges(call: &mut Call) -> Result<Value, Error> {
 
 pub(super) fn retrieve_transaction(call: &mut Call, id: &str) -> Result<Value, Error> {
     call.params.done()?;
-    let mut charges = call.world.charges.all().rev();
-    let charge = charges.find(|(_, charge)| charge.balance_transaction.as_deref() == Some(id));
-    let (_, charge) = charge.ok_or_else(|| Error::missing("balance transaction", id, "id"))?;
+    let charge = call.world.transactions.get(id).and_then(|charge| call.world.charges.get(charge));
+    let charge = charge.ok_or_else(|| Error::missing("balance transaction", id, "id"))?;
     Ok(super::render::balance_transaction(charge))
 }
 

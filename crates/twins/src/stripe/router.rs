@@ -61,6 +61,10 @@ impl Call<'_> {
         keep: impl Fn(&T) -> bool,
         snapshot: impl Fn(Arc<T>) -> Snapshot,
     ) -> Result<Value, Error> {
+        if let Some(customer) = owner.filter(|owner| owner.starts_with("cus_")) {
+            let known = self.world.customers.get(customer);
+            known.ok_or_else(|| Error::missing_param("customer", customer, "customer"))?;
+        }
         let cursor = self.cursor()?;
         let created = Range::take(&mut self.params, "created")?;
         self.params.done()?;
@@ -81,8 +85,10 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Response {
         result.unwrap_or_else(|error| failure(world, &error, &id, &version.unwrap_or(world.version.clone())));
     let mut response = response
         .with_header("stripe-version", &shown)
-        .with_header("stripe-should-retry", "false")
         .with_header("access-control-expose-headers", "Request-Id, Stripe-Version");
+    if response.status < 500 {
+        response = response.with_header("stripe-should-retry", "false");
+    }
     if response.header("request-id").is_none() {
         response = response.with_header("request-id", &id);
     }

@@ -27,6 +27,8 @@ pub(super) enum Timer {
     IncompleteExpires(String),
     /// A draft invoice is finalized and charged.
     Finalize(String),
+    /// A discount that was given for some months ends.
+    DiscountEnds(String),
     /// A failed invoice is tried again.
     Retry(String),
 }
@@ -60,6 +62,8 @@ pub(super) struct World {
     pub pending_items: BTreeMap<String, BTreeSet<u64>>,
     /// Invoice of each `inpay_…`.
     pub payments: BTreeMap<String, String>,
+    /// Charge of each `txn_…`.
+    pub transactions: BTreeMap<String, String>,
     pub payment_intents: Table<PaymentIntent>,
     pub charges: Table<Charge>,
     pub refunds: Table<Refund>,
@@ -99,6 +103,7 @@ impl World {
             invoice_items: Table::default(),
             pending_items: BTreeMap::new(),
             payments: BTreeMap::new(),
+            transactions: BTreeMap::new(),
             payment_intents: Table::default(),
             charges: Table::default(),
             refunds: Table::default(),
@@ -152,6 +157,7 @@ impl World {
             Timer::Upcoming(id) => self.invoice_upcoming(id),
             Timer::IncompleteExpires(id) => self.incomplete_expires(id),
             Timer::Finalize(id) => self.finalize_due(id),
+            Timer::DiscountEnds(id) => self.discount_ends(id),
             Timer::Retry(id) => self.retry_due(id),
         };
         if let Err(error) = done {

@@ -50,7 +50,6 @@ impl World {
 
     fn renew(&mut self, before: Arc<Subscription>, anchor: i64, advance: bool) -> Result<(), Error> {
         let id = before.id.clone();
-        self.drop_ended_discounts(&id)?;
         let subscription = self.subscription(&id)?;
         let discounts = self.discounts_now(&subscription);
         let Some(every) = subscription.items.first().and_then(|item| item.price.recurring) else {

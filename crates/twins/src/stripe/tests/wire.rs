@@ -49,6 +49,7 @@ fn refusals_have_stripes_shape() {
             json!("parameter_invalid_integer"),
             json!("amount"),
         ),
+        ("GET", "/v1/invoices?customer=cus_x", "", 400, json!("resource_missing"), json!("customer")),
         ("POST", "/v1/coupons", "duration=once", 400, json!("parameter_missing"), Value::Null),
     ] {
         let (got, answer) = shop.ask(method, target, body);
@@ -259,7 +260,7 @@ fn filters_keep_what_they_say() {
         ("/v1/subscriptions?status=canceled".to_owned(), 1),
         (format!("/v1/subscriptions?status=all&price={pro}"), 1),
         (format!("/v1/subscriptions?customer={ada}"), 1),
-        ("/v1/subscriptions?customer=cus_other".to_owned(), 0),
+        (format!("/v1/invoices?customer={}", shop.stripe.create_customer(NewCustomer::default())), 0),
         (format!("/v1/invoices?created[gte]={start}"), 2),
         (format!("/v1/invoices?created[gt]={start}"), 0),
         (format!("/v1/invoices?subscription={one}&status=paid"), 1),
