@@ -37,7 +37,7 @@ impl Progress {
     pub fn day(&self, day: u32, text: String) {
         let done = day + 1;
         let step = self.days.div_ceil(LINES).max(1);
-        if !self.terminal && !self.quiet && (done % step == 0 || done == self.days) {
+        if !self.terminal && !self.quiet && (done.is_multiple_of(step) || done == self.days) {
             eprintln!("day {done}/{}  {text}", self.days);
         }
         self.bar.set_position(u64::from(done));

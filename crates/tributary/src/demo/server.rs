@@ -83,6 +83,7 @@ async fn spawn(data: &Path, log: &Path, listen: &str) -> anyhow::Result<(Child, 
     let mut child = Command::new(exe)
         .args(["serve", "--json", "--listen", listen, "--data"])
         .arg(data)
+        .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(stderr)
