@@ -339,6 +339,8 @@ pub(super) struct InvoiceItem {
     pub period: (i64, i64),
     pub proration: bool,
     pub discountable: bool,
+    /// What a proration's amount is already after.
+    pub discounts: Vec<Arc<Discount>>,
     pub metadata: Metadata,
     pub test_clock: Option<String>,
 }

@@ -15,6 +15,8 @@ pub(super) struct Piece {
     pub amount: i64,
     pub period: (i64, i64),
     pub description: String,
+    /// What the amount is already after.
+    pub discounts: Vec<Arc<Discount>>,
 }
 
 /// The share of a whole period's `cents` that falls on `[from, period end)`.
@@ -38,6 +40,7 @@ pub(super) fn unused(item: &Item, period: (i64, i64), at: i64) -> Piece {
         amount: -share(item.net, period, at),
         period: (at, period.1),
         description: format!("Unused time on {} after {}", named(item), day_name(at)),
+        discounts: item.in_force.clone(),
     }
 }
 
@@ -50,6 +53,7 @@ pub(super) fn remaining(item: &Item, period: (i64, i64), at: i64) -> Piece {
         amount: share(item.net, period, at),
         period: (at, period.1),
         description: format!("Remaining time on {} after {}", named(item), day_name(at)),
+        discounts: item.in_force.clone(),
     }
 }
 

@@ -103,6 +103,7 @@ pub(in super::super) fn create(call: &mut Call) -> Result<Value, Error> {
         period,
         proration: false,
         discountable: discountable.unwrap_or(true),
+        discounts: Vec::new(),
         metadata,
         test_clock: owner.test_clock.clone(),
     };

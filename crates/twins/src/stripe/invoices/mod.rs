@@ -77,7 +77,7 @@ pub(super) fn item_line(item: &InvoiceItem) -> Line {
         item: item.item.clone(),
         invoice_item: Some(item.id.clone()),
         discountable: item.discountable,
-        discounts: Vec::new(),
+        discounts: item.discounts.iter().map(|discount| (Arc::clone(discount), 0)).collect(),
         metadata: item.metadata.clone(),
     }
 }
@@ -88,7 +88,10 @@ pub(super) fn add_up(invoice: &mut Invoice) {
         invoice.lines.iter().map(|line| if line.discountable { line.amount } else { 0 }).collect();
     let taken = take_off(&invoice.discounts, &amounts);
     for (line, taken) in invoice.lines.iter_mut().zip(taken) {
-        line.discounts = if line.discountable && line.amount > 0 { taken } else { Vec::new() };
+        // A proration names the discounts that it is after; nothing more is taken off.
+        if line.discountable {
+            line.discounts = if line.amount > 0 { taken } else { Vec::new() };
+        }
     }
     let off = |line: &Line| line.discounts.iter().map(|(_, cents)| cents).sum::<i64>();
     invoice.subtotal = invoice.lines.iter().map(|line| line.amount).sum();

@@ -26,7 +26,7 @@ fn piece_line(subscription: &str, piece: Piece) -> Line {
         item: Some(piece.item),
         invoice_item: None,
         discountable: false,
-        discounts: Vec::new(),
+        discounts: piece.discounts.into_iter().map(|discount| (discount, 0)).collect(),
         metadata: Metadata::new(),
     }
 }

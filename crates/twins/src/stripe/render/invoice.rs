@@ -12,7 +12,8 @@ use super::{catalog, embedded, extend, line, metadata};
 /// What each discount took off the whole invoice.
 fn total_discounts(invoice: &Invoice) -> Vec<Value> {
     let mut totals: BTreeMap<&str, i64> = BTreeMap::new();
-    for (discount, cents) in invoice.lines.iter().flat_map(|line| &line.discounts) {
+    let discountable = invoice.lines.iter().filter(|line| line.discountable);
+    for (discount, cents) in discountable.flat_map(|line| &line.discounts) {
         *totals.entry(&discount.id).or_default() += cents;
     }
     totals.into_iter().map(|(discount, amount)| json!({ "amount": amount, "discount": discount })).collect()

@@ -50,6 +50,9 @@ fn parent(line: &Line) -> Value {
 
 pub(in super::super) fn line(line: &Line, invoice: &Invoice, version: &Version) -> Value {
     let taken = discount_amounts(&line.discounts);
+    // A subscription's discounts show in the amounts of regular lines; prorations name theirs.
+    let prorated = line.discounts.iter().filter(|_| line.proration);
+    let named: Vec<&str> = prorated.map(|(discount, _)| discount.id.as_str()).collect();
     let mut value = json!({
         "id": line.id,
         "object": "line_item",
@@ -58,7 +61,7 @@ pub(in super::super) fn line(line: &Line, invoice: &Invoice, version: &Version) 
         "description": line.description,
         "discount_amounts": taken,
         "discountable": line.discountable,
-        "discounts": [],
+        "discounts": named,
         "invoice": if invoice.id.is_empty() { Value::Null } else { json!(invoice.id) },
         "livemode": false,
         "metadata": metadata(&line.metadata),
@@ -119,7 +122,7 @@ pub(super) fn invoice_item(item: &InvoiceItem, version: &Version) -> Value {
         "date": item.date,
         "description": item.description,
         "discountable": item.discountable,
-        "discounts": [],
+        "discounts": item.discounts.iter().map(|discount| discount.id.as_str()).collect::<Vec<_>>(),
         "invoice": item.invoice,
         "livemode": false,
         "metadata": metadata(&item.metadata),

@@ -290,6 +290,7 @@ impl World {
             period: piece.period,
             proration: true,
             discountable: false,
+            discounts: piece.discounts,
             metadata: Metadata::new(),
             test_clock: subscription.test_clock.clone(),
         };
