@@ -18,7 +18,8 @@ fn main() {
         let path = path.canonicalize().expect("a listed file exists");
         let slug = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
         println!("cargo::rerun-if-changed={}", path.display());
-        writeln!(code, "    ({slug:?}, include_str!({:?})),", path.display().to_string()).expect("a String takes all");
+        writeln!(code, "    ({slug:?}, include_str!({:?})),", path.display().to_string())
+            .expect("a String takes all");
     }
     code.push(']');
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("templates.rs");

@@ -36,7 +36,11 @@ impl std::fmt::Debug for Token {
 }
 
 /// Lets a request pass that carries `Authorization: Bearer <token>`.
-pub async fn require_token(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+pub async fn require_token(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let presented = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = presented.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;

@@ -31,14 +31,24 @@ use crate::v1::connections;
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Takes one delivery.
-pub async fn deliver(State(app): State<App>, Path(hook): Path<String>, headers: HeaderMap, body: Body) -> Response {
+pub async fn deliver(
+    State(app): State<App>,
+    Path(hook): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let arrived = app.now();
     app.metrics().received();
     let answer = match accept(&app, &hook, &headers, body).await {
         Ok(document) => Json(document).into_response(),
         Err(problem) => {
             app.metrics().rejected(problem.code.slug());
-            tracing::debug!(hook, code = problem.code.slug(), detail = problem.detail, "a delivery was refused");
+            tracing::debug!(
+                hook,
+                code = problem.code.slug(),
+                detail = problem.detail,
+                "a delivery was refused"
+            );
             problem.into_response()
         }
     };
@@ -138,7 +148,10 @@ async fn quarantine(app: &App, hook: &store::Hook, body: &[u8], detail: String) 
 /// 401 rather than 503: nothing is out of order for a while, the caller cannot be believed until somebody acts.
 /// The vendor delivers again either way.
 fn without_secret() -> Problem {
-    Problem::new(Code::SecretMissing, "this connection has no signing secret, so that nothing can be verified")
+    Problem::new(
+        Code::SecretMissing,
+        "this connection has no signing secret, so that nothing can be verified",
+    )
 }
 
 fn refusal(rejection: connect::Rejection) -> Problem {

@@ -203,7 +203,11 @@ impl Parameters {
         match text.parse() {
             Ok(limit @ 1..=LIST_LIMIT_MAX) => limit,
             _ => {
-                self.wrong("limit", format!("`{text}` is out of range"), format!("give 1 to {LIST_LIMIT_MAX}"));
+                self.wrong(
+                    "limit",
+                    format!("`{text}` is out of range"),
+                    format!("give 1 to {LIST_LIMIT_MAX}"),
+                );
                 LIST_LIMIT_DEFAULT
             }
         }
@@ -239,7 +243,8 @@ mod tests {
 
     #[tokio::test]
     async fn every_mistake_is_told_at_once() {
-        let mut fields = fields(r#"{"name": 1, "live": "yes", "settings": [], "extra": 1, "map": {"a": 2}}"#).await;
+        let mut fields =
+            fields(r#"{"name": 1, "live": "yes", "settings": [], "extra": 1, "map": {"a": 2}}"#).await;
         fields.text("name", "give a name");
         fields.text("connector", "give one");
         fields.optional_flag("live");
@@ -262,12 +267,16 @@ mod tests {
     #[tokio::test]
     async fn a_body_may_be_as_large_as_the_limit_and_no_larger() {
         assert_eq!(read_body(Body::from(vec![0; 10]), 10).await.expect("fits").len(), 10);
-        assert_eq!(read_body(Body::from(vec![0; 11]), 10).await.expect_err("too large").code, Code::BodyTooLarge);
+        assert_eq!(
+            read_body(Body::from(vec![0; 11]), 10).await.expect_err("too large").code,
+            Code::BodyTooLarge
+        );
     }
 
     #[test]
     fn queries_are_checked() {
-        let query = [("limit", "501"), ("since", "yesterday"), ("outcome", "lost"), ("colour", "red"), ("type", "")];
+        let query =
+            [("limit", "501"), ("since", "yesterday"), ("outcome", "lost"), ("colour", "red"), ("type", "")];
         let mut parameters =
             Parameters::new(query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
         assert_eq!(parameters.text("type"), None);

@@ -26,7 +26,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where connections come from.
 trait Door: Send {
-    fn accept(&self) -> impl Future<Output = io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>> + Send;
+    fn accept(
+        &self,
+    ) -> impl Future<Output = io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>> + Send;
 }
 
 impl Door for TcpListener {

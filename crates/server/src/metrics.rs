@@ -79,7 +79,10 @@ impl Histogram {
             }
         }
         let sum_s = self.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
-        writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {cumulative}\n{name}_sum {sum_s}\n{name}_count {cumulative}")
+        writeln!(
+            out,
+            "{name}_bucket{{le=\"+Inf\"}} {cumulative}\n{name}_sum {sum_s}\n{name}_count {cumulative}"
+        )
     }
 }
 
@@ -136,7 +139,11 @@ impl Metrics {
             ("tributary_hook_quarantined_total", "Signed deliveries that are no event.", &self.quarantined),
         ];
         for (name, help, value) in counters {
-            writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {}", value.load(Ordering::Relaxed))?;
+            writeln!(
+                out,
+                "# HELP {name} {help}\n# TYPE {name} counter\n{name} {}",
+                value.load(Ordering::Relaxed)
+            )?;
         }
         let name = "tributary_hook_rejected_total";
         writeln!(out, "# HELP {name} Deliveries refused, by problem code.\n# TYPE {name} counter")?;

@@ -109,13 +109,20 @@ impl Problem {
 
     /// One wrong field.
     pub fn field(field: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Problem {
-        Problem::fields(vec![FieldError { field: field.into(), detail: detail.into(), remedy: remedy.into() }])
+        Problem::fields(vec![FieldError {
+            field: field.into(),
+            detail: detail.into(),
+            remedy: remedy.into(),
+        }])
     }
 
     /// Several wrong fields, told at once.
     pub fn fields(errors: Vec<FieldError>) -> Problem {
-        let detail =
-            errors.iter().map(|e| format!("{}: {}; {}", e.field, e.detail, e.remedy)).collect::<Vec<_>>().join("; ");
+        let detail = errors
+            .iter()
+            .map(|e| format!("{}: {}; {}", e.field, e.detail, e.remedy))
+            .collect::<Vec<_>>()
+            .join("; ");
         Problem::new(Code::InvalidInput, detail).with("errors", json!(errors))
     }
 

@@ -10,14 +10,18 @@ impl From<store::Error> for Problem {
         use store::Error as E;
         match error {
             E::NotFound { what, name } => Problem::new(unknown(what), format!("there is no {what} `{name}`")),
-            E::State { name, state, detail } => Problem::new(Code::WrongState, format!("{name} is {state}: {detail}")),
-            E::Refused(detail) => Problem::new(Code::InvalidInput, detail),
-            E::Conflict { .. } | E::Fenced { .. } => {
-                Problem::new(Code::WrongState, format!("{error}; look again and repeat what still makes sense"))
+            E::State { name, state, detail } => {
+                Problem::new(Code::WrongState, format!("{name} is {state}: {detail}"))
             }
+            E::Refused(detail) => Problem::new(Code::InvalidInput, detail),
+            E::Conflict { .. } | E::Fenced { .. } => Problem::new(
+                Code::WrongState,
+                format!("{error}; look again and repeat what still makes sense"),
+            ),
             E::Full(_) | E::Closed | E::Database(_) | E::Io { .. } | E::Locked { .. } => {
                 tracing::error!(%error, "the store does not do its work");
-                Problem::new(Code::StoreUnavailable, "nothing was stored; try again later").retry_after(RETRY_AFTER_S)
+                Problem::new(Code::StoreUnavailable, "nothing was stored; try again later")
+                    .retry_after(RETRY_AFTER_S)
             }
             _ => {
                 tracing::error!(%error, "what is stored cannot be used");

@@ -46,7 +46,7 @@ fn told(document: &Value) -> String {
 /// A way to a server.
 pub enum Client {
     Socket(PathBuf),
-    Remote(Remote),
+    Remote(Box<Remote>),
     Local(Box<Local>),
 }
 
@@ -73,7 +73,7 @@ impl Client {
         if let Some(base) = &global.server {
             let token = std::env::var("TRIBUTARY_TOKEN")
                 .map_err(|_| anyhow!("--server needs the server's token in $TRIBUTARY_TOKEN; it lies in the file `token` of its data directory"))?;
-            return Ok(Client::Remote(Remote::new(base.clone(), token)?));
+            return Ok(Client::Remote(Box::new(Remote::new(base.clone(), token)?)));
         }
         let socket = global.data.join(SOCKET);
         if UnixStream::connect(&socket).await.is_ok() {
@@ -124,10 +124,15 @@ impl Client {
             .map_err(|_| anyhow!("the server did not answer within {} s", ANSWER_TIME_MAX.as_secs()))??;
         let document = match bytes.is_empty() {
             true => Value::Null,
-            false => serde_json::from_slice(&bytes)
-                .with_context(|| format!("status {status}, and the answer is not JSON: is this a Tributary server?"))?,
+            false => serde_json::from_slice(&bytes).with_context(|| {
+                format!("status {status}, and the answer is not JSON: is this a Tributary server?")
+            })?,
         };
-        if (200..300).contains(&status) { Ok(document) } else { Err(Failure::Problem { status, document }.into()) }
+        if (200..300).contains(&status) {
+            Ok(document)
+        } else {
+            Err(Failure::Problem { status, document }.into())
+        }
     }
 }
 
@@ -152,7 +157,8 @@ where
 }
 
 async fn over_socket(socket: &Path, request: Request<axum::body::Body>) -> anyhow::Result<(u16, Bytes)> {
-    let stream = UnixStream::connect(socket).await.with_context(|| format!("cannot reach {}", socket.display()))?;
+    let stream =
+        UnixStream::connect(socket).await.with_context(|| format!("cannot reach {}", socket.display()))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let exchange = async { read(sender.send_request(request).await?).await };
     tokio::pin!(exchange);

@@ -9,12 +9,14 @@ const CELL_WIDTH_MAX: usize = 60;
 
 /// Columns with a heading, left-aligned, two spaces between; the last column is not padded.
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let cells: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| shorten(cell)).collect()).collect();
+    let cells: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| shorten(cell)).collect()).collect();
     let widths: Vec<usize> = headings
         .iter()
         .enumerate()
         .map(|(column, heading)| {
-            let widest = cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+            let widest =
+                cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
             widest.unwrap_or(0).max(heading.chars().count())
         })
         .collect();
@@ -79,10 +81,7 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_long_cells_are_cut() {
-        let rows = vec![
-            vec!["stripe".to_owned(), "test".to_owned()],
-            vec!["s".to_owned(), "x".repeat(80)],
-        ];
+        let rows = vec![vec!["stripe".to_owned(), "test".to_owned()], vec!["s".to_owned(), "x".repeat(80)]];
         let expected = format!("NAME    MODE\nstripe  test\ns       {}…\n", "x".repeat(59));
         assert_eq!(table(&["name", "mode"], &rows), expected);
     }

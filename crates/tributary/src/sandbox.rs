@@ -105,8 +105,9 @@ impl Sandbox {
         }
         words += "\nConnect them:\n";
         for Account { connector, url, credential, key } in &self.accounts {
-            words +=
-                &format!("  echo {credential}={key} | tributary connection add {connector} --base-url {url} --from-stdin\n");
+            words += &format!(
+                "  echo {credential}={key} | tributary connection add {connector} --base-url {url} --from-stdin\n"
+            );
         }
         words
     }

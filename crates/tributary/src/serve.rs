@@ -94,9 +94,9 @@ impl Server {
     /// Takes the data directory, opens the listeners, starts the engine. Once this returns, requests are answered.
     pub async fn start(config: Config) -> anyhow::Result<Server> {
         let node = Node::open(&config.data, config.on_fatal)?;
-        let tcp = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}; --listen ADDR takes another address", config.listen))?;
+        let tcp = TcpListener::bind(config.listen).await.with_context(|| {
+            format!("cannot listen on {}; --listen ADDR takes another address", config.listen)
+        })?;
         let address = tcp.local_addr().context("the listener has no address")?;
         let socket = node.data.join(SOCKET);
         let unix = listen::bind_unix(&socket).with_context(|| format!("cannot open {}", socket.display()))?;
@@ -111,7 +111,9 @@ impl Server {
         engine.observe(Arc::new(move |took| ended.record(took)));
         let app = node.app(AppOptions {
             templates: config.templates,
-            public_url: Some(config.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string())),
+            public_url: Some(
+                config.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string()),
+            ),
             wake: Arc::new(move || wake.wake()),
             engine_stats: Arc::new(move || json!({"e2e_ms": end_to_end.summary_ms()})),
         })?;
@@ -175,7 +177,8 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         on_fatal: node::exit_on_fatal(),
     })
     .await?;
-    let twins = if args.sandbox { Some(sandbox::Sandbox::start(&sandbox::Args::default()).await?) } else { None };
+    let twins =
+        if args.sandbox { Some(sandbox::Sandbox::start(&sandbox::Args::default()).await?) } else { None };
     ready(global, &server, twins.as_ref());
     tokio::select! {
         biased;

@@ -78,5 +78,8 @@ pub async fn replay(State(app): State<App>, Path(id): Path<String>) -> Result<Js
 }
 
 fn unknown(id: &EventId) -> Problem {
-    Problem::new(Code::EventUnknown, format!("there is no event `{id}`; `tributary events list` shows what there is"))
+    Problem::new(
+        Code::EventUnknown,
+        format!("there is no event `{id}`; `tributary events list` shows what there is"),
+    )
 }

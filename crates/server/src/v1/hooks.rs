@@ -9,7 +9,8 @@ use crate::problem::Problem;
 
 /// `GET /v1/hooks`
 pub async fn list(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    let hooks: Vec<Value> = app.store().hooks(app.workspace())?.iter().map(|hook| document(&app, hook)).collect();
+    let hooks: Vec<Value> =
+        app.store().hooks(app.workspace())?.iter().map(|hook| document(&app, hook)).collect();
     Ok(Json(json!({"hooks": hooks})))
 }
 

@@ -34,7 +34,8 @@ pub async fn install(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let template = find(&app, &slug)?;
     let mut fields = Fields::read(body).await?;
-    let deployment = Deployment { settings: fields.object("settings"), connections: fields.texts("connections") };
+    let deployment =
+        Deployment { settings: fields.object("settings"), connections: fields.texts("connections") };
     fields.finish(&["settings", "connections"])?;
     deploy_document(&app, &template.document, deployment).await
 }

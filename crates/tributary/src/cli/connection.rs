@@ -75,7 +75,8 @@ pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Command::Check { name } => {
-            let document = client.post(&format!("/v1/connections/{}/check", segment(&name)), json!({})).await?;
+            let document =
+                client.post(&format!("/v1/connections/{}/check", segment(&name)), json!({})).await?;
             let good = document["ok"] == true;
             answer(global, &document, |d| {
                 format!("{name}: {}{}", if good { "" } else { "does not work: " }, print::cell(&d["detail"]))
@@ -84,7 +85,9 @@ pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
         }
         Command::Remove { name } => {
             client.delete(&format!("/v1/connections/{}", segment(&name))).await?;
-            answer(global, &json!({"removed": name}), |_| format!("{name} is removed; its credentials are gone."));
+            answer(global, &json!({"removed": name}), |_| {
+                format!("{name} is removed; its credentials are gone.")
+            });
             Ok(Exit::Done)
         }
     }
@@ -132,7 +135,8 @@ fn fields(connector: &Value) -> Vec<credentials::Field> {
 
 fn added(document: &Value, fields: &[credentials::Field], given: &Map<String, Value>) -> String {
     let name = print::cell(&document["name"]);
-    let mut words = format!("{name} is connected ({}, {}).\n", print::cell(&document["connector"]), mode(document));
+    let mut words =
+        format!("{name} is connected ({}, {}).\n", print::cell(&document["connector"]), mode(document));
     if let Some(url) = document["hook"]["url"].as_str() {
         words += &format!("\nWebhook address (keep it to yourself, and enter it at the vendor):\n  {url}\n");
         let stored: Vec<&str> =
@@ -167,7 +171,8 @@ fn list(document: &Value) -> String {
     let rows: Vec<Vec<String>> = connections
         .iter()
         .map(|c| {
-            let given: Vec<&str> = c["credentials"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let given: Vec<&str> =
+                c["credentials"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             vec![
                 print::cell(&c["name"]),
                 print::cell(&c["connector"]),

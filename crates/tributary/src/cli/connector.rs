@@ -51,7 +51,12 @@ fn list(document: &Value) -> String {
 
 fn show(document: &Value) -> String {
     let text = |value: &Value, name: &str| print::cell(&value[name]);
-    let mut words = format!("{} ({}), version {}\n", text(document, "title"), text(document, "slug"), text(document, "version"));
+    let mut words = format!(
+        "{} ({}), version {}\n",
+        text(document, "title"),
+        text(document, "slug"),
+        text(document, "version")
+    );
     let fields: Vec<Vec<String>> = document["credentials"]
         .as_array()
         .into_iter()

@@ -78,7 +78,8 @@ pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
         Command::Replay { events } => {
             let mut replayed = Vec::new();
             for event in &events {
-                replayed.push(client.post(&format!("/v1/events/{}/replay", segment(event)), json!({})).await?);
+                replayed
+                    .push(client.post(&format!("/v1/events/{}/replay", segment(event)), json!({})).await?);
             }
             answer(global, &json!({"events": replayed}), |_| {
                 let lines = events.iter().map(|event| format!("{event} will be handed to the flows again."));

@@ -106,7 +106,9 @@ async fn deploy(global: &Global, args: &Deploy) -> anyhow::Result<Exit> {
     let settings = template::settings(&args.set)?;
     let connections = template::connections(&args.connection)?;
     if args.files.len() > 1 && !(settings.is_empty() && connections.is_empty()) {
-        return Err(Usage("--set and --connection go with one file: deploy the files one by one".to_owned()).into());
+        return Err(
+            Usage("--set and --connection go with one file: deploy the files one by one".to_owned()).into()
+        );
     }
     let client = open(global).await?;
     let mut flows = Vec::new();
@@ -128,7 +130,8 @@ async fn deploy(global: &Global, args: &Deploy) -> anyhow::Result<Exit> {
 
 /// What is said of a flow that was just deployed.
 pub fn deployed(flow: &Value) -> String {
-    let mut words = format!("{} (version {}) is deployed.", print::cell(&flow["name"]), print::cell(&flow["version"]));
+    let mut words =
+        format!("{} (version {}) is deployed.", print::cell(&flow["name"]), print::cell(&flow["version"]));
     for warning in flow["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         words += &format!("\n  but: {warning}");
     }

@@ -136,7 +136,9 @@ fn explain(global: &Global, error: &anyhow::Error) -> Exit {
     if global.json {
         let document = match failure {
             Some(Failure::Problem { document, .. }) => document.clone(),
-            _ => serde_json::json!({"title": "The command failed", "detail": format!("{error:#}"), "code": "failed"}),
+            _ => {
+                serde_json::json!({"title": "The command failed", "detail": format!("{error:#}"), "code": "failed"})
+            }
         };
         println!("{document}");
     }

@@ -116,7 +116,8 @@ fn list(document: &Value) -> String {
         })
         .collect();
     if rows.is_empty() {
-        return "no runs: no event has started a flow yet. `tributary events list` shows what came in".to_owned();
+        return "no runs: no event has started a flow yet. `tributary events list` shows what came in"
+            .to_owned();
     }
     let mut words = print::table(&["run", "flow", "status", "created", "finished", "error"], &rows);
     if let Some(cursor) = document["next"].as_str() {
@@ -129,7 +130,10 @@ fn show(document: &Value) -> String {
     let mut words = String::new();
     for (label, value) in [
         ("run", print::cell(&document["id"])),
-        ("flow", format!("{} (version {})", print::cell(&document["flow"]), print::cell(&document["version"]))),
+        (
+            "flow",
+            format!("{} (version {})", print::cell(&document["flow"]), print::cell(&document["version"])),
+        ),
         ("status", print::cell(&document["status"])),
         ("lane", print::cell(&document["lane"])),
         ("created", print::time(&document["created_at"])),
@@ -138,7 +142,11 @@ fn show(document: &Value) -> String {
         words += &format!("{label:<12}{value}\n");
     }
     if !document["error"].is_null() {
-        words += &format!("\nfailed: {}\n{}", print::cell(&document["error"]["title"]), print::block(&document["error"], 2));
+        words += &format!(
+            "\nfailed: {}\n{}",
+            print::cell(&document["error"]["title"]),
+            print::block(&document["error"], 2)
+        );
     }
     for (index, step) in document["steps"].as_array().into_iter().flatten().enumerate() {
         words += &self::step(index + 1, step);
@@ -156,7 +164,9 @@ fn step(number: usize, step: &Value) -> String {
         step["took_ms"].as_f64().map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
     );
     words += &format!("   at {}\n", print::cell(&step["path"]));
-    for (label, member) in [("input", "input"), ("output", "output"), ("error", "error"), ("problems", "problems")] {
+    for (label, member) in
+        [("input", "input"), ("output", "output"), ("error", "error"), ("problems", "problems")]
+    {
         let value = &step[member];
         if !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()) {
             words += &format!("   {label}:\n{}", print::block(value, 5));

@@ -52,7 +52,8 @@ pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
                 "connections": connections(&args.connection)?,
             });
             let client = open(global).await?;
-            let document = client.post(&format!("/v1/templates/{}/install", segment(&args.slug)), body).await?;
+            let document =
+                client.post(&format!("/v1/templates/{}/install", segment(&args.slug)), body).await?;
             answer(global, &document, super::flow::deployed);
         }
     }
@@ -79,8 +80,14 @@ fn list(document: &Value) -> String {
         .into_iter()
         .flatten()
         .map(|t| {
-            let needs: Vec<&str> = t["connections"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            vec![print::cell(&t["slug"]), print::cell(&t["version"]), needs.join(", "), print::cell(&t["title"])]
+            let needs: Vec<&str> =
+                t["connections"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            vec![
+                print::cell(&t["slug"]),
+                print::cell(&t["version"]),
+                needs.join(", "),
+                print::cell(&t["title"]),
+            ]
         })
         .collect();
     if rows.is_empty() {

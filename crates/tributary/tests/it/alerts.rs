@@ -25,7 +25,8 @@ async fn a_failed_run_is_told_in_the_channel_once_and_not_for_every_failure() {
     let slack = Slack::new(Config::new("xoxb-test"));
     let url = open(Arc::new(slack.clone())).await;
     let channel = "slack-ops:#billing".parse().expect("a channel");
-    let app = TestApp::start_with(|config| config.alerts = Alerts { slack: vec![channel], webhook: vec![] }).await;
+    let app =
+        TestApp::start_with(|config| config.alerts = Alerts { slack: vec![channel], webhook: vec![] }).await;
     let path = app.connect("stripe").await;
     let body = json!({"connector": "slack", "base_url": url, "credentials": {"token": "xoxb-test"}});
     app.put("/v1/connections/slack-ops", body).await.expect(201);

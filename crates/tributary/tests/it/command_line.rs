@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 
 fn tributary(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
-    command.args(arguments).env("TRIBUTARY_DATA", data).env_remove("TRIBUTARY_SERVER").env_remove("TRIBUTARY_TOKEN");
+    command
+        .args(arguments)
+        .env("TRIBUTARY_DATA", data)
+        .env_remove("TRIBUTARY_SERVER")
+        .env_remove("TRIBUTARY_TOKEN");
     command
 }
 
@@ -88,7 +92,9 @@ fn without_a_server_commands_do_their_work_themselves() {
     let changed = run(&data, &["connection", "add", "stripe", "--from-file", file, "--json"], "");
     assert_eq!(json_of(&changed)["credentials"], json!(["api_key", "webhook_secret"]));
 
-    for arguments in [["template", "list"], ["flow", "list"], ["events", "list"], ["runs", "list"], ["connector", "list"]] {
+    for arguments in
+        [["template", "list"], ["flow", "list"], ["events", "list"], ["runs", "list"], ["connector", "list"]]
+    {
         let output = run(&data, &arguments, "");
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", words(&output));
         assert!(!output.stdout.is_empty(), "{arguments:?} says something");
@@ -133,10 +139,30 @@ fn exit_codes_tell_failure_from_bad_usage() {
 fn every_command_has_help_with_an_example() {
     let directory = tempfile::tempdir().expect("a directory");
     for command in [
-        "serve", "sandbox", "connection add", "connection list", "connection check", "connection remove",
-        "connector list", "connector show", "template list", "template show", "template install", "flow lint",
-        "flow deploy", "flow list", "flow pause", "flow resume", "flow remove", "events list", "events show",
-        "events replay", "runs list", "runs show", "runs retry", "runs cancel",
+        "serve",
+        "sandbox",
+        "connection add",
+        "connection list",
+        "connection check",
+        "connection remove",
+        "connector list",
+        "connector show",
+        "template list",
+        "template show",
+        "template install",
+        "flow lint",
+        "flow deploy",
+        "flow list",
+        "flow pause",
+        "flow resume",
+        "flow remove",
+        "events list",
+        "events show",
+        "events replay",
+        "runs list",
+        "runs show",
+        "runs retry",
+        "runs cancel",
     ] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");

@@ -8,7 +8,12 @@ use twins::slack::{Config, Slack};
 use crate::app::{TestApp, open};
 
 fn wrong_fields(problem: &Value) -> Vec<&str> {
-    problem["errors"].as_array().expect("errors").iter().map(|e| e["field"].as_str().expect("a field")).collect()
+    problem["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|e| e["field"].as_str().expect("a field"))
+        .collect()
 }
 
 #[tokio::test]
@@ -25,12 +30,19 @@ async fn a_connection_is_made_changed_shown_and_removed() {
     assert_eq!(changed["credentials"], json!(["api_key", "webhook_secret"]), "what was not given stays");
     assert_eq!(changed["hook"]["id"], made["hook"]["id"]);
     let less = json!({"connector": "stripe", "credentials": {"webhook_secret": null}});
-    assert_eq!(app.put("/v1/connections/stripe-eu", less).await.expect(200)["credentials"], json!(["api_key"]));
+    assert_eq!(
+        app.put("/v1/connections/stripe-eu", less).await.expect(200)["credentials"],
+        json!(["api_key"])
+    );
 
     for path in ["/v1/connections", "/v1/connections/stripe-eu", "/v1/hooks"] {
         let answer = app.get(path).await;
         assert_eq!(answer.status, 200);
-        assert!(!answer.text.contains("secret1") && !answer.text.contains("secret2"), "{path}: {}", answer.text);
+        assert!(
+            !answer.text.contains("secret1") && !answer.text.contains("secret2"),
+            "{path}: {}",
+            answer.text
+        );
     }
     app.delete("/v1/connections/stripe-eu").await.expect(204);
     assert_eq!(app.get("/v1/connections/stripe-eu").await.problem(), "connection_unknown");
@@ -71,12 +83,36 @@ async fn mistakes_name_their_fields_and_never_the_secret() {
         ("a", json!({"connector": "strpe"}), vec!["connector"]),
         ("a", json!({"connector": "stripe"}), vec!["credentials.api_key"]),
         ("A b", json!({"connector": "stripe", "credentials": {"api_key": "sk_test_needle"}}), vec!["name"]),
-        ("a", json!({"connector": "stripe", "credentials": {"api_key": 7, "x": "needle"}}), vec!["credentials.api_key", "credentials.x", "credentials.api_key"]),
-        ("a", json!({"connector": "stripe", "live": true, "credentials": {"api_key": "sk_test_needle"}}), vec!["live"]),
-        ("a", json!({"connector": "stripe", "live": "yes", "credentials": {"api_key": "sk_test_needle"}}), vec!["live"]),
-        ("a", json!({"connector": "stripe", "base_url": "https://evil.example", "credentials": {"api_key": "sk_test_needle"}}), vec!["base_url"]),
-        ("a", json!({"connector": "stripe", "base_url": "7", "credentials": {"api_key": "sk_test_needle"}}), vec!["base_url"]),
-        ("a", json!({"connector": "stripe", "credential": {}, "credentials": {"api_key": "sk_test_needle"}}), vec!["credential"]),
+        (
+            "a",
+            json!({"connector": "stripe", "credentials": {"api_key": 7, "x": "needle"}}),
+            vec!["credentials.api_key", "credentials.x", "credentials.api_key"],
+        ),
+        (
+            "a",
+            json!({"connector": "stripe", "live": true, "credentials": {"api_key": "sk_test_needle"}}),
+            vec!["live"],
+        ),
+        (
+            "a",
+            json!({"connector": "stripe", "live": "yes", "credentials": {"api_key": "sk_test_needle"}}),
+            vec!["live"],
+        ),
+        (
+            "a",
+            json!({"connector": "stripe", "base_url": "https://evil.example", "credentials": {"api_key": "sk_test_needle"}}),
+            vec!["base_url"],
+        ),
+        (
+            "a",
+            json!({"connector": "stripe", "base_url": "7", "credentials": {"api_key": "sk_test_needle"}}),
+            vec!["base_url"],
+        ),
+        (
+            "a",
+            json!({"connector": "stripe", "credential": {}, "credentials": {"api_key": "sk_test_needle"}}),
+            vec!["credential"],
+        ),
         ("present", json!({"connector": "slack"}), vec!["connector"]),
     ];
     for (name, body, expected) in cases {

@@ -45,7 +45,10 @@ async fn lists_are_filtered_and_come_in_pages() {
         ("?outcome=pending", vec![]),
         ("?since=2999-01-01T00:00:00Z", vec![]),
         ("?until=2000-01-01T00:00:00Z", vec![]),
-        ("?since=2000-01-01T00:00:00Z&until=2999-01-01T00:00:00Z&type=stripe.customer.created", vec!["evt_x"]),
+        (
+            "?since=2000-01-01T00:00:00Z&until=2999-01-01T00:00:00Z&type=stripe.customer.created",
+            vec!["evt_x"],
+        ),
     ] {
         assert_eq!(ids(&app.get(&format!("/v1/events{query}")).await.expect(200)), expected, "{query}");
     }
@@ -75,7 +78,10 @@ async fn an_event_tells_what_became_of_it_and_can_be_replayed() {
     let shown = app.get(&format!("/v1/events/{id}")).await.expect(200);
     assert_eq!(shown["status"], "dispatched");
     assert_eq!(shown["data"], body);
-    assert_eq!((&shown["outcomes"][0]["outcome"], &shown["outcomes"][0]["flow"]), (&json!("run"), &json!("note")));
+    assert_eq!(
+        (&shown["outcomes"][0]["outcome"], &shown["outcomes"][0]["flow"]),
+        (&json!("run"), &json!("note"))
+    );
     let run = shown["outcomes"][0]["run"].as_str().expect("a run");
     let run = app.get(&format!("/v1/runs/{run}")).await.expect(200);
     assert_eq!((&run["status"], &run["output"]), (&json!("completed"), &json!({"invoice": "in_1"})));

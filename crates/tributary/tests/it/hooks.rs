@@ -25,25 +25,27 @@ async fn what_is_not_signed_rightly_is_refused_and_leaves_nothing() {
     let good = signature(SECRET, now, &body);
     let time = now.as_second();
     let altered = body.replace("evt_1", "evt_2");
-    let cases: Vec<(&str, Vec<(&str, String)>, &str, u16, &str)> = vec![
-        ("no signature", vec![], &body, 400, "signature_missing"),
-        ("nothing in it", vec![("stripe-signature", String::new())], &body, 400, "signature_malformed"),
-        ("no time", vec![("stripe-signature", format!("v1={}", hex(SECRET, &body)))], &body, 400, "signature_malformed"),
-        ("no scheme known", vec![("stripe-signature", format!("t={time},v0=aa"))], &body, 400, "signature_malformed"),
-        ("another secret", vec![("stripe-signature", signature("whsec_other", now, &body))], &body, 400, "signature_wrong"),
-        ("another body", vec![("stripe-signature", good.clone())], &altered, 400, "signature_wrong"),
-        ("no hex", vec![("stripe-signature", format!("t={time},v1=zz"))], &body, 400, "signature_malformed"),
-        ("too old", vec![("stripe-signature", signature(SECRET, ago(301), &body))], &body, 400, "signature_old"),
-        ("from the future", vec![("stripe-signature", signature(SECRET, ago(-330), &body))], &body, 400, "signature_old"),
+    let cases = [
+        ("no signature", None, &body, "signature_missing"),
+        ("nothing in it", Some(String::new()), &body, "signature_malformed"),
+        ("no time", Some(format!("v1={}", hex(SECRET, &body))), &body, "signature_malformed"),
+        ("no known scheme", Some(format!("t={time},v0=aa")), &body, "signature_malformed"),
+        ("no hexadecimal", Some(format!("t={time},v1=zz")), &body, "signature_malformed"),
+        ("another secret", Some(signature("whsec_other", now, &body)), &body, "signature_wrong"),
+        ("another body", Some(good), &altered, "signature_wrong"),
+        ("too old", Some(signature(SECRET, ago(301), &body)), &body, "signature_old"),
+        ("from the future", Some(signature(SECRET, ago(-330), &body)), &body, "signature_old"),
     ];
-    for (name, headers, body, status, code) in &cases {
-        let answer = app.deliver(&path, headers, (*body).to_owned()).await;
-        assert_eq!((answer.status, answer.problem().as_str()), (*status, *code), "{name}");
+    for (name, header, body, code) in &cases {
+        let headers: Vec<_> = header.iter().map(|value| ("stripe-signature", value.clone())).collect();
+        let answer = app.deliver(&path, &headers, (*body).clone()).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (400, *code), "{name}");
     }
     assert_eq!(stored(&app).await, Vec::<Value>::new());
     let stats = app.get("/v1/stats").await.expect(200);
     assert_eq!(stats["hooks"]["received"], cases.len());
-    let rejected = json!({"signature_malformed": 4, "signature_missing": 1, "signature_old": 2, "signature_wrong": 2});
+    let rejected =
+        json!({"signature_malformed": 4, "signature_missing": 1, "signature_old": 2, "signature_wrong": 2});
     assert_eq!(stats["hooks"]["rejected"], rejected);
     assert_eq!(stats["hooks"]["ack_ms"]["count"], cases.len());
     app.stop().await;
@@ -162,21 +164,32 @@ async fn signed_but_no_event_is_kept_aside_and_visible() {
     let path = app.connect("stripe").await;
     let cases = [
         ("no JSON".to_owned(), "JSON"),
-        (json!({"object": "event", "type": "invoice.paid", "livemode": false, "created": 1}).to_string(), "id"),
+        (
+            json!({"object": "event", "type": "invoice.paid", "livemode": false, "created": 1}).to_string(),
+            "id",
+        ),
         (json!({"id": "cus_1", "object": "customer"}).to_string(), "object"),
     ];
     for (text, reason) in &cases {
         let signed = [("stripe-signature", signature(SECRET, WallClock.now(), text))];
         let answer = app.deliver(&path, &signed, text.clone()).await.expect(200);
         assert_eq!(answer["quarantined"], true);
-        let shown = app.get(&format!("/v1/events/{}", answer["event"].as_str().expect("an id"))).await.expect(200);
+        let shown =
+            app.get(&format!("/v1/events/{}", answer["event"].as_str().expect("an id"))).await.expect(200);
         assert!(shown["reason"].as_str().expect("a reason").contains(reason), "{shown}");
-        let replay = app.post(&format!("/v1/events/{}/replay", answer["event"].as_str().expect("an id")), json!({})).await;
+        let replay = app
+            .post(&format!("/v1/events/{}/replay", answer["event"].as_str().expect("an id")), json!({}))
+            .await;
         assert_eq!(replay.problem(), "wrong_state");
     }
     app.deliver_signed(&path, &paid("evt_1")).await.expect(200);
     let listed = app.get("/v1/events?outcome=quarantined").await.expect(200);
-    let reasons = listed["events"].as_array().expect("a list").iter().filter(|event| event["reason"].is_string()).count();
+    let reasons = listed["events"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|event| event["reason"].is_string())
+        .count();
     assert_eq!((listed["events"].as_array().expect("a list").len(), reasons), (cases.len(), cases.len()));
     assert_eq!(app.get("/v1/stats").await.expect(200)["hooks"]["quarantined"], cases.len());
     app.stop().await;
@@ -186,7 +199,8 @@ async fn signed_but_no_event_is_kept_aside_and_visible() {
 async fn test_and_live_do_not_mix() {
     let app = TestApp::start().await;
     let test = app.connect("stripe").await;
-    let live = json!({"connector": "stripe", "credentials": {"api_key": "sk_live_1", "webhook_secret": SECRET}});
+    let live =
+        json!({"connector": "stripe", "credentials": {"api_key": "sk_live_1", "webhook_secret": SECRET}});
     let live = app.put("/v1/connections/stripe-live", live).await.expect(201);
     assert_eq!(live["live"], true, "the key says so");
     let live = live["hook"]["path"].as_str().expect("a hook").to_owned();

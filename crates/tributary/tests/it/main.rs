@@ -1,4 +1,5 @@
 //! The one end-to-end suite. Files are named after the addresses that they ask, or after what they prove.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
 
 mod alerts;
 mod app;

@@ -79,7 +79,9 @@ async fn numbers_are_there_for_people_and_for_prometheus() {
     }
     let metrics = app.get("/metrics").await;
     assert!(metrics.headers["content-type"].to_str().expect("text").starts_with("text/plain"));
-    for name in ["tributary_hook_deliveries_total 0", "tributary_events_received_total 0", "tributary_runs_queued 0"] {
+    for name in
+        ["tributary_hook_deliveries_total 0", "tributary_events_received_total 0", "tributary_runs_queued 0"]
+    {
         assert!(metrics.text.contains(name), "{name}: {}", metrics.text);
     }
     app.stop().await;

@@ -67,12 +67,19 @@ async fn a_failed_run_says_why_and_where_and_can_be_retried_but_not_cancelled() 
     let failed = runs(&app, "?status=failed").await;
     let id = failed[0]["id"].as_str().expect("an id");
     let shown = app.get(&format!("/v1/runs/{id}")).await.expect(200);
-    assert_eq!((&shown["error"]["status"], &shown["error"]["instance"]), (&json!(422), &json!("/do/0/check")));
+    assert_eq!(
+        (&shown["error"]["status"], &shown["error"]["instance"]),
+        (&json!(422), &json!("/do/0/check"))
+    );
     assert!(shown["started_at"].is_string() && shown["finished_at"].is_string(), "{shown}");
 
     app.post(&format!("/v1/runs/{id}/retry"), json!({})).await.expect(200);
     let stats = app.settle().await;
-    assert_eq!((&stats["runs"]["retried"], &stats["runs"]["failed"]), (&json!(1), &json!(1)), "it fails again");
+    assert_eq!(
+        (&stats["runs"]["retried"], &stats["runs"]["failed"]),
+        (&json!(1), &json!(1)),
+        "it fails again"
+    );
 
     let completed = runs(&app, "?status=completed").await;
     let done = completed[0]["id"].as_str().expect("an id");
@@ -146,12 +153,22 @@ async fn a_step_shows_input_output_and_attempts_and_no_secret_and_a_replay_repea
     let shown = shown.expect(200);
     assert_eq!(shown["status"], "completed", "{shown}");
     let step = &shown["steps"][0];
-    assert_eq!((&step["step"], &step["operation"], &step["path"]), (&json!("tell"), &json!("slack.messages.post"), &json!("/do/0/tell")));
+    assert_eq!(
+        (&step["step"], &step["operation"], &step["path"]),
+        (&json!("tell"), &json!("slack.messages.post"), &json!("/do/0/tell"))
+    );
     assert_eq!(step["input"]["text"], "in_1 is paid");
     assert_eq!(step["output"]["ok"], true, "{step}");
-    assert_eq!((&step["attempts"], &step["problems"][0]["problem"]["status"]), (&json!(2), &json!(429)), "{step}");
+    assert_eq!(
+        (&step["attempts"], &step["problems"][0]["problem"]["status"]),
+        (&json!(2), &json!(429)),
+        "{step}"
+    );
     assert!(step["request"].to_string().contains("in_1 is paid"), "the exact request: {step}");
-    assert!(step["took_ms"].is_number() && step["started_at"].is_string() && step["finished_at"].is_string(), "{step}");
+    assert!(
+        step["took_ms"].is_number() && step["started_at"].is_string() && step["finished_at"].is_string(),
+        "{step}"
+    );
 
     assert_eq!(slack.messages().len(), 1);
     app.post(&format!("/v1/events/{id}/replay"), json!({})).await.expect(200);

@@ -8,22 +8,32 @@ const ALERT: &str = "/v1/templates/failed-payment-alert";
 
 async fn connect_all(app: &TestApp) {
     app.connect("stripe").await;
-    for (name, connector, field) in [("chartmogul", "chartmogul", "api_key"), ("slack-ops", "slack", "token")] {
+    for (name, connector, field) in [("chartmogul", "chartmogul", "api_key"), ("slack-ops", "slack", "token")]
+    {
         let body = json!({"connector": connector, "credentials": {field: "test_key"}});
         app.put(&format!("/v1/connections/{name}"), body).await.expect(201);
     }
 }
 
 fn wrong_fields(problem: &Value) -> Vec<&str> {
-    problem["errors"].as_array().expect("errors").iter().map(|e| e["field"].as_str().expect("a field")).collect()
+    problem["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|e| e["field"].as_str().expect("a field"))
+        .collect()
 }
 
 #[tokio::test]
 async fn templates_tell_what_they_need_and_are_installed() {
     let app = TestApp::start().await;
     let listed = app.get("/v1/templates").await.expect(200);
-    let slugs: Vec<&str> =
-        listed["templates"].as_array().expect("a list").iter().map(|t| t["slug"].as_str().expect("a slug")).collect();
+    let slugs: Vec<&str> = listed["templates"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|t| t["slug"].as_str().expect("a slug"))
+        .collect();
     assert_eq!(slugs, ["failed-payment-alert", "stripe-customer-to-chartmogul", "stripe-to-chartmogul"]);
     let shown = app.get(ALERT).await.expect(200);
     assert_eq!(shown["connections"], json!(["chartmogul", "slack", "stripe"]));
@@ -33,11 +43,21 @@ async fn templates_tell_what_they_need_and_are_installed() {
     connect_all(&app).await;
     let body = json!({"settings": {"slack_channel": "#ops"}, "connections": {"slack": "slack-ops"}});
     let flow = app.post(&format!("{ALERT}/install"), body.clone()).await.expect(201);
-    assert_eq!((&flow["name"], &flow["revision"], &flow["state"]), (&json!("failed-payment-alert"), &json!(1), &json!("active")));
-    assert_eq!(flow["connections"], json!({"chartmogul": "chartmogul", "slack": "slack-ops", "stripe": "stripe"}));
+    assert_eq!(
+        (&flow["name"], &flow["revision"], &flow["state"]),
+        (&json!("failed-payment-alert"), &json!(1), &json!("active"))
+    );
+    assert_eq!(
+        flow["connections"],
+        json!({"chartmogul": "chartmogul", "slack": "slack-ops", "stripe": "stripe"})
+    );
     assert_eq!(flow["settings"], json!({"data_source": "Stripe", "slack_channel": "#ops", "tag": "at-risk"}));
 
-    assert_eq!(app.post(&format!("{ALERT}/install"), body).await.expect(200)["changed"], false, "the very same");
+    assert_eq!(
+        app.post(&format!("{ALERT}/install"), body).await.expect(200)["changed"],
+        false,
+        "the very same"
+    );
     let other = json!({"connections": {"slack": "slack-ops"}});
     assert_eq!(app.post(&format!("{ALERT}/install"), other).await.expect(201)["revision"], 2);
     let flow = app.get("/v1/flows/failed-payment-alert").await.expect(200);
@@ -56,7 +76,10 @@ async fn what_does_not_fit_is_told_field_by_field() {
     let app = TestApp::start().await;
     let problem = app.post(&format!("{ALERT}/install"), json!({})).await;
     assert_eq!(problem.problem(), "invalid_input");
-    assert_eq!(wrong_fields(&problem.json()), ["connections.chartmogul", "connections.slack", "connections.stripe"]);
+    assert_eq!(
+        wrong_fields(&problem.json()),
+        ["connections.chartmogul", "connections.slack", "connections.stripe"]
+    );
 
     connect_all(&app).await;
     let live = json!({"connector": "slack", "live": true, "credentials": {"token": "x1"}});
@@ -66,7 +89,10 @@ async fn what_does_not_fit_is_told_field_by_field() {
         (json!({"connections": {"slack": "stripe"}}), vec!["connections.slack"]),
         (json!({"connections": {"slack": "slack-live"}}), vec!["connections"]),
         (json!({"connections": {"slack": 7}}), vec!["connections.slack"]),
-        (json!({"connections": {"slack": "slack-ops"}, "settings": {"channel": "#x"}}), vec!["settings.channel"]),
+        (
+            json!({"connections": {"slack": "slack-ops"}, "settings": {"channel": "#x"}}),
+            vec!["settings.channel"],
+        ),
         (json!({"connections": {"slack": "slack-ops"}, "setting": {}}), vec!["setting"]),
     ] {
         let answer = app.post(&format!("{ALERT}/install"), body.clone()).await;

@@ -14,12 +14,17 @@ pub async fn check(State(app): State<App>, Path(name): Path<String>) -> Result<J
     let stored = find(&app, &name)?;
     let connection = opened(&stored)?;
     let Some(manifest) = app.catalog().get(&connection.connector) else {
-        let detail = format!("`{name}` is a connection to {}, which this version has no connector for", connection.connector);
+        let detail = format!(
+            "`{name}` is a connection to {}, which this version has no connector for",
+            connection.connector
+        );
         return Err(Problem::new(Code::ConnectorUnknown, detail));
     };
     let problems = manifest.problems(&connection);
     if !problems.is_empty() {
-        return Ok(Json(json!({"ok": false, "detail": problems.join("; "), "code": "connection_incomplete"})));
+        return Ok(Json(
+            json!({"ok": false, "detail": problems.join("; "), "code": "connection_incomplete"}),
+        ));
     }
     let Some(operation) = manifest.check().and_then(|operation| manifest.operation(operation)) else {
         let detail = format!("{} has no call that only checks; the first run will tell", manifest.title);
@@ -55,11 +60,19 @@ fn plain(title: &str, error: &Error) -> String {
     match (&error.class, error.status) {
         (Class::Auth, Some(403)) => format!("{title} knows the key, but the key may not do this: {said}"),
         (Class::Auth, _) => {
-            format!("{title} does not accept the credentials: {said}. Was the key revoked, or is it of another account?")
+            format!(
+                "{title} does not accept the credentials: {said}. Was the key revoked, or is it of another account?"
+            )
         }
-        (Class::Retry { .. }, Some(429)) => format!("{title} is being asked too often at the moment: {said}. Try again later"),
-        (Class::Retry { .. }, Some(_)) => format!("{title} has trouble of its own at the moment: {said}. Try again later"),
-        (Class::Retry { .. }, None) => format!("{title} cannot be reached from here: {said}. Is the network up?"),
+        (Class::Retry { .. }, Some(429)) => {
+            format!("{title} is being asked too often at the moment: {said}. Try again later")
+        }
+        (Class::Retry { .. }, Some(_)) => {
+            format!("{title} has trouble of its own at the moment: {said}. Try again later")
+        }
+        (Class::Retry { .. }, None) => {
+            format!("{title} cannot be reached from here: {said}. Is the network up?")
+        }
         _ => format!("{title} answered in a way that was not expected: {said}"),
     }
 }

@@ -96,13 +96,19 @@ pub fn opened(stored: &store::Connection) -> Result<connect::Connection, Problem
         None => None,
         Some(text) => {
             let url = text.parse().map_err(|_| {
-                Problem::new(Code::Internal, format!("the stored base URL of `{}` is no URL", stored.info.name))
+                Problem::new(
+                    Code::Internal,
+                    format!("the stored base URL of `{}` is no URL", stored.info.name),
+                )
             })?;
             Some(url)
         }
     };
-    let credentials: BTreeMap<String, connect::Secret> =
-        stored.credentials.iter().map(|(name, value)| (name.to_owned(), connect::Secret::new(value))).collect();
+    let credentials: BTreeMap<String, connect::Secret> = stored
+        .credentials
+        .iter()
+        .map(|(name, value)| (name.to_owned(), connect::Secret::new(value)))
+        .collect();
     Ok(connect::Connection {
         name: stored.info.name.clone(),
         connector: stored.info.connector.clone(),

@@ -36,12 +36,20 @@ pub async fn put(
     let given = fields.object("credentials");
 
     if !is_name(&name) {
-        fields.wrong("name", format!("`{name}` is no name"), "use a to z, 0 to 9, - and _, beginning with a letter");
+        fields.wrong(
+            "name",
+            format!("`{name}` is no name"),
+            "use a to z, 0 to 9, - and _, beginning with a letter",
+        );
     }
     let manifest = app.catalog().get(&connector);
     if manifest.is_none() && !connector.is_empty() {
         let slugs: Vec<&str> = app.catalog().slugs().collect();
-        fields.wrong("connector", format!("there is no `{connector}`"), format!("there are: {}", slugs.join(", ")));
+        fields.wrong(
+            "connector",
+            format!("there is no `{connector}`"),
+            format!("there are: {}", slugs.join(", ")),
+        );
     }
     if let Some(present) = &present
         && present.info.connector != connector
@@ -95,7 +103,11 @@ fn merge(credentials: &mut Secrets, given: Map<String, Value>, manifest: &Manife
         let field = format!("credentials.{name}");
         if !manifest.credentials().iter().any(|known| known.name == name) {
             let known: Vec<&str> = manifest.credentials().iter().map(|field| field.name.as_str()).collect();
-            fields.wrong(&field, format!("{} has no such credential", manifest.title), format!("it has: {}", known.join(", ")));
+            fields.wrong(
+                &field,
+                format!("{} has no such credential", manifest.title),
+                format!("it has: {}", known.join(", ")),
+            );
             continue;
         }
         match value {
@@ -112,7 +124,8 @@ fn merge(credentials: &mut Secrets, given: Map<String, Value>, manifest: &Manife
     }
     for field in manifest.credentials().iter().filter(|field| field.required) {
         if credentials.get(&field.name).is_none() {
-            let remedy = if field.help.is_empty() { format!("give the {}", field.title) } else { field.help.clone() };
+            let remedy =
+                if field.help.is_empty() { format!("give the {}", field.title) } else { field.help.clone() };
             fields.wrong(&format!("credentials.{}", field.name), "is missing", remedy);
         }
     }
@@ -126,14 +139,19 @@ fn mode(
     before: Option<bool>,
     fields: &mut Fields,
 ) -> bool {
-    let opened = credentials.iter().map(|(name, value)| (name.to_owned(), connect::Secret::new(value))).collect();
+    let opened =
+        credentials.iter().map(|(name, value)| (name.to_owned(), connect::Secret::new(value))).collect();
     let shown = manifest.live(&opened);
     let chosen = asked.or(before).or(shown).unwrap_or(false);
     if let Some(shown) = shown
         && shown != chosen
     {
         let (key, wanted) = if shown { ("live", "true (--live)") } else { ("test", "false (--test)") };
-        fields.wrong("live", format!("the key is one of {key} mode"), format!("give {wanted}, or the other key"));
+        fields.wrong(
+            "live",
+            format!("the key is one of {key} mode"),
+            format!("give {wanted}, or the other key"),
+        );
     }
     chosen
 }
@@ -157,7 +175,9 @@ fn check_base_url(manifest: &Manifest, new: &NewConnection, fields: &mut Fields)
     match opened(&stored) {
         Err(_) => fields.wrong("base_url", format!("`{text}` is no URL"), remedy),
         Ok(connection) => {
-            for problem in manifest.problems(&connection).into_iter().filter(|problem| problem.contains("base_url")) {
+            for problem in
+                manifest.problems(&connection).into_iter().filter(|problem| problem.contains("base_url"))
+            {
                 fields.wrong("base_url", problem, remedy);
             }
         }

@@ -57,16 +57,28 @@ fn wrong(field: String, detail: impl Into<String>, remedy: impl Into<String>) ->
 }
 
 /// What was chosen and, where nothing was, the defaults.
-fn settings(document: &Document, mut given: Map<String, Value>, errors: &mut Vec<FieldError>) -> Map<String, Value> {
+fn settings(
+    document: &Document,
+    mut given: Map<String, Value>,
+    errors: &mut Vec<FieldError>,
+) -> Map<String, Value> {
     let mut settings = Map::new();
     for (name, setting) in document.settings() {
         let value = given.shift_remove(name).or_else(|| setting.default.clone());
         let Some(value) = value else {
-            errors.push(wrong(format!("settings.{name}"), "must be chosen", format!("give {}", setting.description)));
+            errors.push(wrong(
+                format!("settings.{name}"),
+                "must be chosen",
+                format!("give {}", setting.description),
+            ));
             continue;
         };
         if let Some(expected) = mismatch(setting.kind, &value) {
-            errors.push(wrong(format!("settings.{name}"), format!("`{value}` is not {expected}"), format!("give {expected}")));
+            errors.push(wrong(
+                format!("settings.{name}"),
+                format!("`{value}` is not {expected}"),
+                format!("give {expected}"),
+            ));
         }
         settings.insert(name.clone(), value);
     }
@@ -122,7 +134,8 @@ fn connections(
                 if let Some(connector) = expected_connector(document, name)
                     && connector != info.connector
                 {
-                    let detail = format!("`{mine}` is a connection to {}, the flow calls {connector}", info.connector);
+                    let detail =
+                        format!("`{mine}` is a connection to {}, the flow calls {connector}", info.connector);
                     errors.push(wrong(field, detail, format!("name a connection to {connector}")));
                 }
                 used.push(info);
@@ -148,7 +161,8 @@ fn expected_connector(document: &Document, connection: &str) -> Option<String> {
     let name = match call {
         Some(call) => call.operation,
         None => {
-            let trigger = document.triggers().iter().find(|trigger| trigger.source.as_deref() == Some(connection))?;
+            let trigger =
+                document.triggers().iter().find(|trigger| trigger.source.as_deref() == Some(connection))?;
             trigger.r#type.clone()?
         }
     };

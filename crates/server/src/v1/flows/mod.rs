@@ -42,7 +42,8 @@ pub async fn deploy(State(app): State<App>, body: Body) -> Result<(StatusCode, J
     let mut fields = Fields::read(body).await?;
     let file = fields.optional_text("file").unwrap_or_else(|| "flow.yaml".to_owned());
     let text = fields.text("text", "give the flow's YAML or JSON");
-    let deployment = Deployment { settings: fields.object("settings"), connections: fields.texts("connections") };
+    let deployment =
+        Deployment { settings: fields.object("settings"), connections: fields.texts("connections") };
     fields.finish(&["file", "text", "settings", "connections"])?;
     let document = Document::parse(&file, &text).map_err(|found| lint::problem(&found))?;
     deploy_document(&app, &document, deployment).await
@@ -85,7 +86,10 @@ pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<
 
 fn find(app: &App, name: &str) -> Result<Flow, Problem> {
     app.store().flow(app.workspace(), name)?.ok_or_else(|| {
-        Problem::new(Code::FlowUnknown, format!("no flow `{name}` is deployed; `tributary flow list` shows what is"))
+        Problem::new(
+            Code::FlowUnknown,
+            format!("no flow `{name}` is deployed; `tributary flow list` shows what is"),
+        )
     })
 }
 

@@ -76,7 +76,10 @@ pub async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<Js
 
 fn find(app: &App, id: &RunId) -> Result<Run, Problem> {
     app.store().run(app.workspace(), id)?.ok_or_else(|| {
-        Problem::new(Code::RunUnknown, format!("there is no run `{id}`; `tributary runs list` shows what there is"))
+        Problem::new(
+            Code::RunUnknown,
+            format!("there is no run `{id}`; `tributary runs list` shows what there is"),
+        )
     })
 }
 

@@ -30,14 +30,18 @@ pub fn read(journal: impl Iterator<Item = Entry>) -> (Vec<Value>, Value) {
             Entry::Intent { effect, attempt, operation, request, at, .. } => {
                 let step = entry_of(&mut steps, effect, at);
                 step.operation = operation;
-                step.request = request;
+                // A repetition refers to the first one's bytes.
+                if !request.is_null() {
+                    step.request = request;
+                }
                 step.attempts = step.attempts.max(attempt);
             }
             Entry::Attempted { effect, attempt, problem, unknown, retry_at, at } => {
                 let step = entry_of(&mut steps, effect, at);
                 step.attempts = step.attempts.max(attempt);
                 step.retry_at = retry_at;
-                step.problems.push(json!({"attempt": attempt, "problem": problem, "unknown": unknown, "at": at}));
+                step.problems
+                    .push(json!({"attempt": attempt, "problem": problem, "unknown": unknown, "at": at}));
             }
             Entry::Resolved { effect, step: name, operation, input, outcome, attempts, started_at, at } => {
                 let step = entry_of(&mut steps, effect, started_at);
@@ -169,6 +173,14 @@ mod tests {
                 unknown: true,
                 retry_at: Some(at(4)),
                 at: at(3),
+            },
+            Entry::Intent {
+                effect: effect("/do/1/write"),
+                key: "tby_1".into(),
+                attempt: 2,
+                operation: "crm.contacts.create".into(),
+                request: Value::Null,
+                at: at(4),
             },
             resolved("/do/1/write", Outcome::Fault(fault.clone()), 2, 2, 5),
             Entry::Finished { outcome: Outcome::Fault(fault), at: at(5) },
