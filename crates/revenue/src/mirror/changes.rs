@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Error;
 use crate::billing::{self, Discount, Status, Subscription};
 use crate::ledger::{self, LineType};
-use crate::money::Percent;
+use crate::money::{Percent, divide_rounded};
 
 use super::{CHANGE_PREFIX, Observation, Prices, STATE_PREFIX, instant};
 
@@ -50,7 +50,8 @@ pub(super) fn timeline(
         billing.subscriptions.iter().map(|s| (s.id.as_str(), s)).collect();
     let mut segments: BTreeMap<&str, BTreeMap<i64, Segment>> = BTreeMap::new();
     let mut revenue_items = BTreeMap::new();
-    for line in regular_lines(billing, &subscriptions) {
+    let regular = regular_lines(billing, &subscriptions);
+    for line in &regular {
         let (Some(item), Some(price), Some(subscription)) =
             (&line.subscription_item, &line.price, &line.subscription)
         else {
@@ -71,7 +72,12 @@ pub(super) fn timeline(
         }
         let known = subscriptions.get(change.subscription).map_or(&[][..], |s| &s.discounts);
         let discounts = resolve(change.discounts, known, &billing.coupons)?;
-        let amount = recurring_amount(change.price, terms, change.quantity, &discounts)?;
+        let mut amount = recurring_amount(change.price, terms, change.quantity, &discounts)?;
+        if discounts.is_empty() && !known.is_empty() {
+            let present = resolve(known, &[], &[])?;
+            let discounted = recurring_amount(change.price, terms, change.quantity, &present)?;
+            amount = closer_to_charge(&change, &regular, amount, discounted);
+        }
         if amount != 0 || revenue_items.contains_key(change.item) {
             let id = format!("{CHANGE_PREFIX}{}:{}", change.item, change.at);
             invoices.push(told(&id, &change, amount, &terms.currency)?);
@@ -194,6 +200,24 @@ fn resolve<'d>(
                 })
         })
         .collect()
+}
+
+/// Which of two full amounts a change's charge is the share of, going by the period that it ends.
+///
+/// A charge that names no discounts may still be after the subscription's own: vendors differ by billing mode.
+fn closer_to_charge(change: &Change<'_>, regular: &[&billing::Line], full: i64, discounted: i64) -> i64 {
+    let period = regular.iter().rev().find(|line| {
+        line.subscription_item.as_deref() == Some(change.item)
+            && line.period_end == change.until
+            && line.period_start <= change.at
+    });
+    let Some(period) = period.filter(|line| line.period_end > line.period_start) else { return full };
+    let rest = i128::from(change.until - change.at);
+    let share = |amount: i64| {
+        divide_rounded(i128::from(amount) * rest, i128::from(period.period_end - period.period_start))
+    };
+    let off = |amount: i64| share(amount).abs_diff(change.amount);
+    if off(discounted) < off(full) { discounted } else { full }
 }
 
 /// The full amount of one period in cents, after discounts.

@@ -184,6 +184,20 @@ fn a_change_takes_the_discount_in_force() {
 }
 
 #[test]
+fn a_charge_that_names_no_discount_tells_by_its_amount_whether_it_is_after_one() {
+    let mut billing = basic();
+    billing["subscriptions"][0]["items"][0] = item("pro", 3000, 1);
+    billing["subscriptions"][0]["discounts"] = json!([{"id": "di_1", "percent_off": 50}]);
+    // 16 of 30 days are left: 1600 in full, 800 after the discount.
+    for (charge, amount) in [(800, 1500), (1600, 3000)] {
+        let mut charge = line("ii_2", "pro", charge, true, MID);
+        charge["currency"] = json!("usd");
+        billing["pending"] = json!([charge]);
+        assert_eq!(amounts(&converge(&billing, &mut empty()))[1].2, amount);
+    }
+}
+
+#[test]
 fn an_untraced_change_is_told_once_and_only_if_seen_stable() {
     let mut ledger = empty();
     let mut billing = basic();
