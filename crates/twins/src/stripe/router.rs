@@ -137,11 +137,13 @@ fn authenticate(world: &World, request: &Request) -> Result<(), Error> {
 /// The operation, remembered under its idempotency key where there is one.
 fn keyed(world: &mut World, request: &Request, id: &str, version: &Version) -> Result<Response, Error> {
     authenticate(world, request)?;
+    // The body of a GET is ignored.
+    let body: &[u8] = if request.method == "GET" { &[] } else { &request.body };
     let is_form = request.header("content-type").is_none_or(|kind| !kind.starts_with("application/json"));
-    if !is_form && !request.body.is_empty() {
+    if !is_form && !body.is_empty() {
         return Err(Error::invalid("This Stripe twin takes form-encoded bodies (API v1) only."));
     }
-    let mut params = form::parse(&[request.query.as_bytes(), &request.body])?;
+    let mut params = form::parse(&[request.query.as_bytes(), body])?;
     let writes = request.method != "GET";
     let key = request.header("idempotency-key").filter(|_| request.method == "POST").map(str::to_owned);
     let fingerprint = format!("{} {} {}", request.method, request.path, params.fingerprint());

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::model::*;
 use super::super::version::Version;
-use super::{catalog, metadata, no_address};
+use super::{address, catalog, metadata, no_address, shipping};
 
 pub(super) fn customer(customer: &Customer, version: &Version) -> Value {
     if customer.deleted {
@@ -13,7 +13,7 @@ pub(super) fn customer(customer: &Customer, version: &Version) -> Value {
     json!({
         "id": customer.id,
         "object": "customer",
-        "address": customer.address,
+        "address": address(&customer.address),
         "balance": customer.balance,
         "created": customer.created,
         "currency": customer.currency,
@@ -36,7 +36,7 @@ pub(super) fn customer(customer: &Customer, version: &Version) -> Value {
         "next_invoice_sequence": customer.next_invoice,
         "phone": customer.phone,
         "preferred_locales": customer.preferred_locales,
-        "shipping": customer.shipping,
+        "shipping": shipping(&customer.shipping),
         "tax_exempt": customer.tax_exempt,
         "test_clock": customer.test_clock,
     })

@@ -63,6 +63,30 @@ fn no_address() -> Value {
     json!({ "city": null, "country": null, "line1": null, "line2": null, "postal_code": null, "state": null })
 }
 
+/// An address as given, with null for what was not.
+fn address(given: &Value) -> Value {
+    filled(no_address(), given)
+}
+
+/// Where and to whom something is shipped, as given.
+fn shipping(given: &Value) -> Value {
+    let blank =
+        json!({ "address": {}, "carrier": null, "name": null, "phone": null, "tracking_number": null });
+    let mut shipping = filled(blank, given);
+    if !shipping.is_null() {
+        shipping["address"] = filled(no_address(), &given["address"]);
+    }
+    shipping
+}
+
+fn filled(mut blank: Value, given: &Value) -> Value {
+    if given.is_null() {
+        return Value::Null;
+    }
+    extend(&mut blank, given.clone());
+    blank
+}
+
 /// Adds fields to an object, after those it has.
 fn extend(value: &mut Value, more: Value) {
     if let (Value::Object(map), Value::Object(more)) = (value, more) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::model::*;
 use super::super::version::Version;
 use super::super::world::World;
-use super::{customer, embedded, extend, metadata, no_address, snapshot};
+use super::{customer, embedded, extend, metadata, no_address, shipping, snapshot};
 
 fn last_error(decline: &Decline, charge: Option<&String>, world: &World, version: &Version) -> Value {
     let method = decline.payment_method.as_deref().and_then(|id| world.payment_methods.get(id)).cloned();
@@ -86,7 +86,7 @@ fn intent_rest(intent: &PaymentIntent) -> Value {
         "receipt_email": intent.receipt_email,
         "review": null,
         "setup_future_usage": intent.setup_future_usage,
-        "shipping": intent.shipping,
+        "shipping": shipping(&intent.shipping),
         "source": null,
         "statement_descriptor": null,
         "statement_descriptor_suffix": null,
@@ -192,7 +192,7 @@ fn charge_rest(charge: &Charge, card: Value, world: &World) -> Value {
         "receipt_url": if paid { json!(receipt) } else { Value::Null },
         "refunded": charge.refunded == charge.amount,
         "review": null,
-        "shipping": charge.shipping,
+        "shipping": shipping(&charge.shipping),
         "source": null,
         "source_transfer": null,
         "statement_descriptor": null,

@@ -12,6 +12,8 @@ use super::super::world::World;
 pub(in super::super) struct ItemChange {
     pub id: Option<String>,
     pub price: Option<String>,
+    /// The price was named by its older name, `plan`: so will be the refusal.
+    pub as_plan: bool,
     pub quantity: Option<i64>,
     pub deleted: bool,
     pub metadata: MetadataChange,
@@ -47,6 +49,12 @@ impl World {
         Item { id, created: self.now, price, quantity, metadata, net, in_force: Vec::new() }
     }
 
+    /// The price of an item, which requests may also name a plan.
+    pub(super) fn named_price(&self, id: &str, as_plan: bool) -> Result<Arc<Price>, Error> {
+        let price = self.price(id, "items[0][price]");
+        if as_plan { price.map_err(|_| Error::missing_param("plan", id, "plan")) } else { price }
+    }
+
     /// The items after a change; nothing is stored yet.
     pub(in super::super) fn changed_items(
         &mut self,
@@ -56,7 +64,7 @@ impl World {
     ) -> Result<Vec<Item>, Error> {
         let mut items = subscription.items.clone();
         for change in changes {
-            let price = change.price.as_deref().map(|id| self.price(id, "items[0][price]")).transpose()?;
+            let price = change.price.as_deref().map(|id| self.named_price(id, change.as_plan)).transpose()?;
             if let Some(other) = price.as_ref().filter(|price| price.currency != currency) {
                 let message = format!(
                     "The price `{}` is in `{}`, the subscription in `{currency}`: a subscription keeps its currency.",

@@ -79,15 +79,14 @@ fn grants(params: &mut Params) -> Result<Option<Vec<Grant>>, Error> {
 pub(in super::super) fn item_changes(entries: Vec<Params>) -> Result<Vec<ItemChange>, Error> {
     let mut changes = Vec::with_capacity(entries.len());
     for mut entry in entries {
-        let price = match entry.string("price")? {
-            Some(price) => Some(price),
-            None => entry.string("plan")?,
-        };
+        let (price, plan) = (entry.string("price")?, entry.string("plan")?);
+        let as_plan = price.is_none();
         entry.refuse(&["price_data", "tax_rates", "billing_thresholds", "discounts", "current_trial"])?;
         entry.ignore(&["clear_usage"]);
         changes.push(ItemChange {
             id: entry.string("id")?,
-            price,
+            price: price.or(plan),
+            as_plan,
             quantity: entry.int("quantity")?,
             deleted: entry.flag("deleted")?.unwrap_or(false),
             metadata: entry.metadata_change()?,
@@ -117,15 +116,13 @@ pub(in super::super) fn create(call: &mut Call) -> Result<Value, Error> {
     let entries = item_changes(params.maps("items")?.unwrap_or_default())?;
     for entry in entries {
         let price = entry.price.ok_or_else(|| Error::required("items[0][price]"))?;
+        call.world.named_price(&price, entry.as_plan)?;
         let mut metadata = Metadata::new();
         entry.metadata.apply(&mut metadata);
         new.items.push((price, entry.quantity.unwrap_or(1), metadata));
     }
     if let Some(plan) = params.string("plan")? {
-        let exists = call.world.prices.get(&plan).is_some();
-        if !exists {
-            return Err(Error::missing_param("plan", &plan, "plan"));
-        }
+        call.world.named_price(&plan, true)?;
         new.items.push((plan, params.int("quantity")?.unwrap_or(1), Metadata::new()));
     }
     let days = params.int("trial_period_days")?;
@@ -206,7 +203,7 @@ pub(in super::super) fn update(call: &mut Call, id: &str) -> Result<Value, Error
             return Err(Error::invalid("Use `items` to change a subscription with several items."));
         };
         let id = Some(only.id.clone());
-        update.items.push(ItemChange { id, price: plan, quantity, ..ItemChange::default() });
+        update.items.push(ItemChange { id, price: plan, as_plan: true, quantity, ..ItemChange::default() });
     }
     update.proration = params.word("proration_behavior", Proration::parse, PRORATIONS)?;
     update.proration_date = params.int("proration_date")?;
@@ -337,13 +334,11 @@ pub(in super::super) fn change_item(call: &mut Call, id: Option<&str>, delete: b
     };
     params.ignore(&["off_session", "payment_behavior", "clear_usage"]);
     params.refuse(&["price_data", "tax_rates", "billing_thresholds", "discounts"])?;
-    let price = match params.string("price")? {
-        Some(price) => Some(price),
-        None => params.string("plan")?,
-    };
+    let (price, plan) = (params.string("price")?, params.string("plan")?);
     let change = ItemChange {
         id: id.map(str::to_owned),
-        price,
+        as_plan: price.is_none(),
+        price: price.or(plan),
         quantity: params.int("quantity")?,
         deleted: delete,
         metadata: params.metadata_change()?,
