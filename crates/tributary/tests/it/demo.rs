@@ -12,7 +12,11 @@ pub fn demo(args: &[&str]) -> (Output, Value) {
         .output()
         .expect("the demo runs");
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("stdout is not one JSON document ({error})\n{}\n{}", text(&output.stdout), text(&output.stderr))
+        panic!(
+            "stdout is not one JSON document ({error})\n{}\n{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        )
     });
     (output, document)
 }
@@ -26,7 +30,8 @@ fn a_small_month_is_right_to_the_cent() {
     let (output, document) = demo(&["--customers", "25", "--days", "30", "--seed", "7"]);
     assert_eq!(document["discrepancies"], json!([]), "{}", text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let number = |path: &str| document.pointer(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("no {path}"));
+    let number =
+        |path: &str| document.pointer(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("no {path}"));
     assert_eq!((number("/customers"), number("/days"), number("/seed")), (25, 30, 7));
     assert_eq!(number("/mrr/stripe_cents"), number("/mrr/chartmogul_cents"));
     assert!(number("/mrr/stripe_cents") > 0);
@@ -43,7 +48,10 @@ fn a_small_month_is_right_to_the_cent() {
         assert!(at("stripe") > 0 && at("stripe") == at("chartmogul"), "{currency}");
     }
     for key in ["server", "stripe", "chartmogul", "slack", "hook"] {
-        assert!(document["addresses"][key].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")), "{key}");
+        assert!(
+            document["addresses"][key].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")),
+            "{key}"
+        );
     }
 }
 
