@@ -100,6 +100,15 @@ impl Fields {
         }
     }
 
+    /// A text that may be left out (`None`) or taken away with null (`Some(None)`).
+    pub fn changed_text(&mut self, name: &str) -> Option<Option<String>> {
+        if self.map.get(name).is_some_and(Value::is_null) {
+            self.map.shift_remove(name);
+            return Some(None);
+        }
+        self.optional_text(name).map(Some)
+    }
+
     /// A yes or no that may be left out.
     pub fn optional_flag(&mut self, name: &str) -> Option<bool> {
         match self.map.shift_remove(name) {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 /// A cell wider than this many characters is cut with an ellipsis, so that a table stays readable.
-const CELL_WIDTH_MAX: usize = 60;
+const CELL_WIDTH_MAX: usize = 100;
 
 /// Columns with a heading, left-aligned, two spaces between; the last column is not padded.
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
@@ -81,8 +81,8 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_long_cells_are_cut() {
-        let rows = vec![vec!["stripe".to_owned(), "test".to_owned()], vec!["s".to_owned(), "x".repeat(80)]];
-        let expected = format!("NAME    MODE\nstripe  test\ns       {}…\n", "x".repeat(59));
+        let rows = vec![vec!["stripe".to_owned(), "test".to_owned()], vec!["s".to_owned(), "x".repeat(120)]];
+        let expected = format!("NAME    MODE\nstripe  test\ns       {}…\n", "x".repeat(99));
         assert_eq!(table(&["name", "mode"], &rows), expected);
     }
 

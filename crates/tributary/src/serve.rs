@@ -211,10 +211,10 @@ fn ready(global: &Global, server: &Server, twins: Option<&sandbox::Sandbox>) {
     println!("Tributary listens on http://{}", server.address);
     println!("  data   {}", server.data().display());
     println!("  token  in {} (for the REST API over the network)", token.display());
-    if let Some(twins) = twins {
-        println!("\n{}", twins.words());
+    match twins {
+        Some(twins) => println!("\n{}", twins.words().trim_end()),
+        None => println!("\nNext, in another terminal: tributary connection add stripe"),
     }
-    println!("\nNext, in another terminal: tributary connection add stripe");
 }
 
 /// A panic anywhere ends the process: a server without one of its parts would look alive and lose work.

@@ -103,7 +103,7 @@ async fn add(global: &Global, client: &Client, args: Add) -> anyhow::Result<Exit
         (None, false) => credentials::from_prompt(&fields).map_err(|error| Usage(format!("{error:#}")))?,
     };
     let name = args.name.unwrap_or_else(|| args.connector.clone());
-    let body = json!({
+    let mut body = json!({
         "connector": args.connector,
         "live": match (args.live, args.test) {
             (true, _) => Some(true),
@@ -111,9 +111,11 @@ async fn add(global: &Global, client: &Client, args: Add) -> anyhow::Result<Exit
             // The key tells, or what the connection was before.
             (false, false) => None,
         },
-        "base_url": args.base_url.map(|url| url.to_string()),
         "credentials": given,
     });
+    if let Some(url) = args.base_url {
+        body["base_url"] = url.as_str().into();
+    }
     let document = client.put(&format!("/v1/connections/{}", segment(&name)), body).await?;
     answer(global, &document, |d| added(d, &fields, &given));
     Ok(Exit::Done)
@@ -137,7 +139,11 @@ fn added(document: &Value, fields: &[credentials::Field], given: &Map<String, Va
     let name = print::cell(&document["name"]);
     let mut words =
         format!("{name} is connected ({}, {}).\n", print::cell(&document["connector"]), mode(document));
-    if let Some(url) = document["hook"]["url"].as_str() {
+    let hook = &document["hook"];
+    if let Some(url) = hook["url"].as_str().or(hook["path"].as_str()) {
+        if hook["url"].is_null() {
+            words += "\nNo server is running; its public address comes before this path:";
+        }
         words += &format!("\nWebhook address (keep it to yourself, and enter it at the vendor):\n  {url}\n");
         let stored: Vec<&str> =
             document["credentials"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -178,7 +184,11 @@ fn list(document: &Value) -> String {
                 print::cell(&c["connector"]),
                 mode(c).to_owned(),
                 given.join(", "),
-                print::cell(&c["hook"]["path"]),
+                print::cell(if c["hook"]["url"].is_string() {
+                    &c["hook"]["url"]
+                } else {
+                    &c["hook"]["path"]
+                }),
                 print::cell(&c["base_url"]),
             ]
         })

@@ -71,7 +71,7 @@ fn show(document: &Value) -> String {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|o| vec![text(o, "name"), text(o, "effects"), text(o, "title")])
+        .map(|o| vec![text(o, "name"), text(o, "effects"), text(o, "summary")])
         .collect();
     words += &format!("\n{}", print::table(&["operation", "effects", "what it does"], &operations));
     words

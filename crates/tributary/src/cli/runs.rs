@@ -138,7 +138,11 @@ fn show(document: &Value) -> String {
         ("lane", print::cell(&document["lane"])),
         ("created", print::time(&document["created_at"])),
         ("finished", print::time(&document["finished_at"])),
+        ("goes on", print::time(&document["ready_at"])),
     ] {
+        if value == "-" {
+            continue;
+        }
         words += &format!("{label:<12}{value}\n");
     }
     if !document["error"].is_null() {

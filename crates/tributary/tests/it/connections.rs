@@ -29,6 +29,11 @@ async fn a_connection_is_made_changed_shown_and_removed() {
     let changed = app.put("/v1/connections/stripe-eu", more).await.expect(200);
     assert_eq!(changed["credentials"], json!(["api_key", "webhook_secret"]), "what was not given stays");
     assert_eq!(changed["hook"]["id"], made["hook"]["id"]);
+    let twin = json!({"connector": "stripe", "base_url": "http://127.0.0.1:9"});
+    assert_eq!(
+        app.put("/v1/connections/stripe-eu", twin).await.expect(200)["base_url"],
+        "http://127.0.0.1:9"
+    );
     let less = json!({"connector": "stripe", "credentials": {"webhook_secret": null}});
     assert_eq!(
         app.put("/v1/connections/stripe-eu", less).await.expect(200)["credentials"],

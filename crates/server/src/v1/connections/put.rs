@@ -20,8 +20,8 @@ const NAME_LENGTH_MAX: usize = 64;
 const CREDENTIAL_BYTES_MAX: usize = 16 * 1024;
 const MEMBERS: [&str; 4] = ["connector", "live", "base_url", "credentials"];
 
-/// Body: `{connector, live?, base_url?, credentials?: {name: text | null}}`. Credentials that are not given stay as
-/// they are, null takes one away. 201 when it is new.
+/// Body: `{connector, live?, base_url?: text | null, credentials?: {name: text | null}}`. What is not given stays as
+/// it is, null takes it away. 201 when it is new.
 pub async fn put(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -32,7 +32,7 @@ pub async fn put(
     let present = app.store().connection(app.workspace(), &name)?;
     let connector = fields.text("connector", "name what to connect; /v1/connectors lists what can be");
     let live = fields.optional_flag("live");
-    let base_url = fields.optional_text("base_url");
+    let base_url = fields.changed_text("base_url");
     let given = fields.object("credentials");
 
     if !is_name(&name) {
@@ -68,6 +68,8 @@ pub async fn put(
     merge(&mut credentials, given, manifest, &mut fields);
     let before = present.as_ref().map(|present| present.info.live);
     let live = mode(manifest, &credentials, live, before, &mut fields);
+    let base_url =
+        base_url.unwrap_or_else(|| present.as_ref().and_then(|present| present.info.base_url.clone()));
     let new = NewConnection { name: name.clone(), connector, live, base_url, credentials };
     check_base_url(manifest, &new, &mut fields);
     fields.finish(&MEMBERS)?;

@@ -112,7 +112,8 @@ fn document(step: Step) -> Value {
         "path": step.effect.path,
         "visit": step.effect.visit,
         "generation": step.effect.generation,
-        "operation": step.operation,
+        // Of a read that was not answered yet only the place is known.
+        "operation": Some(step.operation).filter(|operation| !operation.is_empty()),
         "status": status,
         "input": step.input,
         "request": step.request,
