@@ -19,6 +19,7 @@ use flow::{EffectRef, Fault};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::earlier::Known;
 use crate::fault;
 use crate::gate::Gated;
 use crate::history::{Intent, Open};
@@ -76,6 +77,11 @@ impl Run<'_> {
         }
         let mut open = self.history.open(&call.at, now);
         let node = self.node;
+        match self.known_before(call, &open) {
+            Some(Known::Output(output)) => return Ok(self.resolve(call, Ok(output), 0, now)),
+            Some(Known::Unsettled(earlier)) => open = earlier,
+            None => {}
+        }
         let target = match self.target(node, call, &open) {
             Ok(target) => target,
             Err(fault) => {
@@ -94,6 +100,14 @@ impl Run<'_> {
                 Ok(self.resolve(call, result, open.attempts, begun))
             }
         }
+    }
+
+    /// What an earlier run of the same event knows of a write that this run has not begun.
+    fn known_before(&self, call: &Call, open: &Open) -> Option<Known> {
+        if open.intent.is_some() {
+            return None;
+        }
+        self.earlier.known(&effect_key(&self.origin, &call.at, self.history.again(&call.at)))
     }
 
     /// Another generation of an effect that may have happened goes on with the same key and bytes.

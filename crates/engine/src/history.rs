@@ -84,6 +84,12 @@ impl Open {
         Open { intent: None, attempts: 0, answered: 0, unknown: false, since: Some(now), retry_at: None }
     }
 
+    /// A write that another run began and of which nobody knows whether it happened.
+    pub fn of_unknown(intent: Intent) -> Open {
+        Open { intent: Some(intent), attempts: 0, answered: 0, unknown: false, since: None, retry_at: None }
+            .anew()
+    }
+
     /// The same key and bytes for another go, whose limits begin anew.
     fn anew(self) -> Open {
         Open { attempts: 1, answered: 1, unknown: true, since: None, retry_at: None, ..self }

@@ -18,6 +18,7 @@ mod claim;
 mod connections;
 mod deployments;
 mod dispatch;
+mod earlier;
 mod effect;
 pub mod fault;
 mod gate;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use store::ClaimedRun;
 
 use crate::deployments::Deployment;
+use crate::earlier::Earlier;
 use crate::effect::{Call, Performed};
 use crate::history::{History, Started};
 use crate::journal::{Journal, Lost};
@@ -32,6 +33,7 @@ pub struct Run<'a> {
     pub node: &'a Node,
     pub claim: &'a ClaimedRun,
     pub origin: Origin,
+    pub earlier: Earlier,
     pub history: History,
     pub journal: Journal<'a>,
     deployment: Arc<Deployment>,
@@ -65,15 +67,21 @@ pub async fn work(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
         let detail = format!("it was taken up {} times and does not come to an end", claim.epoch);
         return fail(Journal::new(node, claim), fault::limit(detail)).await;
     }
+    let state_flow = deployment.is_state_flow();
     let origin = Origin {
         workspace: claim.workspace.as_str().to_owned(),
         flow: claim.flow.clone(),
-        trigger: trigger(claim),
+        trigger: trigger(claim, state_flow),
+    };
+    let earlier = if state_flow {
+        Earlier::default()
+    } else {
+        Earlier::read(&node.store, claim).map_err(Lost::Store)?
     };
     let live = claim.event.as_ref().and_then(|event| node.mode(&claim.workspace, &event.connection));
     let effects = history.effects;
     let journal = Journal::new(node, claim);
-    Run { node, claim, origin, history, journal, deployment, live, effects }.drive().await
+    Run { node, claim, origin, earlier, history, journal, deployment, live, effects }.drive().await
 }
 
 /// Fails a run in which the program itself failed. A write in flight stays an intent without an answer.
@@ -82,9 +90,13 @@ pub async fn broken(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
         .await
 }
 
-/// What the effects of a run are for: an event, the same at each replay of it, else the run itself.
-fn trigger(claim: &ClaimedRun) -> String {
+/// What the effects of a run are for: an event, the same at each replay of it, else the run itself. A state flow
+/// re-reads at a replay, so what it then writes is another effect.
+fn trigger(claim: &ClaimedRun, state_flow: bool) -> String {
     match &claim.event {
+        Some(event) if state_flow && event.replays > 0 => {
+            format!("{}/{}#{}", event.connection, event.dedupe_key, event.replays)
+        }
         Some(event) => format!("{}/{}", event.connection, event.dedupe_key),
         None => claim.run.as_str().to_owned(),
     }

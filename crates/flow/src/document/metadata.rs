@@ -278,7 +278,7 @@ impl<'a> Reader<'a> {
             self.problem(
                 &at,
                 "wrong_name",
-                format!("`{pattern}`: `*` stands only at the end, after a dot: `stripe.invoice.*`"),
+                format!("`{pattern}`: `*` stands only at the end, after a dot: `billing.invoice.*`"),
             );
         }
         Some(filter)

@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
         let operation = text.strip_suffix(":1@default").unwrap_or(text);
         if !is_operation(operation) {
             let message =
-                format!("`{text}` is not the name of an operation, such as `stripe.customers.retrieve`");
+                format!("`{text}` is not the name of an operation, such as `crm.contacts.retrieve`");
             self.problem(at, "unknown_operation", message);
             return None;
         }

@@ -1,0 +1,91 @@
+//! What earlier runs of a flow did for the same event: a replay repeats none of it.
+//!
+//! | an earlier run's write | the replay's write under the same key |
+//! |---|---|
+//! | has a result | is answered by that result, and not sent |
+//! | may have happened, nobody knows | is settled as after a crash: same bytes, same key |
+//! | failed for sure, or never began | is sent |
+//!
+//! State flows don't look here: they re-read everything, so a write of theirs at the same place may be another one.
+
+use std::collections::BTreeMap;
+
+use flow::EffectRef;
+use flow::journal::{Entry, Outcome};
+use serde_json::Value;
+use store::{ClaimedRun, Page, RunQuery, Store};
+
+use crate::history::{Intent, Open};
+
+/// Earlier runs of one event that a replay looks at; the newest count.
+const RUNS_MAX: usize = 20;
+
+/// Writes of earlier runs by effect key.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    outputs: BTreeMap<String, Value>,
+    unsettled: BTreeMap<String, Intent>,
+}
+
+/// What an earlier run knows of a write.
+pub enum Known {
+    Output(Value),
+    Unsettled(Open),
+}
+
+impl Earlier {
+    /// Reads the journals of the runs that `claim`'s event had before.
+    pub fn read(store: &Store, claim: &ClaimedRun) -> Result<Earlier, store::Error> {
+        let mut earlier = Earlier::default();
+        let Some(event) = claim.event.as_ref().filter(|event| event.replays > 0) else { return Ok(earlier) };
+        let query =
+            RunQuery { flow: Some(claim.flow.clone()), event: Some(event.id.clone()), ..Default::default() };
+        let page = Page { before: None, limit: RUNS_MAX };
+        let runs = store.runs(&claim.workspace, &query, page)?.items;
+        // Oldest first: what a later run found out holds.
+        for run in runs.iter().rev().filter(|run| run.id != claim.run) {
+            let entries = store.journal(&claim.workspace, &run.id)?;
+            earlier.take(entries.into_iter().map(|(_, entry)| entry));
+        }
+        Ok(earlier)
+    }
+
+    fn take(&mut self, entries: impl Iterator<Item = Entry>) {
+        let mut intents: BTreeMap<EffectRef, (Intent, bool)> = BTreeMap::new();
+        for entry in entries {
+            match entry {
+                Entry::Intent { effect, key, request, at, .. } => {
+                    let intent = Intent { key, request, sent_at: at };
+                    let (_, maybe_done) = intents.entry(effect).or_insert((intent, true));
+                    *maybe_done = true;
+                }
+                // The attempt failed for sure, unless an earlier one may have happened.
+                Entry::Attempted { effect, unknown, attempt: 1, .. } => {
+                    if let Some((_, maybe_done)) = intents.get_mut(&effect) {
+                        *maybe_done = unknown;
+                    }
+                }
+                Entry::Resolved { effect, outcome: Outcome::Output(output), .. } => {
+                    if let Some((intent, _)) = intents.remove(&effect) {
+                        self.unsettled.remove(&intent.key);
+                        self.outputs.insert(intent.key, output);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (intent, _) in intents.into_values().filter(|(_, maybe_done)| *maybe_done) {
+            if !self.outputs.contains_key(&intent.key) {
+                self.unsettled.insert(intent.key.clone(), intent);
+            }
+        }
+    }
+
+    /// What is known of the write with this key.
+    pub fn known(&self, key: &str) -> Option<Known> {
+        if let Some(output) = self.outputs.get(key) {
+            return Some(Known::Output(output.clone()));
+        }
+        self.unsettled.get(key).map(|intent| Known::Unsettled(Open::of_unknown(intent.clone())))
+    }
+}
