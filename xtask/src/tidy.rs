@@ -55,7 +55,9 @@ fn arrows(room: &str, allowed: &[&str], problems: &mut Vec<String>) -> Result<()
     for (other, _) in ARROWS {
         let used = dependencies.lines().any(|line| line.starts_with(&format!("{other}.workspace")));
         if used && !allowed.contains(other) {
-            problems.push(format!("{manifest}: `{room}` may not use `{other}`; see the arrows in ARCHITECTURE.md"));
+            problems.push(format!(
+                "{manifest}: `{room}` may not use `{other}`; see the arrows in ARCHITECTURE.md"
+            ));
         }
     }
     Ok(())

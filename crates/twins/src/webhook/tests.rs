@@ -13,8 +13,11 @@ use super::*;
 
 const SECRET: &str = "whsec_test";
 
+/// Headers and body of a delivery.
+type Arrival = (Vec<(String, String)>, Bytes);
+
 struct Inbox {
-    arrived: Mutex<Vec<(Vec<(String, String)>, Bytes)>>,
+    arrived: Mutex<Vec<Arrival>>,
     /// Whether the attempt with that ordinal fails.
     failing: Box<dyn Fn(usize) -> bool + Send + Sync>,
     paused: Mutex<Duration>,
