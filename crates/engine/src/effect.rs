@@ -4,9 +4,10 @@
 //! |---|---|
 //! | header | nothing: same bytes, same key, as long as the vendor remembers the key; then a person is asked |
 //! | repeatable | nothing: same bytes |
-//! | natural key | nothing: same bytes; a conflict is answered by the record that is there |
-//! | lookup | the vendor is asked; only what is not found is sent |
+//! | natural key, lookup | the vendor is asked; only what is not found is sent |
 //! | none | nothing (at least once); a destructive call is not repeated, a person is asked |
+//!
+//! A natural key's conflict, with whoever else wrote the record, is answered by the record that is there.
 //!
 //! A write's intent, its exact request, is durable before each send, and its result before the next step's request.
 //! A read leaves nothing before its result, which waits for the next commit.
@@ -288,7 +289,7 @@ impl Run<'_> {
                 let why = format!("the vendor remembers the key for {life:#} only, and it is {age:#} old");
                 Before::Known(Attempt::Refused(fault::outcome_unknown(&operation.name, &why)))
             }
-            Idempotency::Lookup(_) => {
+            Idempotency::Lookup(_) | Idempotency::NaturalKey(_) => {
                 let Target { transport, connection, manifest, operation, prepared, .. } = target;
                 let now = self.node.clock.now();
                 match connect::lookup(transport, connection, manifest, operation, prepared, now).await {
@@ -298,7 +299,7 @@ impl Run<'_> {
                 }
             }
             _ if !repeatable(operation) => Before::Known(Attempt::Refused(unrepeatable(&operation.name))),
-            Idempotency::NaturalKey(_) | Idempotency::Repeatable | Idempotency::None => Before::Send,
+            Idempotency::Repeatable | Idempotency::None => Before::Send,
         }
     }
 

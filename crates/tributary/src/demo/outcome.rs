@@ -64,8 +64,7 @@ impl Outcome {
             customers.filter_map(|customer| Some((customer.id, customer.name?))).collect();
         discrepancies.extend(reconcile::names(&names, &chartmogul_names(world)));
         let counters = world.chartmogul.counters();
-        let killed = lived.kills > 0;
-        discrepancies.extend(reconcile::transport(&counters.duplicates, killed, &lived.records.given_up));
+        discrepancies.extend(reconcile::transport(&counters.duplicates, &lived.records.given_up));
 
         let mut by_currency: BTreeMap<String, (i64, i64)> = BTreeMap::new();
         for (currency, cents) in days.last().map(|day| &day.mrr).into_iter().flatten() {
