@@ -204,9 +204,10 @@ fn a_replayed_event_repeats_no_effect() {
             seen.iter().filter_map(|seen| seen.key.clone()).collect::<Vec<_>>()
         };
         let after = world.vendor.seen();
-        assert_eq!(keys(&after[before.1.len()..]), keys(&before.1));
-        assert_eq!(world.vendor.names("charges"), ["charge T"]);
-        assert_eq!(world.vendor.names("customers"), ["customer evt_1"]);
+        assert!(!keys(&before.1).is_empty());
+        // What the first run found out answers the second: only reads are sent.
+        assert_eq!(keys(&after[before.1.len()..]), Vec::<String>::new());
+        assert_eq!(world.vendor.world(), before.0);
     });
 }
 

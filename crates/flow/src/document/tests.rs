@@ -122,7 +122,7 @@ fn says_what_is_wrong_where_and_what_was_meant() {
         ),
         (
             "do:\n- a: {call: stripe}",
-            "unknown_operation /do/0/a/call f.yaml:3:13: `stripe` is not the name of an operation, such as `stripe.customers.retrieve`",
+            "unknown_operation /do/0/a/call f.yaml:3:13: `stripe` is not the name of an operation, such as `crm.contacts.retrieve`",
         ),
         ("do:\n- a: {call: 'x.y z'}", "unknown_operation /do/0/a/call f.yaml:3:13: `x.y z` is not the name"),
         (
