@@ -110,6 +110,8 @@ pub(in super::super) fn create(call: &mut Call) -> Result<Value, Error> {
     let (now, clover) = (call.world.now, call.version.clover());
     let params = &mut call.params;
     let mut new = Opening::new(&params.need("customer")?);
+    let owner = call.world.customer(&new.customer).map(|_| ());
+    owner.map_err(|_| Error::missing_param("customer", &new.customer, "customer"))?;
     params.ignore(IGNORED);
     params.refuse(REFUSED)?;
     no_automatic_tax(params)?;
@@ -172,9 +174,6 @@ pub(in super::super) fn create(call: &mut Call) -> Result<Value, Error> {
     }
     call.params.done()?;
     if let Some(card) = card {
-        call.world
-            .customer(&new.customer)
-            .map_err(|_| Error::missing_param("customer", &new.customer, "customer"))?;
         new.default_payment_method = Some(call.world.attached(&card, &new.customer)?.id.clone());
     }
     let id = call.world.open_subscription(new)?;
