@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use twins::oracle::{Kind, Movements};
+use twins::oracle::{Kind, Movements, Rates};
 
 use super::outcome::Outcome;
 use super::setup::Ready;
@@ -84,6 +84,15 @@ fn ending(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     let (ours, theirs) = outcome.mrr();
     let currency = outcome.currency.as_str();
     writeln!(out, "  {:<10}{:>14}{:>14}", "total", money(ours, currency), money(theirs, currency))?;
+    let rates = Rates::default();
+    for (one, (numerator, denominator)) in &rates.table {
+        let (one, account) = (one.to_uppercase(), rates.account.to_uppercase());
+        writeln!(
+            out,
+            "  at a fixed rate: 1 {one} = {:.2} {account}",
+            *numerator as f64 / *denominator as f64
+        )?;
+    }
     writeln!(
         out,
         "{} customers compared one by one; {} failed payments, {} Slack alerts",
