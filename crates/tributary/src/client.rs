@@ -180,7 +180,7 @@ impl Local {
             Some(directory) => directory.path().to_owned(),
             None => global.data.clone(),
         };
-        let node = Node::open(&data, node::log_fatal()).map_err(|error| match error.downcast_ref() {
+        let node = Node::open(&data, global.connectors.as_deref(), node::log_fatal()).map_err(|error| match error.downcast_ref() {
             Some(store::Error::Locked { holder, .. }) => anyhow!(
                 "process {holder} owns {} but does not answer on its socket: it is starting, stopping or stuck. Try \
                  again, or stop it",

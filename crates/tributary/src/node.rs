@@ -64,7 +64,9 @@ pub fn log_fatal() -> OnFatal {
 impl Node {
     /// Takes the data directory, made if it is missing. Fails with [`store::Error::Locked`] inside if another
     /// process has it.
-    pub fn open(data: &Path, on_fatal: OnFatal) -> anyhow::Result<Node> {
+    /// The connectors are the built-in ones and those of the folder `connectors`, if there is one.
+    pub fn open(data: &Path, connectors: Option<&Path>, on_fatal: OnFatal) -> anyhow::Result<Node> {
+        let catalog = catalog(connectors)?;
         let key = MasterKey::load_or_create(data, &mut SystemRng::default())
             .with_context(|| format!("the key of {}", data.display()))?;
         let store = Store::open(Options { on_fatal, ..Options::new(data, key) })?;
@@ -73,10 +75,6 @@ impl Node {
             .name("committer".to_owned())
             .spawn(move || committer.run())
             .context("cannot start the committer's thread")?;
-        let catalog = Catalog::embedded().map_err(|found| {
-            let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
-            anyhow!("the built-in connectors have mistakes:\n  {}", lines.join("\n  "))
-        })?;
         Ok(Node {
             data: data.to_owned(),
             store,
@@ -129,4 +127,18 @@ impl Node {
             tracing::error!("the committer panicked");
         }
     }
+}
+
+/// The built-in connectors, and those of an operator's folder.
+fn catalog(folder: Option<&Path>) -> anyhow::Result<Catalog> {
+    let lines =
+        |found: Vec<flow::Diagnostic>| found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
+    let mut catalog = Catalog::embedded()
+        .map_err(|found| anyhow!("the built-in connectors have mistakes:\n  {}", lines(found)))?;
+    if let Some(folder) = folder {
+        catalog.load_dir(folder).map_err(|found| {
+            anyhow!("--connectors {}: these have mistakes:\n  {}", folder.display(), lines(found))
+        })?;
+    }
+    Ok(catalog)
 }

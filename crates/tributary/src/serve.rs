@@ -31,6 +31,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(25);
   tributary serve
   tributary serve --data /var/lib/tributary --listen 0.0.0.0:7717 --public-url https://hooks.example.com
   tributary serve --alert-slack slack:#ops
+  tributary serve --connectors ./connectors    with connectors of your own beside the built-in ones
   tributary serve --sandbox          with simulated Stripe, ChartMogul and Slack beside it
 
 The REST API needs the token that lies in the data directory's file `token`; commands on this machine
@@ -59,6 +60,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub public_url: Option<Url>,
     pub templates: Option<PathBuf>,
+    /// A folder of further connectors.
+    pub connectors: Option<PathBuf>,
     pub workers: usize,
     pub alerts: Alerts,
     pub on_fatal: OnFatal,
@@ -72,6 +75,7 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             public_url: None,
             templates: None,
+            connectors: None,
             workers: engine::limits::WORKERS,
             alerts: Alerts::default(),
             on_fatal: node::log_fatal(),
@@ -93,7 +97,7 @@ pub struct Server {
 impl Server {
     /// Takes the data directory, opens the listeners, starts the engine. Once this returns, requests are answered.
     pub async fn start(config: Config) -> anyhow::Result<Server> {
-        let node = Node::open(&config.data, config.on_fatal)?;
+        let node = Node::open(&config.data, config.connectors.as_deref(), config.on_fatal)?;
         let tcp = TcpListener::bind(config.listen).await.with_context(|| {
             format!("cannot listen on {}; --listen ADDR takes another address", config.listen)
         })?;
@@ -172,6 +176,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         listen: args.listen,
         public_url: args.public_url,
         templates: global.templates.clone(),
+        connectors: global.connectors.clone(),
         workers: args.workers,
         alerts: args.alerts,
         on_fatal: node::exit_on_fatal(),

@@ -18,6 +18,8 @@ use crate::path::Path;
 use crate::signature::Scheme;
 use crate::view::View;
 
+/// First words of calls that are no connector's.
+const OWN_SETS: [&str; 2] = ["human", "revenue"];
 const SECTIONS: [&str; 19] = [
     "manifest",
     "slug",
@@ -119,6 +121,12 @@ fn slug(reader: &mut Reader<'_>, fields: &Fields<'_>) -> String {
             "manifest_slug",
             "a slug is lower-case letters, digits and `_`, beginning with a letter",
         );
+    }
+    if OWN_SETS.contains(&slug.as_str())
+        && let Some(at) = fields.get("slug")
+    {
+        let message = format!("`{slug}` is the name of functions that Tributary has itself");
+        reader.problem(&at, "manifest_slug", message);
     }
     slug
 }

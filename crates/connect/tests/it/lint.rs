@@ -51,6 +51,7 @@ fn problems_have_a_place_and_a_remedy() {
     for (from, to, expected) in [
         ("manifest: 1", "manifest: 2", "acme.yaml:1:11: this build reads `manifest: 1`"),
         ("slug: acme", "slug: Acme!", "acme.yaml:2:7: a slug is lower-case letters"),
+        ("slug: acme", "slug: revenue", "acme.yaml:2:7: `revenue` is the name of functions"),
         ("title: Acme\n", "", "acme.yaml:1:1: `title` is missing"),
         (
             "summary: Things.",
@@ -187,8 +188,25 @@ fn a_folder_of_manifests_adds_to_the_catalog() {
     let mut catalog = crate::stage::catalog();
     catalog.load_dir(dir.path()).expect("sound");
     assert_eq!(catalog.slugs().collect::<Vec<_>>(), ["acme", "chartmogul", "slack", "stripe"]);
+    let known = catalog.slugs().count();
+
+    let problems = catalog.load_dir(dir.path()).expect_err("it is there already");
+    assert_eq!((problems.len(), problems[0].code.as_str()), (1, "connector_twice"));
+    assert!(
+        problems[0].file.ends_with("acme.yaml") && problems[0].message.contains("`acme`"),
+        "{problems:?}"
+    );
+
+    std::fs::write(dir.path().join("stripe.yaml"), SOUND.replace("slug: acme", "slug: stripe"))
+        .expect("written");
+    std::fs::write(dir.path().join("twin.yaml"), SOUND).expect("written");
     std::fs::write(dir.path().join("broken.yaml"), "manifest: 1\n").expect("written");
-    let problems = catalog.load_dir(dir.path()).expect_err("one is broken");
-    assert!(problems.iter().all(|problem| problem.file.ends_with("broken.yaml")));
+    let mut catalog = crate::stage::catalog();
+    let problems = catalog.load_dir(dir.path()).expect_err("three are wrong");
+    let of = |file: &str| problems.iter().filter(|problem| problem.file.ends_with(file)).collect::<Vec<_>>();
+    assert!(of("broken.yaml").len() > 1, "everything that is wrong is told: {problems:?}");
+    assert!(of("stripe.yaml")[0].message.contains("built-in"), "{problems:?}");
+    assert!(of("twin.yaml")[0].message.contains("acme.yaml"), "{problems:?}");
+    assert_eq!(catalog.slugs().count(), known - 1, "all of a folder or nothing");
     assert!(catalog.load_dir(&dir.path().join("nowhere")).is_err());
 }

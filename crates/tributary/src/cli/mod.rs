@@ -74,6 +74,9 @@ pub struct Global {
     /// A directory of further templates, beside the built-in ones
     #[arg(long, global = true, value_name = "DIR")]
     pub templates: Option<PathBuf>,
+    /// A directory of further connectors (manifests, *.yaml), beside the built-in ones
+    #[arg(long, global = true, env = "TRIBUTARY_CONNECTORS", value_name = "DIR")]
+    pub connectors: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

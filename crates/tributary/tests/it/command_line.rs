@@ -135,6 +135,72 @@ fn exit_codes_tell_failure_from_bad_usage() {
     assert!(words(&lint).contains("broken.yaml:1:"), "{}", words(&lint));
 }
 
+/// The smallest connector that can do something.
+const LEDGER: &str = "manifest: 1
+slug: ledger
+title: Ledger
+version: 1.0.0
+summary: A ledger of our own.
+base_url: https://ledger.example.com
+hosts: [ledger.example.com]
+credentials:
+  key: {title: Key, help: In the ledger's settings}
+auth: {bearer: key}
+errors:
+  rules: [{status: 5xx, class: retry}, {status: 4xx, class: user}]
+operations:
+  entries.create:
+    summary: Book an entry
+    request: POST /entries
+    effects: write
+    idempotency: {header: {name: Idempotency-Key, life_h: 24}}
+    params:
+      amount: {type: integer, required: true, description: Cents}
+";
+
+#[test]
+fn connectors_of_a_folder_are_like_the_built_in_ones() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, folder) = (directory.path().join("data"), directory.path().join("connectors"));
+    std::fs::create_dir(&folder).expect("made");
+    std::fs::write(folder.join("ledger.yaml"), LEDGER).expect("written");
+    let flow = directory.path().join("book.yaml");
+    let call = |amount: &str| {
+        format!(
+            "document: {{dsl: '1.0.3', namespace: t, name: book, version: '1.0.0'}}\n\
+             do: [{{book: {{call: ledger.entries.create, with: {{{amount}: 1}}}}}}]\n"
+        )
+    };
+    std::fs::write(&flow, call("amount")).expect("written");
+    let (folder, flow_file) = (folder.to_str().expect("text"), flow.to_str().expect("text"));
+    let with =
+        |arguments: &[&str], input| run(&data, &[&["--connectors", folder], arguments].concat(), input);
+
+    let listed = json_of(&with(&["connector", "list", "--json"], ""));
+    let slugs: Vec<&str> =
+        listed["connectors"].as_array().expect("a list").iter().filter_map(|c| c["slug"].as_str()).collect();
+    assert!(slugs.contains(&"ledger") && slugs.contains(&"stripe"), "{slugs:?}");
+    let shown = json_of(&with(&["connector", "show", "ledger", "--json"], ""));
+    assert_eq!(shown["operations"][0]["name"], "ledger.entries.create");
+    let added = with(&["connection", "add", "ledger", "--from-stdin", "--json"], "key=abc\n");
+    assert_eq!(json_of(&added)["connector"], "ledger", "{}", words(&added));
+    assert_eq!(json_of(&with(&["flow", "lint", flow_file, "--json"], ""))["ok"], true);
+    assert_eq!(with(&["flow", "deploy", flow_file], "").status.code(), Some(0));
+    let unknown = run(&data, &["connector", "show", "ledger"], "");
+    assert_eq!(unknown.status.code(), Some(1), "only with the folder");
+
+    std::fs::write(
+        directory.path().join("connectors/mine.yaml"),
+        LEDGER.replace("slug: ledger", "slug: slack"),
+    )
+    .expect("written");
+    for arguments in [&["connector", "list"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+        let refused = with(arguments, "");
+        assert_eq!(refused.status.code(), Some(1), "{}", words(&refused));
+        assert!(words(&refused).contains("mine.yaml:1:1: the slug `slack` is taken"), "{}", words(&refused));
+    }
+}
+
 #[test]
 fn every_command_has_help_with_an_example() {
     let directory = tempfile::tempdir().expect("a directory");
