@@ -60,6 +60,11 @@ impl Earlier {
                     *maybe_done = true;
                 }
                 // The attempt failed for sure, unless an earlier one may have happened.
+                Entry::Attempted { effect, settled: true, .. } => {
+                    if let Some((_, maybe_done)) = intents.get_mut(&effect) {
+                        *maybe_done = false;
+                    }
+                }
                 Entry::Attempted { effect, unknown, attempt: 1, .. } => {
                     if let Some((_, maybe_done)) = intents.get_mut(&effect) {
                         *maybe_done = unknown;

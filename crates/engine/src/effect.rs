@@ -129,6 +129,7 @@ impl Run<'_> {
                     call.operation
                 )),
                 unknown: true,
+                settled: false,
                 retry_at: None,
                 at: now,
             });
@@ -191,7 +192,8 @@ impl Run<'_> {
     fn failed(&mut self, call: &Call, target: &Target<'_>, open: &mut Open, error: &Error) -> Option<Fault> {
         let now = self.node.clock.now();
         open.answered = open.attempts;
-        open.unknown |= error.unknown;
+        let settled = open.unknown && settles(target.operation, error);
+        open.unknown = (open.unknown && !settled) || error.unknown;
         let problem = fault::of_call(&call.operation, error);
         let asks_a_person = error.unknown && !repeatable(target.operation);
         let next = self.node.retry_after(error, open, now);
@@ -207,6 +209,7 @@ impl Run<'_> {
             attempt: open.attempts,
             problem,
             unknown: error.unknown,
+            settled,
             retry_at,
             at: now,
         });
@@ -353,6 +356,14 @@ enum Before {
 /// Whether an effect that may have happened may be sent again at all.
 fn repeatable(operation: &Operation) -> bool {
     !(matches!(operation.idempotency, Idempotency::None) && operation.effects == Effects::Destructive)
+}
+
+/// Whether a refusal says that no earlier attempt took effect either: a vendor that remembers the key would have
+/// answered with what it did. Refused credentials and limits say nothing, since they are looked at before the key.
+fn settles(operation: &Operation, error: &Error) -> bool {
+    matches!(operation.idempotency, Idempotency::Header { .. })
+        && matches!(error.class, Class::User | Class::NotFound)
+        && !error.unknown
 }
 
 fn unrepeatable(operation: &str) -> Fault {

@@ -126,11 +126,11 @@ impl History {
                 open.attempts = attempt;
                 open.retry_at = None;
             }
-            Entry::Attempted { effect, attempt, unknown, retry_at, at, .. } => {
+            Entry::Attempted { effect, attempt, unknown, settled, retry_at, at, .. } => {
                 let open = self.open.entry(effect).or_insert_with(|| Open::new(at));
                 open.attempts = open.attempts.max(attempt);
                 open.answered = attempt;
-                open.unknown |= unknown;
+                open.unknown = (open.unknown && !settled) || unknown;
                 open.retry_at = retry_at;
                 self.parked = retry_at.is_some();
             }
@@ -261,6 +261,7 @@ mod tests {
             attempt,
             problem,
             unknown,
+            settled: false,
             retry_at: retry_at.map(at),
             at: at(9),
         }
@@ -320,6 +321,27 @@ mod tests {
             let open = History::read(entries.clone()).open(&effect("a"), at(50));
             assert_eq!((open.attempts, open.maybe_done()), (attempts, maybe_done), "{entries:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_under_the_key_settles_what_was_unknown() {
+        let mut entries = vec![intent("a", 1, Value::Null, 1), attempted("a", 1, true, Some(20))];
+        entries.push(intent("a", 2, Value::Null, 20));
+        let Entry::Attempted { effect, problem, at, .. } = attempted("a", 2, false, None) else { panic!() };
+        let attempt = 2;
+        entries.push(Entry::Attempted {
+            effect,
+            attempt,
+            problem,
+            unknown: false,
+            settled: true,
+            retry_at: None,
+            at,
+        });
+        assert!(!History::read(entries.clone()).open(&super::tests::effect("a"), at).maybe_done());
+        // The next attempt may happen again.
+        entries.push(intent("a", 3, Value::Null, 30));
+        assert!(History::read(entries).open(&super::tests::effect("a"), at).maybe_done());
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub enum Entry {
         problem: Fault,
         #[serde(default)]
         unknown: bool,
+        /// The answer came under the effect's key and is a refusal: no earlier attempt took effect either.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        settled: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_at: Option<Timestamp>,
         at: Timestamp,
@@ -118,6 +121,20 @@ mod tests {
         for line in GOLDEN {
             let entry: Entry = serde_json::from_str(line).unwrap();
             assert_eq!(&serde_json::to_string(&entry).unwrap(), line);
+        }
+    }
+
+    /// A price that changes in its last digit when it is read back would make another effect of a replay.
+    #[test]
+    fn numbers_are_read_as_they_were_written() {
+        for text in ["0.1", "51.24817837550540_4", "31.245270191439438", "121.48791951161945", "4.35", "1e-7"]
+        {
+            let text = text.replace('_', "");
+            let number: Value = serde_json::from_str(&text).unwrap();
+            let exact: f64 = text.parse().unwrap();
+            assert_eq!(number.as_f64(), Some(exact), "{text}");
+            let again: Value = serde_json::from_str(&number.to_string()).unwrap();
+            assert_eq!(number, again, "{text}");
         }
     }
 

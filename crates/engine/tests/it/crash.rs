@@ -31,7 +31,7 @@ fn world() -> World {
 const HEALTHY: &[(&str, Trouble)] = &[];
 const TROUBLED: &[(&str, Trouble)] = &[
     ("POST /charges", Trouble::AnswerLost),
-    ("POST /customers", Trouble::Status(429, Some("60"))),
+    ("POST /customers", Trouble::Status(429, Some(60))),
     ("POST /notes", Trouble::RequestLost),
     ("GET /records", Trouble::Status(503, None)),
     ("PUT /states/s", Trouble::NotReached),

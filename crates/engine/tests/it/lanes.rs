@@ -95,7 +95,7 @@ fn a_state_flow_that_left_its_lane_reads_afresh() {
             let world = World::new();
             let mut node = world.boot();
             world.vendor.put_thing("t", json!({"name": "old"}));
-            world.vendor.trouble(line, [Trouble::Status(429, Some("300"))]);
+            world.vendor.trouble(line, [Trouble::Status(429, Some(300))]);
             let tasks = "  - look: {call: acme.things.get, with: {connection: acme, id: t}}
   - act: {call: acme.charges.create, with: {connection: acme, name: '${ $steps.look.name }'}}
 ";

@@ -5,9 +5,13 @@ mod crash;
 #[cfg(test)]
 mod flows;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod lanes;
 #[cfg(test)]
 mod outcomes;
+#[cfg(test)]
+mod recovery;
 #[cfg(test)]
 mod time;
 #[cfg(test)]

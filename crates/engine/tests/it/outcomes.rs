@@ -54,7 +54,7 @@ fn an_unknown_outcome_is_settled_as_the_manifest_says() {
         (header, Trouble::RequestLost, 1, 2, None),
         (header, Trouble::Broken, 1, 2, None),
         (header, Trouble::NotReached, 1, 2, None),
-        (header, Trouble::Status(429, Some("2")), 1, 2, None),
+        (header, Trouble::Status(429, Some(2)), 1, 2, None),
         (header, Trouble::Hang, 1, 2, None),
         (header, Trouble::HangBefore, 1, 2, None),
         (natural, Trouble::AnswerLost, 1, 1, None),
@@ -132,7 +132,7 @@ fn past_the_life_of_its_key_a_person_is_asked_and_may_say_again() {
 
 #[test]
 fn a_short_retry_after_is_waited_out_in_place_a_long_one_parks_the_run() {
-    for (after, parks) in [("2", false), ("120", true)] {
+    for (after, parks) in [(2, false), (120, true)] {
         run(async {
             let world = World::new();
             let mut node = world.boot();
@@ -157,7 +157,7 @@ fn a_short_retry_after_is_waited_out_in_place_a_long_one_parks_the_run() {
             };
             assert!(!unknown && *second >= retry_at.unwrap());
             let waited = second.duration_since(*first);
-            assert!(waited >= SignedDuration::from_secs(after.parse().unwrap()), "{waited}");
+            assert!(waited >= SignedDuration::from_secs(after.into()), "{waited}");
             assert_eq!(world.vendor.names("charges"), ["a"]);
             let Entry::Resolved { attempts, .. } = &journal[4] else { panic!("{journal:?}") };
             assert_eq!(*attempts, 2);

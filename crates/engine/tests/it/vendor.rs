@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use connect::{BoxFuture, Transport, TransportError, wire};
 use engine::Timer;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// What goes wrong with one request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Trouble {
-    /// An answer of this status without effect, and its `Retry-After`.
-    Status(u16, Option<&'static str>),
+    /// An answer of this status without effect, and its `Retry-After` in seconds.
+    Status(u16, Option<u32>),
     /// Never reaches the vendor.
     NotReached,
     /// Takes effect; no answer comes.
@@ -41,9 +43,29 @@ pub struct Seen {
     pub authorization: String,
 }
 
+/// A request that came, and what became of it: enough to bring a vendor to where it was then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Past {
+    pub line: String,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub body: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+}
+
+impl Past {
+    pub fn is_write(&self) -> bool {
+        !self.line.starts_with("GET ")
+    }
+}
+
 #[derive(Default)]
 struct State {
     seen: Vec<Seen>,
+    /// What went wrong with each of `seen`.
+    met: Vec<Option<Trouble>>,
     /// Request line → what goes wrong with its next requests.
     troubles: BTreeMap<String, Vec<Trouble>>,
     /// Number of a request, from 0 → what goes wrong with it.
@@ -52,6 +74,8 @@ struct State {
     records: BTreeMap<String, Vec<Value>>,
     /// Key → answer.
     remembered: BTreeMap<String, Value>,
+    /// Keys refused, by name.
+    refused: BTreeMap<String, Vec<String>>,
     things: BTreeMap<String, Value>,
     hung: bool,
     under_way: usize,
@@ -141,15 +165,49 @@ impl Vendor {
         let planned = state.troubles.get_mut(&seen.line).filter(|planned| !planned.is_empty());
         let trouble = planned.map(|planned| planned.remove(0));
         let trouble = trouble.or_else(|| state.numbered.remove(&number));
+        state.met.push(trouble.clone());
         (trouble, seen)
     }
 
+    /// Every request so far, and what became of it.
+    pub fn past(&self) -> Vec<Past> {
+        let state = self.state();
+        let past = |(seen, trouble): (&Seen, &Option<Trouble>)| Past {
+            line: seen.line.clone(),
+            body: seen.body.clone(),
+            key: seen.key.clone(),
+            trouble: trouble.clone(),
+        };
+        state.seen.iter().zip(&state.met).map(past).collect()
+    }
+
+    /// Has all this happen without anybody asking; what has gone wrong in it does not go wrong again.
+    pub fn relive(&self, past: &[Past]) {
+        for one in past {
+            if let Some(trouble) = &one.trouble {
+                let mut state = self.state();
+                let planned = state.troubles.entry(one.line.clone()).or_default();
+                let place = planned.iter().position(|planned| planned == trouble).expect("it was planned");
+                planned.remove(place);
+            }
+            if one.trouble.as_ref().is_none_or(Trouble::takes_effect) {
+                let seen = Seen {
+                    line: one.line.clone(),
+                    body: one.body.clone(),
+                    key: one.key.clone(),
+                    authorization: String::new(),
+                };
+                self.act(&seen, &BTreeMap::new());
+            }
+        }
+    }
+
     /// What the vendor does with a request, and answers.
-    fn act(&self, request: &wire::Request, seen: &Seen) -> (u16, Value) {
+    fn act(&self, seen: &Seen, query: &BTreeMap<String, String>) -> (u16, Value) {
         let mut state = self.state();
-        let path: Vec<&str> = request.url.path().trim_matches('/').split('/').collect();
-        let query: BTreeMap<String, String> = request.url.query_pairs().into_owned().collect();
-        match (request.method.as_str(), path.as_slice()) {
+        let (method, path) = seen.line.split_once(' ').unwrap();
+        let path: Vec<&str> = path.trim_matches('/').split('/').collect();
+        match (method, path.as_slice()) {
             ("GET", ["things", id]) => match state.things.get(*id) {
                 Some(thing) => (200, thing.clone()),
                 None => (404, json!({"error": {"code": "missing", "message": "no such thing"}})),
@@ -160,7 +218,8 @@ impl Vendor {
                         .iter()
                         .all(|name| query.get(*name).is_none_or(|wanted| record[*name] == **wanted))
                 };
-                let records = state.records.get(&query["kind"]).map(Vec::as_slice).unwrap_or_default();
+                let kind = query.get("kind").map(String::as_str).unwrap_or_default();
+                let records = state.records.get(kind).map(Vec::as_slice).unwrap_or_default();
                 let items: Vec<&Value> = records.iter().filter(fits).collect();
                 (200, json!({"items": items, "next": null}))
             }
@@ -175,7 +234,22 @@ impl Vendor {
     }
 }
 
+/// A record called `refused…` is always refused, `late…` under its first two keys: what a vendor refuses once, it
+/// refuses again.
 fn create(state: &mut State, kind: &str, seen: &Seen) -> (u16, Value) {
+    let name = seen.body["name"].as_str().unwrap_or_default();
+    let early = name.starts_with("late") && {
+        let keys = state.refused.entry(name.to_owned()).or_default();
+        let key = seen.key.clone().unwrap_or_default();
+        let is_new = !keys.contains(&key);
+        if is_new && keys.len() < 2 {
+            keys.push(key.clone());
+        }
+        keys.contains(&key)
+    };
+    if early || name.starts_with("refused") {
+        return (422, json!({"error": {"code": "refused", "message": "as it is called"}}));
+    }
     if let Some(key) = &seen.key
         && let Some(answer) = state.remembered.get(key)
     {
@@ -192,6 +266,12 @@ fn create(state: &mut State, kind: &str, seen: &Seen) -> (u16, Value) {
         state.remembered.insert(key.clone(), record.clone());
     }
     (201, record)
+}
+
+impl Trouble {
+    fn takes_effect(&self) -> bool {
+        matches!(self, Trouble::AnswerLost | Trouble::Broken | Trouble::Hang | Trouble::Slow(_))
+    }
 }
 
 impl Transport for Vendor {
@@ -221,7 +301,7 @@ impl Vendor {
         match trouble {
             Some(Trouble::Status(status, after)) => {
                 let headers =
-                    after.map(|after| ("Retry-After".to_owned(), after.to_owned())).into_iter().collect();
+                    after.map(|after| ("Retry-After".to_owned(), after.to_string())).into_iter().collect();
                 let body = json!({"error": {"code": "trouble", "message": "as told"}}).to_string();
                 return Ok(wire::Response { status, headers, body: body.into_bytes().into() });
             }
@@ -232,7 +312,8 @@ impl Vendor {
             Some(Trouble::Slow(seconds)) => self.timer.sleep(std::time::Duration::from_secs(seconds)).await,
             _ => {}
         }
-        let (status, body) = self.act(request, seen);
+        let query = request.url.query_pairs().into_owned().collect();
+        let (status, body) = self.act(seen, &query);
         let answer = |status, body: Value| wire::Response {
             status,
             headers: Vec::new(),

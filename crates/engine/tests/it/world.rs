@@ -84,6 +84,13 @@ pub fn default_workspace() -> WorkspaceId {
     WorkspaceId::default()
 }
 
+/// In memory where the machine has such a place: these tests are about what is written when, and thousands of them
+/// would wait for a disk.
+fn directory() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 impl World {
     pub fn new() -> World {
         let time = Time::new();
@@ -97,7 +104,7 @@ impl World {
             time,
             told: Arc::default(),
             config,
-            directory: tempfile::tempdir().unwrap(),
+            directory: directory(),
             seed: Mutex::new(0),
         }
     }

@@ -69,6 +69,7 @@ fn retried_attempts_are_counted() {
         attempt: 1,
         problem: Fault::communication("503"),
         unknown: false,
+        settled: false,
         retry_at,
         at: at(1),
     };

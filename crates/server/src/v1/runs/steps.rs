@@ -36,7 +36,7 @@ pub fn read(journal: impl Iterator<Item = Entry>) -> (Vec<Value>, Value) {
                 }
                 step.attempts = step.attempts.max(attempt);
             }
-            Entry::Attempted { effect, attempt, problem, unknown, retry_at, at } => {
+            Entry::Attempted { effect, attempt, problem, unknown, retry_at, at, .. } => {
                 let step = entry_of(&mut steps, effect, at);
                 step.attempts = step.attempts.max(attempt);
                 step.retry_at = retry_at;
@@ -172,6 +172,7 @@ mod tests {
                 attempt: 1,
                 problem: fault.clone(),
                 unknown: true,
+                settled: false,
                 retry_at: Some(at(4)),
                 at: at(3),
             },
