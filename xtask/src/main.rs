@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask test|lint|tidy|gen`.
+//! The project's own tasks: `cargo xtask test|lint|tidy|gen|bench`.
 //!
 //! `test` is the README's second command: it installs what the tests need (Debian packages, official client
 //! libraries), formats, lints, checks the house's rules and runs every test.
@@ -8,7 +8,7 @@ mod setup;
 mod tidy;
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -36,6 +36,13 @@ enum Task {
     Tidy,
     /// Writes what is generated: a page for each diagnostic code, this release's journals that are missing
     Gen,
+    /// Measures the release binary: builds it, loads it, prints a table (`--json`: one document); `--help` says more
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -50,6 +57,7 @@ fn main() -> Result<()> {
             errors::write()?;
             golden_journals()
         }
+        Task::Bench { options } => bench(&options),
     }
 }
 
@@ -75,6 +83,15 @@ fn test(filter: Option<&str>) -> Result<()> {
 fn lint() -> Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+}
+
+/// Builds what is measured and what measures it, both as they are shipped, and starts the latter.
+fn bench(options: &[String]) -> Result<()> {
+    run(cargo(&["build", "--release", "--package", "tributary", "--package", "bench", "--bins"])
+        .stdout(Stdio::null()))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let built = target.join("release");
+    run(Command::new(built.join("bench")).arg("--binary").arg(built.join("tributary")).args(options))
 }
 
 fn stage(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
