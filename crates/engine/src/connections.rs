@@ -21,9 +21,14 @@ type Opened = (u64, BTreeMap<(WorkspaceId, String), Arc<Connection>>);
 
 impl Connections {
     /// The connection of this name, opened again if any connection was changed since.
-    pub fn open(&self, store: &Store, workspace: &WorkspaceId, name: &str) -> Result<Arc<Connection>, Fault> {
+    pub async fn open(
+        &self,
+        store: &Store,
+        workspace: &WorkspaceId,
+        name: &str,
+    ) -> Result<Arc<Connection>, Fault> {
         let unreadable = |error: store::Error| fault::connection(format!("connection `{name}`: {error}"));
-        let generation = store.generation().map_err(unreadable)?;
+        let generation = store.generation().await.map_err(unreadable)?;
         let key = (workspace.clone(), name.to_owned());
         if let (seen, opened) = &*self.lock()
             && *seen == generation
@@ -31,7 +36,7 @@ impl Connections {
         {
             return Ok(connection.clone());
         }
-        let stored = store.connection(workspace, name).map_err(unreadable)?;
+        let stored = store.connection(workspace, name).await.map_err(unreadable)?;
         let stored = stored.ok_or_else(|| fault::connection(format!("there is no connection `{name}`")))?;
         let connection = Arc::new(connection(stored)?);
         let mut opened = self.lock();

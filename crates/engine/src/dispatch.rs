@@ -27,13 +27,13 @@ struct Keys {
 impl Node {
     /// Dispatches one batch of accepted events, in the order of acceptance; says how many were.
     pub async fn dispatch(&self) -> store::Result<usize> {
-        let events = self.store.undispatched_events(DISPATCH_BATCH)?;
+        let events = self.store.undispatched_events(DISPATCH_BATCH).await?;
         // One reading of the flows per batch: what is deployed meanwhile counts from the next batch on.
         let mut flows: BTreeMap<WorkspaceId, Vec<Deployed>> = BTreeMap::new();
         let mut batch = Vec::with_capacity(events.len());
         for event in &events {
             if !flows.contains_key(&event.workspace) {
-                let deployed = self.store.flows(&event.workspace)?;
+                let deployed = self.store.flows(&event.workspace).await?;
                 let read = deployed.into_iter().map(|flow| {
                     let deployment = self.deployments.of(&flow);
                     (flow, deployment)

@@ -35,16 +35,16 @@ pub enum Known {
 
 impl Earlier {
     /// Reads the journals of the runs that `claim`'s event had before.
-    pub fn read(store: &Store, claim: &ClaimedRun) -> Result<Earlier, store::Error> {
+    pub async fn read(store: &Store, claim: &ClaimedRun) -> Result<Earlier, store::Error> {
         let mut earlier = Earlier::default();
         let Some(event) = claim.event.as_ref().filter(|event| event.replays > 0) else { return Ok(earlier) };
         let query =
             RunQuery { flow: Some(claim.flow.clone()), event: Some(event.id.clone()), ..Default::default() };
         let page = Page { before: None, limit: RUNS_MAX };
-        let runs = store.runs(&claim.workspace, &query, page)?.items;
+        let runs = store.runs(&claim.workspace, &query, page).await?.items;
         // Oldest first: what a later run found out holds.
         for run in runs.iter().rev().filter(|run| run.id != claim.run) {
-            let entries = store.journal(&claim.workspace, &run.id)?;
+            let entries = store.journal(&claim.workspace, &run.id).await?;
             earlier.take(entries.into_iter().map(|(_, entry)| entry));
         }
         Ok(earlier)

@@ -83,7 +83,7 @@ impl Run<'_> {
             Some(Known::Unsettled(earlier)) => open = earlier,
             None => {}
         }
-        let target = match self.target(node, call, &open) {
+        let target = match self.target(node, call, &open).await {
             Ok(target) => target,
             Err(fault) => {
                 self.keep_unsettled(call, &open);
@@ -139,12 +139,17 @@ impl Run<'_> {
     }
 
     /// Operation, connection and exact request of a call; a request that was journalled stays as it is.
-    fn target<'n>(&mut self, node: &'n crate::Node, call: &Call, open: &Open) -> Result<Target<'n>, Fault> {
+    async fn target<'n>(
+        &mut self,
+        node: &'n crate::Node,
+        call: &Call,
+        open: &Open,
+    ) -> Result<Target<'n>, Fault> {
         let Some((manifest, operation)) = node.catalog.operation(&call.operation) else {
             return Err(fault::operation_unknown(&call.operation));
         };
         let name = call.with.get("connection").and_then(Value::as_str).unwrap_or(&manifest.slug);
-        let connection = self.connection(name, manifest)?;
+        let connection = self.connection(name, manifest).await?;
         let key = match &open.intent {
             Some(intent) => intent.key.clone(),
             None => effect_key(&self.origin, &call.at, self.history.again(&call.at)),

@@ -86,8 +86,8 @@ impl<'a> Journal<'a> {
             let Err(error) = self.write(&close).await else { break };
             match error {
                 store::Error::Fenced { .. } | store::Error::Conflict { .. } => return Err(Lost::Fenced),
-                // A full disk may have room again; until then the run holds its place, and nothing is sent.
-                store::Error::Full(_) if tries < COMMIT_TRIES_MAX => {
+                // A full disk may have room again, a database be back; until then the run holds its place, and nothing is sent.
+                store::Error::Full(_) | store::Error::Unavailable(_) if tries < COMMIT_TRIES_MAX => {
                     tracing::warn!(run = %self.claim.run, %error, tries, "a commit is tried again");
                     tries += 1;
                     self.node.timer.sleep(STORE_PAUSE).await;

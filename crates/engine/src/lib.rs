@@ -175,18 +175,18 @@ impl Node {
     }
 
     /// The revision that a run began with, parsed.
-    fn deployment(&self, claim: &ClaimedRun) -> Result<Arc<deployments::Deployment>, String> {
+    async fn deployment(&self, claim: &ClaimedRun) -> Result<Arc<deployments::Deployment>, String> {
         if let Some(kept) = self.deployments.kept(&claim.workspace, &claim.flow, claim.revision) {
             return kept;
         }
-        let flow = self.store.flow_revision(&claim.workspace, &claim.flow, claim.revision);
+        let flow = self.store.flow_revision(&claim.workspace, &claim.flow, claim.revision).await;
         let flow = flow.map_err(|error| error.to_string())?.ok_or("it is not stored any more")?;
         self.deployments.of(&flow)
     }
 
     /// Live or test mode of a connection, where it still exists.
-    fn mode(&self, workspace: &WorkspaceId, connection: &str) -> Option<(bool, String)> {
-        let opened = self.connections.open(&self.store, workspace, connection).ok()?;
+    async fn mode(&self, workspace: &WorkspaceId, connection: &str) -> Option<(bool, String)> {
+        let opened = self.connections.open(&self.store, workspace, connection).await.ok()?;
         Some((opened.live, opened.name.clone()))
     }
 

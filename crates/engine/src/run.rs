@@ -45,22 +45,25 @@ pub struct Run<'a> {
 
 /// Works on a claimed run until it is over or has to wait for long.
 pub async fn work(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
-    let deployment = match node.deployment(claim) {
+    let deployment = match node.deployment(claim).await {
         Ok(deployment) => deployment,
         Err(detail) => {
             let fault = fault::unusable(&claim.flow, claim.revision, &detail);
             return fail(Journal::new(node, claim), fault).await;
         }
     };
-    let entries = match claim.begun.then(|| node.store.journal(&claim.workspace, &claim.run)) {
-        None => Vec::new(),
-        Some(Ok(entries)) => entries,
+    let entries = match claim.begun {
+        true => node.store.journal(&claim.workspace, &claim.run).await,
+        false => Ok(Vec::new()),
+    };
+    let entries = match entries {
+        Ok(entries) => entries,
         // Trying again would find the same bytes.
-        Some(Err(store::Error::Corrupt { what, detail })) => {
+        Err(store::Error::Corrupt { what, detail }) => {
             let fault = Fault::runtime(format!("the journal cannot be read: {what}: {detail}"));
             return fail(Journal::new(node, claim), fault).await;
         }
-        Some(Err(error)) => return Err(Lost::Store(error)),
+        Err(error) => return Err(Lost::Store(error)),
     };
     let history = History::read(entries.into_iter().map(|(_, entry)| entry));
     if claim.epoch > CLAIMS_MAX + history.effects {
@@ -76,9 +79,12 @@ pub async fn work(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
     let earlier = if state_flow {
         Earlier::default()
     } else {
-        Earlier::read(&node.store, claim).map_err(Lost::Store)?
+        Earlier::read(&node.store, claim).await.map_err(Lost::Store)?
     };
-    let live = claim.event.as_ref().and_then(|event| node.mode(&claim.workspace, &event.connection));
+    let live = match &claim.event {
+        Some(event) => node.mode(&claim.workspace, &event.connection).await,
+        None => None,
+    };
     let effects = history.effects;
     let journal = Journal::new(node, claim);
     Run { node, claim, origin, earlier, history, journal, deployment, live, effects }.drive().await
@@ -208,9 +214,10 @@ impl Run<'_> {
     }
 
     /// Opens the connection that the document calls `name`, for calls of `manifest`'s operations.
-    pub fn connection(&mut self, name: &str, manifest: &Manifest) -> Result<Arc<Connection>, Fault> {
+    pub async fn connection(&mut self, name: &str, manifest: &Manifest) -> Result<Arc<Connection>, Fault> {
         let deployed = self.deployment.connection(name);
-        let connection = self.node.connections.open(&self.node.store, &self.claim.workspace, &deployed)?;
+        let connection =
+            self.node.connections.open(&self.node.store, &self.claim.workspace, &deployed).await?;
         connections::check(&connection, manifest)?;
         match &self.live {
             None => self.live = Some((connection.live, connection.name.clone())),

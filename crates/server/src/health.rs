@@ -16,7 +16,7 @@ pub async fn alive() -> Json<Value> {
 
 /// `GET /readyz`: deliveries can be stored.
 pub async fn ready(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    app.store().stats(Some(app.workspace()))?;
+    app.store().stats(Some(app.workspace())).await?;
     Ok(Json(json!({"status": "ready"})))
 }
 
@@ -24,6 +24,6 @@ pub async fn ready(State(app): State<App>) -> Result<Json<Value>, Problem> {
 pub async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
     let mut text = String::new();
     app.metrics().prometheus(&mut text).map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-    crate::v1::stats::prometheus(&app, &mut text)?;
+    crate::v1::stats::prometheus(&app, &mut text).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

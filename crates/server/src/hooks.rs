@@ -58,7 +58,7 @@ pub async fn deliver(
 
 async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Result<Value, Problem> {
     let unknown = || Problem::new(Code::HookUnknown, "no connection has this webhook address");
-    let hook = app.store().hook(&HookId::new(hook))?.ok_or_else(unknown)?;
+    let hook = app.store().hook(&HookId::new(hook)).await?.ok_or_else(unknown)?;
     let too_large = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
@@ -68,7 +68,7 @@ async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Resul
     }
     let body = read_body(body, BODY_BYTES_MAX).await?;
 
-    let connection = app.store().connection(&hook.workspace, &hook.connection)?.ok_or_else(unknown)?;
+    let connection = app.store().connection(&hook.workspace, &hook.connection).await?.ok_or_else(unknown)?;
     let manifest = app.catalog().get(&connection.info.connector).ok_or_else(unknown)?;
     let webhook = manifest.webhook().ok_or_else(unknown)?;
     let connection = connections::opened(&connection)?;

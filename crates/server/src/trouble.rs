@@ -18,7 +18,7 @@ impl From<store::Error> for Problem {
                 Code::WrongState,
                 format!("{error}; look again and repeat what still makes sense"),
             ),
-            E::Full(_) | E::Closed | E::Database(_) | E::Io { .. } | E::Locked { .. } => {
+            E::Full(_) | E::Unavailable(_) | E::Closed | E::Database(_) | E::Io { .. } | E::Locked { .. } => {
                 tracing::error!(%error, "the store does not do its work");
                 Problem::new(Code::StoreUnavailable, "nothing was stored; try again later")
                     .retry_after(RETRY_AFTER_S)

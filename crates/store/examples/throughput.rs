@@ -146,7 +146,7 @@ async fn dispatch(store: &Store, seconds: u64) -> store::Result<()> {
     let began = Instant::now();
     let (mut rng, mut done) = (Counter(1 << 60), 0);
     while began.elapsed().as_secs() < seconds {
-        let batch = store.undispatched_events(256)?;
+        let batch = store.undispatched_events(256).await?;
         if batch.is_empty() {
             break;
         }

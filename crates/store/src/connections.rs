@@ -3,10 +3,9 @@
 use flow::chance::Rng;
 use flow::{ConnectionId, HookId, WorkspaceId};
 use jiff::Timestamp;
-use rusqlite::{Row, params};
 use serde::Serialize;
 
-use crate::database::{all, first, instant};
+use crate::row::Row;
 use crate::stats::{NODE, counter};
 use crate::unit::{By, values};
 use crate::{Error, Result, Secrets, Store, Unit, seal};
@@ -88,24 +87,20 @@ impl Store {
             .one(PUT, values![ws, &name, &id, connector, live, base_url, names, sealed, now])
             .tally(NODE, counter::GENERATION, By::Fixed(1));
         self.commit(unit).await?;
-        let stored = self.read(|db| first(db, ONE, params![ws.as_str(), name], info_of))?;
-        stored.ok_or_else(|| Error::not_found("connection", name))
+        let stored = self.first(ONE, values![ws, &name]).await?;
+        info_of(&stored.ok_or_else(|| Error::not_found("connection", name))?)
     }
 
     /// Every connection of a workspace, by name.
-    pub fn connections(&self, ws: &WorkspaceId) -> Result<Vec<ConnectionInfo>> {
-        self.read(|db| all(db, LIST, params![ws.as_str()], info_of))
+    pub async fn connections(&self, ws: &WorkspaceId) -> Result<Vec<ConnectionInfo>> {
+        self.rows(LIST, values![ws]).await?.iter().map(info_of).collect()
     }
 
     /// A connection with its credentials. Fails closed: an envelope that does not open is an error, not absence.
-    pub fn connection(&self, ws: &WorkspaceId, name: &str) -> Result<Option<Connection>> {
-        self.read(|db| {
-            first(db, ONE, params![ws.as_str(), name], |row| {
-                let envelope = row.get_ref("sealed")?.as_blob().map_err(rusqlite::Error::from)?;
-                let credentials = seal::open(&self.inner.key, ws, name, envelope)?;
-                Ok(Connection { info: info_of(row)?, credentials })
-            })
-        })
+    pub async fn connection(&self, ws: &WorkspaceId, name: &str) -> Result<Option<Connection>> {
+        let Some(row) = self.first(ONE, values![ws, name]).await? else { return Ok(None) };
+        let credentials = seal::open(&self.inner.key, ws, name, row.bytes("sealed")?)?;
+        Ok(Some(Connection { info: info_of(&row)?, credentials }))
     }
 
     /// Forgets a connection, its credentials and its hooks.
@@ -138,36 +133,36 @@ impl Store {
     }
 
     /// What a webhook address leads to, in whatever workspace.
-    pub fn hook(&self, id: &HookId) -> Result<Option<Hook>> {
-        self.read(|db| first(db, HOOK, params![id.as_str()], hook_of))
+    pub async fn hook(&self, id: &HookId) -> Result<Option<Hook>> {
+        self.first(HOOK, values![id]).await?.as_ref().map(hook_of).transpose()
     }
 
     /// Every webhook address of a workspace, by connection.
-    pub fn hooks(&self, ws: &WorkspaceId) -> Result<Vec<Hook>> {
-        self.read(|db| all(db, HOOKS, params![ws.as_str()], hook_of))
+    pub async fn hooks(&self, ws: &WorkspaceId) -> Result<Vec<Hook>> {
+        self.rows(HOOKS, values![ws]).await?.iter().map(hook_of).collect()
     }
 }
 
-fn info_of(row: &Row<'_>) -> Result<ConnectionInfo> {
+fn info_of(row: &Row) -> Result<ConnectionInfo> {
     let names: String = row.get("names")?;
     Ok(ConnectionInfo {
-        id: ConnectionId::new(row.get::<_, String>("id")?),
+        id: row.get("id")?,
         name: row.get("name")?,
         connector: row.get("connector")?,
         live: row.get("live")?,
         base_url: row.get("base_url")?,
         credentials: serde_json::from_str(&names)
             .map_err(|error| Error::corrupt("credential names", error))?,
-        created_at: instant(row, "created_at")?,
-        updated_at: instant(row, "updated_at")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
     })
 }
 
-fn hook_of(row: &Row<'_>) -> Result<Hook> {
+fn hook_of(row: &Row) -> Result<Hook> {
     Ok(Hook {
-        id: HookId::new(row.get::<_, String>("id")?),
-        workspace: WorkspaceId::new(row.get::<_, String>("workspace")?),
+        id: row.get("id")?,
+        workspace: row.get("workspace")?,
         connection: row.get("connection")?,
-        created_at: instant(row, "created_at")?,
+        created_at: row.get("created_at")?,
     })
 }

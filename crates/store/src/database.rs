@@ -1,12 +1,15 @@
 //! SQLite underneath: how connections are opened, and the pool of those that only read.
 
-use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::row::{Columns, Query, Row};
+use crate::unit::{Kind, Param};
 use crate::{Error, Result, directory};
 
 /// The main database's file in the data directory.
@@ -57,11 +60,28 @@ fn settle(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// A connection with the column names of what it has prepared.
+struct Reader {
+    connection: Connection,
+    columns: Names,
+}
+
+/// Column names by the place of the statement's text, which is constant.
+#[derive(Default)]
+pub(crate) struct Names(BTreeMap<(usize, usize), Columns>);
+
+impl Names {
+    fn of(&mut self, sql: &'static str, statement: &rusqlite::Statement<'_>) -> Columns {
+        let names = self.0.entry((sql.as_ptr().addr(), sql.len()));
+        names.or_insert_with(|| statement.column_names().map(Into::into).collect()).clone()
+    }
+}
+
 /// Connections that only read, used by whoever reads, where it reads.
 pub(crate) struct Readers {
     path: PathBuf,
     keep: usize,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Reader>>,
 }
 
 impl Readers {
@@ -69,72 +89,74 @@ impl Readers {
         Self { path, keep: keep.max(1), idle: Mutex::new(Vec::new()) }
     }
 
-    /// Runs `work` on one snapshot of the database. Opens another connection if all are in use: there are never
-    /// more than threads that read.
-    pub fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    /// Answers queries from one snapshot of the database. Opens another connection if all are in use: there are
+    /// never more than threads that read.
+    pub fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Row>>> {
         let pooled = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match pooled {
-            Some(connection) => connection,
-            None => open_reader(&self.path)?,
+        let mut reader = match pooled {
+            Some(reader) => reader,
+            None => Reader { connection: open_reader(&self.path)?, columns: Names::default() },
         };
-        connection.prepare_cached("BEGIN")?.execute(())?;
-        let result = work(&connection);
+        let result = snapshot(&reader.connection, &mut reader.columns, queries);
         // A connection that cannot end its snapshot is dropped, not pooled.
-        connection.prepare_cached("COMMIT")?.execute(())?;
+        if !reader.connection.is_autocommit() {
+            return result;
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < self.keep {
-            idle.push(connection);
+            idle.push(reader);
         }
         drop(idle);
         result
     }
 }
 
-/// An instant as it is stored.
-pub(crate) fn instant(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
-    let stored: i64 = row.get(column)?;
-    Timestamp::from_microsecond(stored).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, stored))
-}
-
-/// An instant that may be missing.
-pub(crate) fn maybe_instant(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
-    match row.get::<_, Option<i64>>(column)? {
-        Some(_) => instant(row, column).map(Some),
-        None => Ok(None),
-    }
-}
-
-/// A number that is never negative.
-pub(crate) fn natural(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(column).map(i64::cast_unsigned)
-}
-
-/// Every row of a query, each made into a `T`.
-pub(crate) fn all<T>(
+/// Answers queries from one snapshot; a single one needs no transaction for that.
+pub(crate) fn snapshot(
     connection: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    mut make: impl FnMut(&Row<'_>) -> Result<T>,
-) -> Result<Vec<T>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params)?;
-    let mut made = Vec::new();
-    while let Some(row) = rows.next()? {
-        made.push(make(row)?);
+    names: &mut Names,
+    queries: &[Query],
+) -> Result<Vec<Vec<Row>>> {
+    if let [query] = queries {
+        return Ok(vec![rows(connection, names, query)?]);
     }
-    Ok(made)
+    connection.prepare_cached("BEGIN")?.execute(())?;
+    let result = queries.iter().map(|query| rows(connection, names, query)).collect();
+    connection.prepare_cached("COMMIT")?.execute(())?;
+    result
 }
 
-/// The first row of a query, if there is one.
-pub(crate) fn first<T>(
-    connection: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    make: impl FnOnce(&Row<'_>) -> Result<T>,
-) -> Result<Option<T>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params)?;
-    rows.next()?.map(make).transpose()
+/// Every row that a query finds.
+fn rows(connection: &Connection, names: &mut Names, query: &Query) -> Result<Vec<Row>> {
+    let mut statement = connection.prepare_cached(query.sql)?;
+    let columns = names.of(query.sql, &statement);
+    fetched(&mut statement, &columns, &query.params)
+}
+
+/// Runs a statement that answers rows.
+pub(crate) fn fetched(
+    statement: &mut rusqlite::Statement<'_>,
+    columns: &Columns,
+    params: &[Param],
+) -> Result<Vec<Row>> {
+    let mut found = statement.query(rusqlite::params_from_iter(params))?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let values = (0..columns.len()).map(|index| Ok(value(row.get_ref(index)?)));
+        rows.push(Row::new(columns.clone(), values.collect::<Result<_>>()?));
+    }
+    Ok(rows)
+}
+
+fn value(stored: ValueRef<'_>) -> Param {
+    match stored {
+        ValueRef::Null => Param::Null(Kind::Text),
+        ValueRef::Integer(number) => Param::Integer(number),
+        // No column is of that type.
+        ValueRef::Real(number) => Param::Text(number.to_string().into()),
+        ValueRef::Text(text) => Param::Text(String::from_utf8_lossy(text).into()),
+        ValueRef::Blob(bytes) => Param::Blob(bytes.into()),
+    }
 }
 
 /// How SQLite goes about a statement of the hot path, for tests: nothing may look at a whole table or sort.

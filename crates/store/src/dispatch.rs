@@ -13,11 +13,9 @@
 
 use flow::{EventId, Fault, Mode, OnFailure, RunId, WorkspaceId};
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::committer::Ticket;
-use crate::database::{first, instant};
+use crate::row::{Query, Row};
 use crate::stats::counter;
 use crate::unit::{By, values};
 use crate::{
@@ -37,6 +35,9 @@ const VERSION: &str =
 const FACT: &str = "SELECT event FROM facts WHERE workspace = ?1 AND flow = ?2 AND key = ?3";
 const APPLIED: &str = "SELECT time FROM applied \
     WHERE workspace = ?1 AND flow = ?2 AND connection = ?3 AND lane = ?4";
+/// By the clock of the source that event ?3 came from.
+const APPLIED_BY: &str = "SELECT time FROM applied WHERE workspace = ?1 AND flow = ?2 AND lane = ?4 \
+    AND connection = (SELECT connection FROM events WHERE workspace = ?1 AND id = ?3)";
 /// A run that has never been claimed, so that nothing was read for it yet.
 const UNCLAIMED: &str = "SELECT id FROM runs WHERE workspace = ?1 AND flow = ?2 AND lane = ?3 \
     AND status = 'queued' AND epoch = 0 ORDER BY seq LIMIT 1";
@@ -95,33 +96,86 @@ impl Store {
         dispatchings: Vec<Dispatching>,
         now: Timestamp,
     ) -> Vec<Result<Vec<FlowOutcome>>> {
-        let mut sent = Vec::with_capacity(dispatchings.len());
-        for dispatching in &dispatchings {
-            sent.push(self.send(dispatching, now).await);
-        }
-        let mut results = Vec::with_capacity(sent.len());
-        for (dispatching, sent) in dispatchings.iter().zip(sent) {
-            let mut result = settle(sent).await;
-            for _ in 1..MAX_DECISIONS {
-                if !matches!(result, Err(Error::Conflict { .. })) {
-                    break;
-                }
-                result = settle(self.send(dispatching, now).await).await;
+        let mut results: Vec<_> =
+            dispatchings.iter().map(|_| Err(Error::Conflict { what: "the event" })).collect();
+        for _ in 0..MAX_DECISIONS {
+            // What others overtook is decided again, all of it together.
+            let (slots, overtaken): (Vec<_>, Vec<_>) = results
+                .iter_mut()
+                .zip(&dispatchings)
+                .filter(|(result, _)| matches!(result, Err(Error::Conflict { .. })))
+                .unzip();
+            if slots.is_empty() {
+                break;
             }
-            results.push(result);
+            for (slot, result) in slots.into_iter().zip(self.decide_all(&overtaken, now).await) {
+                *slot = result;
+            }
         }
         results
     }
 
-    async fn send(&self, dispatching: &Dispatching, now: Timestamp) -> Result<(Ticket, Vec<FlowOutcome>)> {
-        let plan = self.read(|db| plan(db, dispatching, now))?;
-        let ticket = self.inner.queue.send(plan.unit).await?;
-        Ok((ticket, plan.outcomes))
+    /// Decides once, on what is read in one go, and commits what was decided.
+    async fn decide_all(
+        &self,
+        dispatchings: &[&Dispatching],
+        now: Timestamp,
+    ) -> Vec<Result<Vec<FlowOutcome>>> {
+        let mut known = match self.known(dispatchings).await {
+            Ok(known) => known,
+            Err(error) => {
+                let detail = error.to_string();
+                let mut results = vec![Err(error)];
+                results.resize_with(dispatchings.len(), || Err(Error::Unavailable(detail.clone())));
+                return results;
+            }
+        };
+        let mut sent = Vec::with_capacity(dispatchings.len());
+        for dispatching in dispatchings {
+            sent.push(match known.plan(dispatching, now) {
+                Ok(plan) => self.inner.queue.send(plan.unit).await.map(|ticket| (ticket, plan.outcomes)),
+                Err(error) => Err(error),
+            });
+        }
+        let mut results = Vec::with_capacity(sent.len());
+        for sent in sent {
+            results.push(match sent {
+                Ok((ticket, outcomes)) => ticket.wait().await.map(|_| outcomes),
+                Err(error) => Err(error),
+            });
+        }
+        results
+    }
+
+    /// Reads whatever the decisions about these events can depend on.
+    async fn known(&self, dispatchings: &[&Dispatching]) -> Result<Known> {
+        let mut versions = BTreeSet::new();
+        let mut queries = Vec::new();
+        for Dispatching { workspace: ws, event, flows } in dispatchings {
+            queries.push(Query::new(EVENT, values![ws, event]));
+            for dispatch in flows {
+                versions.insert((ws, &dispatch.flow, dispatch.revision));
+                queries.extend(asked(ws, event, dispatch));
+            }
+        }
+        let of_events = queries.len();
+        let of_version = |(ws, flow, revision): &(&WorkspaceId, &String, u32)| {
+            Query::new(VERSION, values![*ws, *flow, *revision])
+        };
+        queries.extend(versions.iter().map(of_version));
+        let mut answers = self.read(&queries).await?;
+        let found = answers.split_off(of_events);
+        let versions = versions.into_iter().zip(found).filter_map(|((ws, flow, revision), rows)| {
+            let version = rows.first()?.get("version");
+            Some(version.map(|version| ((ws.clone(), flow.clone(), revision), version)))
+        });
+        Ok(Known { versions: versions.collect::<Result<_>>()?, answers: answers.into_iter() })
     }
 
     /// Starts a run that no event asks for.
     pub async fn start_run(&self, ws: &WorkspaceId, run: NewRun, now: Timestamp) -> Result<RunId> {
-        let version = self.read(|db| version(db, ws, &run.flow, run.revision))?;
+        let version = self.first(VERSION, values![ws, &run.flow, run.revision]).await?;
+        let version: String = version.ok_or_else(|| unknown(&run.flow, run.revision))?.get("version")?;
         let unit = Unit::new()
             .one(
                 CREATE,
@@ -152,81 +206,124 @@ impl Store {
     }
 
     /// How far a lane of a state flow has come, by the clock of a source.
-    pub fn applied(
+    pub async fn applied(
         &self,
         ws: &WorkspaceId,
         flow: &str,
         connection: &str,
         lane: &str,
     ) -> Result<Option<Timestamp>> {
-        self.read(|db| applied(db, ws, flow, connection, lane))
+        let row = self.first(APPLIED, values![ws, flow, connection, lane]).await?;
+        row.map(|row| row.get("time")).transpose()
     }
 }
 
-async fn settle(sent: Result<(Ticket, Vec<FlowOutcome>)>) -> Result<Vec<FlowOutcome>> {
-    let (ticket, outcomes) = sent?;
-    ticket.wait().await?;
-    Ok(outcomes)
-}
-
-/// Decides on one snapshot what the event means to each flow.
-fn plan(db: &Connection, dispatching: &Dispatching, now: Timestamp) -> Result<Plan> {
-    let Dispatching { workspace: ws, event, flows } = dispatching;
-    let header = header(db, ws, event)?;
-    let mut names = BTreeSet::new();
-    if flows.len() > MAX_FLOWS || !flows.iter().all(|dispatch| names.insert(&dispatch.flow)) {
-        return Err(Error::Refused(format!("an event goes to at most {MAX_FLOWS} flows, to each once")));
-    }
-    let mut plan = Plan {
-        unit: Unit::new().one(DISPATCHED, values![ws, event, header.replays]),
-        outcomes: Vec::with_capacity(flows.len().max(1)),
-    };
-    for dispatch in flows {
-        plan = decide(db, plan, dispatching, &header, dispatch, now)?;
-    }
-    if flows.is_empty() {
-        plan = plan.outcome(dispatching, &header, None, EventOutcome::NoMatch);
-    }
-    Ok(plan)
-}
-
-fn decide(
-    db: &Connection,
-    mut plan: Plan,
-    dispatching: &Dispatching,
-    header: &Header,
-    dispatch: &Dispatch,
-    now: Timestamp,
-) -> Result<Plan> {
-    let (ws, flow) = (&dispatching.workspace, Some(dispatch.flow.as_str()));
-    let replay = header.replays > 0;
-    if let Some(fault) = &dispatch.fault {
-        return plan.create(db, dispatching, header, dispatch, Some(fault), now);
-    }
+/// What is asked about a dispatch, in this order; [`Known::found`] takes the answers in the same.
+fn asked(ws: &WorkspaceId, event: &EventId, dispatch: &Dispatch) -> Vec<Query> {
+    let flow = &dispatch.flow;
+    let mut queries = Vec::new();
     if let Some(fact) = &dispatch.fact {
-        if !replay && is_told(db, ws, &dispatch.flow, fact)? {
-            return Ok(plan.outcome(dispatching, header, flow, EventOutcome::DuplicateFact));
-        }
-        let params = values![ws, &dispatch.flow, fact, &dispatching.event, now];
-        plan.unit = if replay { plan.unit.then(TELL, params) } else { plan.unit.one(TELL, params) };
+        queries.push(Query::new(FACT, values![ws, flow, fact]));
     }
     if let (Mode::Latest, Some(lane)) = (dispatch.mode, &dispatch.lane) {
-        let come = applied(db, ws, &dispatch.flow, &header.connection, lane)?;
-        if !replay && come.is_some_and(|come| come > header.time) {
+        queries.push(Query::new(APPLIED_BY, values![ws, flow, event, lane]));
+        queries.push(Query::new(UNCLAIMED, values![ws, flow, lane]));
+    }
+    queries
+}
+
+/// What was read for some events.
+struct Known {
+    versions: BTreeMap<(WorkspaceId, String, u32), String>,
+    answers: std::vec::IntoIter<Vec<Row>>,
+}
+
+/// What was found about one dispatch.
+#[derive(Default)]
+struct Found {
+    told: bool,
+    applied: Option<Timestamp>,
+    unclaimed: Option<RunId>,
+}
+
+impl Known {
+    /// Decides what the next event means to each flow. Takes all answers about it, whatever comes of them.
+    fn plan(&mut self, dispatching: &Dispatching, now: Timestamp) -> Result<Plan> {
+        let Dispatching { workspace: ws, event, flows } = dispatching;
+        let header = self.answer();
+        let found: Vec<Result<Found>> = flows.iter().map(|dispatch| self.found(dispatch)).collect();
+        let header = header_of(event, header.as_ref())?;
+        let mut names = BTreeSet::new();
+        if flows.len() > MAX_FLOWS || !flows.iter().all(|dispatch| names.insert(&dispatch.flow)) {
+            return Err(Error::Refused(format!("an event goes to at most {MAX_FLOWS} flows, to each once")));
+        }
+        let mut plan = Plan {
+            unit: Unit::new().one(DISPATCHED, values![ws, event, header.replays]),
+            outcomes: Vec::with_capacity(flows.len().max(1)),
+        };
+        for (dispatch, found) in flows.iter().zip(found) {
+            plan = self.decide(plan, dispatching, &header, dispatch, found?, now)?;
+        }
+        if flows.is_empty() {
+            plan = plan.outcome(dispatching, &header, None, EventOutcome::NoMatch);
+        }
+        Ok(plan)
+    }
+
+    fn answer(&mut self) -> Option<Row> {
+        self.answers.next().and_then(|rows| rows.into_iter().next())
+    }
+
+    fn found(&mut self, dispatch: &Dispatch) -> Result<Found> {
+        let mut found = Found::default();
+        if dispatch.fact.is_some() {
+            found.told = self.answer().is_some();
+        }
+        if dispatch.mode == Mode::Latest && dispatch.lane.is_some() {
+            let (applied, unclaimed) = (self.answer(), self.answer());
+            found.applied = applied.map(|row| row.get("time")).transpose()?;
+            found.unclaimed = unclaimed.map(|row| row.get("id")).transpose()?;
+        }
+        Ok(found)
+    }
+
+    fn decide(
+        &self,
+        mut plan: Plan,
+        dispatching: &Dispatching,
+        header: &Header,
+        dispatch: &Dispatch,
+        found: Found,
+        now: Timestamp,
+    ) -> Result<Plan> {
+        let (ws, flow) = (&dispatching.workspace, Some(dispatch.flow.as_str()));
+        let version = self.versions.get(&(ws.clone(), dispatch.flow.clone(), dispatch.revision));
+        let version = version.ok_or_else(|| unknown(&dispatch.flow, dispatch.revision))?;
+        let replay = header.replays > 0;
+        if let Some(fault) = &dispatch.fault {
+            return plan.create(version, dispatching, header, dispatch, Some(fault), now);
+        }
+        if let Some(fact) = &dispatch.fact {
+            if !replay && found.told {
+                return Ok(plan.outcome(dispatching, header, flow, EventOutcome::DuplicateFact));
+            }
+            let params = values![ws, &dispatch.flow, fact, &dispatching.event, now];
+            plan.unit = if replay { plan.unit.then(TELL, params) } else { plan.unit.one(TELL, params) };
+        }
+        if !replay && found.applied.is_some_and(|come| come > header.time) {
             return Ok(plan.outcome(dispatching, header, flow, EventOutcome::Stale));
         }
-        if let Some(run) = unclaimed(db, ws, &dispatch.flow, lane)? {
-            let version = version(db, ws, &dispatch.flow, dispatch.revision)?;
-            return Ok(plan.join(dispatching, header, dispatch, version, run));
+        if let Some(run) = found.unclaimed {
+            return Ok(plan.join(version, dispatching, header, dispatch, run));
         }
+        plan.create(version, dispatching, header, dispatch, None, now)
     }
-    plan.create(db, dispatching, header, dispatch, None, now)
 }
 
 impl Plan {
     fn create(
         mut self,
-        db: &Connection,
+        version: &str,
         dispatching: &Dispatching,
         header: &Header,
         dispatch: &Dispatch,
@@ -234,7 +331,6 @@ impl Plan {
         now: Timestamp,
     ) -> Result<Self> {
         let (ws, event) = (&dispatching.workspace, &dispatching.event);
-        let version = version(db, ws, &dispatch.flow, dispatch.revision)?;
         let lane = if fault.is_some() { None } else { dispatch.lane.as_deref() };
         let latest = dispatch.mode == Mode::Latest && lane.is_some();
         let problem =
@@ -277,10 +373,10 @@ impl Plan {
 
     fn join(
         mut self,
+        version: &str,
         dispatching: &Dispatching,
         header: &Header,
         dispatch: &Dispatch,
-        version: String,
         run: RunId,
     ) -> Self {
         let (ws, event) = (&dispatching.workspace, &dispatching.event);
@@ -332,49 +428,24 @@ impl Plan {
     }
 }
 
-fn header(db: &Connection, ws: &WorkspaceId, event: &EventId) -> Result<Header> {
-    let found = first(db, EVENT, params![ws.as_str(), event.as_str()], |row| {
-        let header = Header {
-            connection: row.get("connection")?,
-            r#type: row.get("type")?,
-            time: instant(row, "time")?,
-            subject: row.get("subject")?,
-            replays: row.get("replays")?,
-        };
-        Ok((row.get::<_, String>("status")?, header))
-    })?;
-    match found {
-        Some((status, header)) if status == EventStatus::Accepted.as_str() => Ok(header),
-        Some((state, _)) => Err(Error::State {
-            name: event.to_string(),
-            state,
-            detail: "only an accepted event is dispatched",
-        }),
-        None => Err(Error::not_found("event", event)),
+fn header_of(event: &EventId, row: Option<&Row>) -> Result<Header> {
+    let row = row.ok_or_else(|| Error::not_found("event", event))?;
+    let state: String = row.get("status")?;
+    if state != EventStatus::Accepted.as_str() {
+        let detail = "only an accepted event is dispatched";
+        return Err(Error::State { name: event.to_string(), state, detail });
     }
+    Ok(Header {
+        connection: row.get("connection")?,
+        r#type: row.get("type")?,
+        time: row.get("time")?,
+        subject: row.get("subject")?,
+        replays: row.get("replays")?,
+    })
 }
 
-fn version(db: &Connection, ws: &WorkspaceId, flow: &str, revision: u32) -> Result<String> {
-    first(db, VERSION, params![ws.as_str(), flow, revision], |row| Ok(row.get("version")?))?
-        .ok_or_else(|| Error::not_found("flow revision", format!("{flow}#{revision}")))
-}
-
-fn is_told(db: &Connection, ws: &WorkspaceId, flow: &str, fact: &str) -> Result<bool> {
-    Ok(first(db, FACT, params![ws.as_str(), flow, fact], |_| Ok(()))?.is_some())
-}
-
-fn applied(
-    db: &Connection,
-    ws: &WorkspaceId,
-    flow: &str,
-    connection: &str,
-    lane: &str,
-) -> Result<Option<Timestamp>> {
-    first(db, APPLIED, params![ws.as_str(), flow, connection, lane], |row| Ok(instant(row, "time")?))
-}
-
-fn unclaimed(db: &Connection, ws: &WorkspaceId, flow: &str, lane: &str) -> Result<Option<RunId>> {
-    first(db, UNCLAIMED, params![ws.as_str(), flow, lane], |row| Ok(RunId::new(row.get::<_, String>("id")?)))
+fn unknown(flow: &str, revision: u32) -> Error {
+    Error::not_found("flow revision", format!("{flow}#{revision}"))
 }
 
 #[cfg(test)]
@@ -383,9 +454,10 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        for sql in
-            [EVENT, VERSION, FACT, APPLIED, UNCLAIMED, DISPATCHED, TELL, CREATE, JOIN, WORKS_FOR, OUTCOME]
-        {
+        for sql in [
+            EVENT, VERSION, FACT, APPLIED, APPLIED_BY, UNCLAIMED, DISPATCHED, TELL, CREATE, JOIN, WORKS_FOR,
+            OUTCOME,
+        ] {
             crate::database::check_plan(sql);
         }
     }

@@ -36,6 +36,9 @@ pub enum Error {
     /// The disk is full: nothing was written, later attempts may succeed.
     #[error("no space left for {0}")]
     Full(&'static str),
+    /// The database cannot be asked at the moment: nothing was done, later attempts may succeed.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
     /// The committer is gone (shut down, or stopped by a failed commit): nothing is written any more.
     #[error("the store no longer accepts writes")]
     Closed,

@@ -2,12 +2,11 @@
 
 use flow::WorkspaceId;
 use jiff::Timestamp;
-use rusqlite::{Row, params};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-use crate::database::{all, first, instant};
+use crate::row::Row;
 use crate::stats::{NODE, counter};
 use crate::unit::{By, values};
 use crate::{Error, MAX_PAGE, Result, Store, Unit};
@@ -97,7 +96,7 @@ impl Store {
     pub async fn deploy_flow(&self, ws: &WorkspaceId, flow: NewFlow, now: Timestamp) -> Result<Deployed> {
         let settings = json("settings", &flow.settings)?;
         let connections = json("connections", &flow.connections)?;
-        if let Some(current) = self.flow(ws, &flow.name)?
+        if let Some(current) = self.flow(ws, &flow.name).await?
             && current.version == flow.version
             && current.text == flow.text
             && current.settings == flow.settings
@@ -105,10 +104,8 @@ impl Store {
         {
             return Ok(Deployed { revision: current.revision, changed: false });
         }
-        let latest: Option<u32> = self.read(|db| {
-            Ok(first(db, REVISION, params![ws.as_str(), flow.name], |row| Ok(row.get("revision")?))?
-                .flatten())
-        })?;
+        let latest = self.first(REVISION, values![ws, &flow.name]).await?;
+        let latest: Option<u32> = latest.map_or(Ok(None), |row| row.get("revision"))?;
         let revision = latest.unwrap_or_default() + 1;
         let unit = Unit::new()
             .one(ADD, values![ws, &flow.name, revision, flow.version, flow.text, settings, connections, now])
@@ -119,29 +116,29 @@ impl Store {
     }
 
     /// A flow as it is deployed now.
-    pub fn flow(&self, ws: &WorkspaceId, name: &str) -> Result<Option<Flow>> {
-        self.read(|db| first(db, CURRENT, params![ws.as_str(), name], flow_of))
+    pub async fn flow(&self, ws: &WorkspaceId, name: &str) -> Result<Option<Flow>> {
+        self.first(CURRENT, values![ws, name]).await?.as_ref().map(flow_of).transpose()
     }
 
     /// A flow as it was deployed once, even if it has been removed since.
-    pub fn flow_revision(&self, ws: &WorkspaceId, name: &str, revision: u32) -> Result<Option<Flow>> {
-        self.read(|db| first(db, OF_NAME, params![ws.as_str(), name, revision, 1], flow_of))
+    pub async fn flow_revision(&self, ws: &WorkspaceId, name: &str, revision: u32) -> Result<Option<Flow>> {
+        self.first(OF_NAME, values![ws, name, revision, 1_u32]).await?.as_ref().map(flow_of).transpose()
     }
 
     /// Every deployed flow of a workspace, as it is now, by name.
-    pub fn flows(&self, ws: &WorkspaceId) -> Result<Vec<Flow>> {
-        self.read(|db| all(db, CURRENT_OF, params![ws.as_str()], flow_of))
+    pub async fn flows(&self, ws: &WorkspaceId) -> Result<Vec<Flow>> {
+        self.rows(CURRENT_OF, values![ws]).await?.iter().map(flow_of).collect()
     }
 
     /// Every deployed flow of every workspace.
-    pub fn all_flows(&self) -> Result<Vec<Flow>> {
-        self.read(|db| all(db, CURRENT_ALL, (), flow_of))
+    pub async fn all_flows(&self) -> Result<Vec<Flow>> {
+        self.rows(CURRENT_ALL, Vec::new()).await?.iter().map(flow_of).collect()
     }
 
     /// The latest revisions of a flow, newest first.
-    pub fn revisions(&self, ws: &WorkspaceId, name: &str) -> Result<Vec<Flow>> {
-        let limit = MAX_PAGE as i64;
-        self.read(|db| all(db, OF_NAME, params![ws.as_str(), name, None::<u32>, limit], flow_of))
+    pub async fn revisions(&self, ws: &WorkspaceId, name: &str) -> Result<Vec<Flow>> {
+        let params = values![ws, name, None::<u32>, MAX_PAGE as u64];
+        self.rows(OF_NAME, params).await?.iter().map(flow_of).collect()
     }
 
     /// Lets new runs of a flow wait. Events go on being dispatched to it, and runs that have begun are finished.
@@ -174,11 +171,11 @@ fn json(what: &'static str, value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::corrupt(what, error))
 }
 
-fn flow_of(row: &Row<'_>) -> Result<Flow> {
+fn flow_of(row: &Row) -> Result<Flow> {
     let settings: String = row.get("settings")?;
     let connections: String = row.get("connections")?;
     Ok(Flow {
-        workspace: WorkspaceId::new(row.get::<_, String>("workspace")?),
+        workspace: row.get("workspace")?,
         name: row.get("name")?,
         revision: row.get("revision")?,
         version: row.get("version")?,
@@ -186,7 +183,7 @@ fn flow_of(row: &Row<'_>) -> Result<Flow> {
         settings: serde_json::from_str(&settings).map_err(|error| Error::corrupt("settings", error))?,
         connections: serde_json::from_str(&connections)
             .map_err(|error| Error::corrupt("connections", error))?,
-        deployed_at: instant(row, "deployed_at")?,
-        paused: row.get::<_, Option<bool>>("paused")?.unwrap_or_default(),
+        deployed_at: row.get("deployed_at")?,
+        paused: row.get::<Option<bool>>("paused")?.unwrap_or_default(),
     })
 }

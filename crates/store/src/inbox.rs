@@ -3,11 +3,10 @@
 use flow::{EventId, RunId, WorkspaceId};
 use jiff::Timestamp;
 use ring::digest;
-use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
-use crate::database::{all, first, instant};
 use crate::page::{pattern_anywhere, pattern_of_type};
+use crate::row::{Query, Row};
 use crate::stats::counter;
 use crate::unit::{By, values};
 use crate::{
@@ -49,7 +48,7 @@ const LIST: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM events WHERE workspace = ?1 AND seq < ?2 AND (?3 IS NULL OR status = ?3) \
-     AND (?4 IS NULL OR connection = ?4) AND (?5 IS NULL OR type LIKE ?5 ESCAPE '\\') \
+     AND (?4 IS NULL OR connection = ?4) AND (?5 IS NULL OR lower(type) LIKE ?5 ESCAPE '\\') \
      AND (?6 IS NULL OR lower(id) LIKE ?6 ESCAPE '\\' OR lower(dedupe_key) LIKE ?6 ESCAPE '\\' \
      OR lower(subject) LIKE ?6 ESCAPE '\\') \
      AND (?7 IS NULL OR received_at >= ?7) AND (?8 IS NULL OR received_at < ?8) \
@@ -137,60 +136,62 @@ impl Store {
         if done.rows.get(1) == Some(&1) {
             return Ok(Accepted::Stored(id));
         }
-        let original = self.read(|db| remembered(db, ws, connection, key))?;
-        let (original, _) = original.ok_or(Error::Conflict { what: "dedupe" })?;
-        Ok(Accepted::Duplicate(original))
+        let original = self.first(REMEMBERED, values![ws, connection, key]).await?;
+        let original = original.ok_or(Error::Conflict { what: "dedupe" })?;
+        Ok(Accepted::Duplicate(original.get("event")?))
     }
 
     /// Events that no dispatcher has seen yet, of every workspace, in the order of acceptance; at most
     /// [`MAX_PAGE`](crate::MAX_PAGE) at once, since their bodies come with them.
-    pub fn undispatched_events(&self, limit: usize) -> Result<Vec<Event>> {
-        self.read(|db| all(db, WAITING, [limit.min(MAX_PAGE) as i64], event_of))
+    pub async fn undispatched_events(&self, limit: usize) -> Result<Vec<Event>> {
+        self.rows(WAITING, values![limit.min(MAX_PAGE) as i64]).await?.iter().map(event_of).collect()
     }
 
     /// An event with its body.
-    pub fn event(&self, ws: &WorkspaceId, id: &EventId) -> Result<Option<Event>> {
-        self.search(|db| first(db, ONE, params![ws.as_str(), id.as_str()], event_of))
+    pub async fn event(&self, ws: &WorkspaceId, id: &EventId) -> Result<Option<Event>> {
+        let found = self.search(&[one(ws, id)]).await?;
+        found.into_iter().flatten().flatten().next().as_ref().map(event_of).transpose()
     }
 
     /// What an event led to, replays included, oldest first.
-    pub fn event_outcomes(&self, ws: &WorkspaceId, id: &EventId) -> Result<Vec<FlowOutcome>> {
-        let found = self.search(|db| {
-            let outcomes = outcomes(db, ws, id)?;
-            Ok(if outcomes.is_empty() { None } else { Some(outcomes) })
-        })?;
-        Ok(found.unwrap_or_default())
+    pub async fn event_outcomes(&self, ws: &WorkspaceId, id: &EventId) -> Result<Vec<FlowOutcome>> {
+        let found = self.search(&[Query::new(OUTCOMES, values![ws, id])]).await?;
+        found.into_iter().flatten().flatten().map(|row| outcome_of(&row)).collect()
     }
 
     /// Events, newest first.
-    pub fn events(&self, ws: &WorkspaceId, query: &EventQuery, page: Page) -> Result<Listed<EventSummary>> {
-        let limit = page.limit();
-        let mut listed = self.gather(page, |db| {
-            let params = params![
-                ws.as_str(),
-                page.before(),
-                query.status.map(EventStatus::as_str),
-                query.connection,
-                query.r#type.as_deref().map(pattern_of_type),
-                query.text.as_deref().map(pattern_anywhere),
-                query.since.map(Timestamp::as_microsecond),
-                query.until.map(Timestamp::as_microsecond),
-                query.outcome,
-                limit as i64 + 1,
-            ];
-            let mut rows = all(db, LIST, params, |row| Ok((row.get("seq")?, summary_of(row)?)))?;
-            for (_, event) in &mut rows {
-                event.outcomes = outcomes(db, ws, &event.id)?;
-            }
-            Ok(rows)
-        })?;
-        self.read(|db| {
-            for event in &mut listed.items {
-                let delivered = remembered(db, ws, &event.connection, &event.dedupe_key)?;
-                event.deliveries = delivered.map_or(0, |(_, deliveries)| deliveries);
-            }
-            Ok(())
-        })?;
+    pub async fn events(
+        &self,
+        ws: &WorkspaceId,
+        query: &EventQuery,
+        page: Page,
+    ) -> Result<Listed<EventSummary>> {
+        let params = values![
+            ws,
+            page.before(),
+            query.status.map(EventStatus::as_str),
+            query.connection.as_deref(),
+            query.r#type.as_deref().map(pattern_of_type),
+            query.text.as_deref().map(pattern_anywhere),
+            query.since,
+            query.until,
+            query.outcome.as_deref(),
+            page.limit() as i64 + 1,
+        ];
+        let mut listed = self.gather(page, Query::new(LIST, params), summary_of).await?;
+        let outcomes =
+            listed.items.iter().map(|event| Query::new(OUTCOMES, values![ws, &event.id])).collect();
+        let outcomes = self.search_each(outcomes).await?;
+        let deliveries: Vec<Query> = listed
+            .items
+            .iter()
+            .map(|event| Query::new(REMEMBERED, values![ws, &event.connection, &event.dedupe_key]))
+            .collect();
+        let deliveries = self.read(&deliveries).await?;
+        for ((event, outcomes), remembered) in listed.items.iter_mut().zip(outcomes).zip(deliveries) {
+            event.outcomes = outcomes.iter().map(outcome_of).collect::<Result<_>>()?;
+            event.deliveries = remembered.first().map_or(Ok(0), |row| row.get("deliveries"))?;
+        }
         Ok(listed)
     }
 
@@ -201,7 +202,7 @@ impl Store {
         let unit = Unit::new().one(REPLAY, values![ws, id]).tally(ws, counter::REPLAYED, By::Fixed(1));
         match self.commit(unit).await {
             Err(Error::Conflict { .. }) => {
-                let event = self.event(ws, id)?.ok_or_else(|| Error::not_found("event", id))?;
+                let event = self.event(ws, id).await?.ok_or_else(|| Error::not_found("event", id))?;
                 Err(Error::State {
                     name: id.to_string(),
                     state: event.status.as_str().into(),
@@ -222,46 +223,33 @@ fn quarantine_key(body: &[u8]) -> String {
     key
 }
 
-fn remembered(
-    db: &Connection,
-    ws: &WorkspaceId,
-    connection: &str,
-    key: &str,
-) -> Result<Option<(EventId, u32)>> {
-    first(db, REMEMBERED, params![ws.as_str(), connection, key], |row| {
-        Ok((EventId::new(row.get::<_, String>("event")?), row.get("deliveries")?))
-    })
+/// Reads an event where it stands.
+pub(crate) fn one(ws: &WorkspaceId, id: &EventId) -> Query {
+    Query::new(ONE, values![ws, id])
 }
 
-pub(crate) fn event_by_id(db: &Connection, ws: &WorkspaceId, id: &EventId) -> Result<Option<Event>> {
-    first(db, ONE, params![ws.as_str(), id.as_str()], event_of)
+fn outcome_of(row: &Row) -> Result<FlowOutcome> {
+    let name: String = row.get("outcome")?;
+    let outcome = match (name.as_str(), row.get::<Option<RunId>>("run")?) {
+        (_, Some(run)) if row.get("failed")? => EventOutcome::Failed(run),
+        ("run", Some(run)) => EventOutcome::Run(run),
+        ("joined", Some(run)) => EventOutcome::Joined(run),
+        ("stale", _) => EventOutcome::Stale,
+        ("duplicate_fact", _) => EventOutcome::DuplicateFact,
+        ("no_match", _) => EventOutcome::NoMatch,
+        ("quarantined", _) => EventOutcome::Quarantined,
+        _ => return Err(Error::corrupt("outcome", name)),
+    };
+    let flow = Some(row.get::<String>("flow")?).filter(|flow| !flow.is_empty());
+    Ok(FlowOutcome { flow, outcome, replay: row.get("replay")? })
 }
 
-fn outcomes(db: &Connection, ws: &WorkspaceId, id: &EventId) -> Result<Vec<FlowOutcome>> {
-    all(db, OUTCOMES, params![ws.as_str(), id.as_str()], |row| {
-        let name: String = row.get("outcome")?;
-        let run = row.get::<_, Option<String>>("run")?.map(RunId::new);
-        let outcome = match (name.as_str(), run) {
-            (_, Some(run)) if row.get("failed")? => EventOutcome::Failed(run),
-            ("run", Some(run)) => EventOutcome::Run(run),
-            ("joined", Some(run)) => EventOutcome::Joined(run),
-            ("stale", _) => EventOutcome::Stale,
-            ("duplicate_fact", _) => EventOutcome::DuplicateFact,
-            ("no_match", _) => EventOutcome::NoMatch,
-            ("quarantined", _) => EventOutcome::Quarantined,
-            _ => return Err(Error::corrupt("outcome", name)),
-        };
-        let flow = Some(row.get::<_, String>("flow")?).filter(|flow| !flow.is_empty());
-        Ok(FlowOutcome { flow, outcome, replay: row.get("replay")? })
-    })
-}
-
-fn event_of(row: &Row<'_>) -> Result<Event> {
+pub(crate) fn event_of(row: &Row) -> Result<Event> {
     let summary = summary_of(row)?;
     let problem: Option<String> = row.get("problem")?;
     Ok(Event {
-        workspace: WorkspaceId::new(row.get::<_, String>("workspace")?),
-        data: payload::decode("event", row.get_ref("payload")?.as_blob().map_err(rusqlite::Error::from)?)?,
+        workspace: row.get("workspace")?,
+        data: payload::decode("event", row.bytes("payload")?)?,
         problem: problem
             .map(|text| serde_json::from_str(&text))
             .transpose()
@@ -279,15 +267,15 @@ fn event_of(row: &Row<'_>) -> Result<Event> {
     })
 }
 
-fn summary_of(row: &Row<'_>) -> Result<EventSummary> {
+fn summary_of(row: &Row) -> Result<EventSummary> {
     let status: String = row.get("status")?;
     Ok(EventSummary {
-        id: EventId::new(row.get::<_, String>("id")?),
+        id: row.get("id")?,
         connection: row.get("connection")?,
         dedupe_key: row.get("dedupe_key")?,
         r#type: row.get("type")?,
-        time: instant(row, "time")?,
-        received_at: instant(row, "received_at")?,
+        time: row.get("time")?,
+        received_at: row.get("received_at")?,
         live: row.get("live")?,
         subject: row.get("subject")?,
         status: EventStatus::parse(&status)?,

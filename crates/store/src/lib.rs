@@ -1,9 +1,10 @@
 //! All that is durable: inbox, queue, lanes, journal, timers, sealed secrets, history. Every line of SQL stands here.
 //!
 //! **What it is.** A [`Store`] over one data directory: an embedded SQLite database, a history file per month, the
-//! master key and the lock that makes one process its owner. Reads run where they are called, on read-only
-//! connections. Writes are [`Unit`]s, statements as data with the row counts they must have; the one [`Committer`]
-//! puts whatever is pending into one transaction and answers once that is on the disk.
+//! master key and the lock that makes one process its owner. Reads are statements with their values; on SQLite they
+//! are answered where they are asked, on read-only connections. Writes are [`Unit`]s, statements with the row counts
+//! they must have; the one [`Committer`] puts whatever is pending into one transaction and answers once that is on
+//! the disk.
 //!
 //! **What it is not.** It knows no vendor and no HTTP, has no clock, no randomness and no thread of its own: the
 //! wiring places [`Committer::run`] on a thread that it names, a simulation calls [`Committer::step`].
@@ -23,12 +24,14 @@ mod history;
 mod inbox;
 mod page;
 mod payload;
+mod row;
 pub mod runs;
 mod schema;
 mod seal;
 pub mod stats;
 mod unit;
 
+use row::{Query, Row};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,7 +49,7 @@ pub use page::{Listed, MAX_PAGE, Page};
 pub use runs::{ClaimedRun, Dispatch, Dispatching, NewRun, Run, RunQuery, RunStatus};
 pub use seal::{MasterKey, Secrets};
 pub use stats::Stats;
-pub use unit::{Expect, Param, Statement, Unit, UnitResult};
+pub use unit::{Expect, Kind, Param, Statement, Unit, UnitResult};
 
 /// What the store's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -151,7 +154,18 @@ impl Store {
         results
     }
 
-    fn read<T>(&self, work: impl FnOnce(&rusqlite::Connection) -> Result<T>) -> Result<T> {
-        self.inner.readers.with(work)
+    /// Answers queries in one go: on SQLite from one snapshot, where they are asked.
+    pub(crate) async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Row>>> {
+        self.inner.readers.read(queries)
+    }
+
+    /// Every row that a query finds.
+    pub(crate) async fn rows(&self, sql: &'static str, params: Vec<Param>) -> Result<Vec<Row>> {
+        Ok(self.read(&[Query::new(sql, params)]).await?.pop().unwrap_or_default())
+    }
+
+    /// The first row that a query finds.
+    pub(crate) async fn first(&self, sql: &'static str, params: Vec<Param>) -> Result<Option<Row>> {
+        Ok(self.rows(sql, params).await?.into_iter().next())
     }
 }

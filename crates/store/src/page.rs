@@ -53,11 +53,12 @@ pub(crate) fn pattern_anywhere(text: &str) -> String {
     format!("%{}%", escaped(&text.to_lowercase()))
 }
 
-/// A type or `prefix.*` as a pattern.
+/// A type or `prefix.*` as a pattern, for types in lower case.
 pub(crate) fn pattern_of_type(text: &str) -> String {
+    let text = text.to_lowercase();
     match text.strip_suffix('*') {
         Some(prefix) => format!("{}%", escaped(prefix)),
-        None => escaped(text),
+        None => escaped(&text),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Numbers that are cheap to read: counters that move with the units that they count, and the present queues.
 
 use flow::WorkspaceId;
-use rusqlite::params;
 use serde::Serialize;
 
-use crate::database::{all, first, natural};
+use crate::row::Query;
+use crate::unit::values;
 use crate::{Result, Store};
 
 /// The workspace of counters that are not of a workspace.
@@ -32,9 +32,10 @@ pub(crate) mod counter {
 
 pub(crate) const COUNT: &str = "INSERT INTO counters (workspace, name, value) VALUES (?1, ?2, ?3) \
     ON CONFLICT (workspace, name) DO UPDATE SET value = counters.value + excluded.value";
-const COUNTERS: &str = "SELECT name, sum(value) AS value FROM counters \
+const COUNTERS: &str = "SELECT name, CAST(sum(value) AS BIGINT) AS value FROM counters \
     WHERE (?1 IS NULL OR workspace = ?1) GROUP BY name";
-const GENERATION: &str = "SELECT value FROM counters WHERE workspace = '' AND name = 'generation'";
+const GENERATION: &str = "SELECT CAST(coalesce(sum(value), 0) AS BIGINT) AS value FROM counters \
+    WHERE workspace = '' AND name = 'generation'";
 const WAITING: &str =
     "SELECT count(*) AS n FROM events WHERE status = 'accepted' AND (?1 IS NULL OR workspace = ?1)";
 const QUEUED: &str =
@@ -76,46 +77,44 @@ pub struct Stats {
 
 impl Store {
     /// The numbers of one workspace, or of all.
-    pub fn stats(&self, ws: Option<&WorkspaceId>) -> Result<Stats> {
-        let ws = ws.map(WorkspaceId::as_str);
-        self.read(|db| {
-            let count = |sql| -> Result<i64> {
-                Ok(first(db, sql, params![ws], |row| Ok(row.get("n")?))?.unwrap_or_default())
-            };
-            let mut stats = Stats {
-                events_undispatched: count(WAITING)?,
-                runs_queued: count(QUEUED)?,
-                runs_running: count(RUNNING)?,
-                runs_parked: count(PARKED)?,
-                ..Stats::default()
-            };
-            let counters =
-                all(db, COUNTERS, params![ws], |row| Ok((row.get::<_, String>("name")?, row.get("value")?)))?;
-            for (name, value) in counters {
-                match name.as_str() {
-                    counter::RECEIVED => stats.events_received = value,
-                    counter::DUPLICATE => stats.events_duplicate = value,
-                    counter::QUARANTINED => stats.events_quarantined = value,
-                    counter::REPLAYED => stats.events_replayed = value,
-                    counter::STALE => stats.events_stale = value,
-                    counter::JOINED => stats.events_joined = value,
-                    counter::DUPLICATE_FACT => stats.events_duplicate_fact = value,
-                    counter::NO_MATCH => stats.events_no_match = value,
-                    counter::CREATED => stats.runs_created = value,
-                    counter::COMPLETED => stats.runs_completed = value,
-                    counter::FAILED => stats.runs_failed = value,
-                    counter::CANCELLED => stats.runs_cancelled = value,
-                    counter::RETRIED => stats.runs_retried = value,
-                    counter::ATTEMPTS_RETRIED => stats.attempts_retried = value,
-                    _ => {}
-                }
+    pub async fn stats(&self, ws: Option<&WorkspaceId>) -> Result<Stats> {
+        let queries = [WAITING, QUEUED, RUNNING, PARKED, COUNTERS].map(|sql| Query::new(sql, values![ws]));
+        let answers = self.read(&queries).await?;
+        let count = |index: usize| -> Result<i64> {
+            answers.get(index).and_then(|rows| rows.first()).map_or(Ok(0), |row| row.get("n"))
+        };
+        let mut stats = Stats {
+            events_undispatched: count(0)?,
+            runs_queued: count(1)?,
+            runs_running: count(2)?,
+            runs_parked: count(3)?,
+            ..Stats::default()
+        };
+        for row in answers.last().into_iter().flatten() {
+            let (name, value) = (row.get::<String>("name")?, row.get("value")?);
+            match name.as_str() {
+                counter::RECEIVED => stats.events_received = value,
+                counter::DUPLICATE => stats.events_duplicate = value,
+                counter::QUARANTINED => stats.events_quarantined = value,
+                counter::REPLAYED => stats.events_replayed = value,
+                counter::STALE => stats.events_stale = value,
+                counter::JOINED => stats.events_joined = value,
+                counter::DUPLICATE_FACT => stats.events_duplicate_fact = value,
+                counter::NO_MATCH => stats.events_no_match = value,
+                counter::CREATED => stats.runs_created = value,
+                counter::COMPLETED => stats.runs_completed = value,
+                counter::FAILED => stats.runs_failed = value,
+                counter::CANCELLED => stats.runs_cancelled = value,
+                counter::RETRIED => stats.runs_retried = value,
+                counter::ATTEMPTS_RETRIED => stats.attempts_retried = value,
+                _ => {}
             }
-            Ok(stats)
-        })
+        }
+        Ok(stats)
     }
 
     /// A number that moves whenever a flow or a connection changes: what was made from them is good until then.
-    pub fn generation(&self) -> Result<u64> {
-        self.read(|db| Ok(first(db, GENERATION, (), |row| Ok(natural(row, "value")?))?.unwrap_or_default()))
+    pub async fn generation(&self) -> Result<u64> {
+        self.first(GENERATION, Vec::new()).await?.map_or(Ok(0), |row| row.get("value"))
     }
 }

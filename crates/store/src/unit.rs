@@ -9,10 +9,20 @@ use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use std::sync::Arc;
 
-/// A value bound to a placeholder.
+/// What kind of value a placeholder or a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Integer,
+    Text,
+    Blob,
+}
+
+/// A value bound to a placeholder, or read from a column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Param {
-    Null,
+    /// Nothing, where a value of this kind could be. Of a null that was read from SQLite the kind is not known, nor
+    /// needed.
+    Null(Kind),
     Integer(i64),
     Text(Arc<str>),
     Blob(Arc<[u8]>),
@@ -112,7 +122,7 @@ pub struct UnitResult {
 impl ToSql for Param {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
+            Self::Null(_) => ValueRef::Null,
             Self::Integer(value) => ValueRef::Integer(*value),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Blob(bytes) => ValueRef::Blob(bytes),
@@ -176,9 +186,38 @@ impl From<Timestamp> for Param {
     }
 }
 
-impl<T: Into<Param>> From<Option<T>> for Param {
+/// Types of one kind of value: a missing one is a null of that kind.
+pub(crate) trait OfKind {
+    const KIND: Kind;
+}
+
+macro_rules! kinds {
+    ($($type:ty => $kind:ident),* $(,)?) => {$(
+        impl OfKind for $type {
+            const KIND: Kind = Kind::$kind;
+        }
+    )*};
+}
+kinds!(
+    i64 => Integer,
+    u32 => Integer,
+    u64 => Integer,
+    bool => Integer,
+    Timestamp => Integer,
+    &str => Text,
+    String => Text,
+    &String => Text,
+    Vec<u8> => Blob,
+    &flow::WorkspaceId => Text,
+    &flow::EventId => Text,
+    &flow::RunId => Text,
+    &flow::HookId => Text,
+    &flow::ConnectionId => Text,
+);
+
+impl<T: Into<Param> + OfKind> From<Option<T>> for Param {
     fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Null, Into::into)
+        value.map_or(Self::Null(T::KIND), Into::into)
     }
 }
 

@@ -39,8 +39,8 @@ impl ByConnection {
         let with = fill(with, &alert.text());
         let name = with.get("connection").and_then(Value::as_str).unwrap_or(&manifest.slug);
         let workspace = WorkspaceId::new(&alert.workspace);
-        let connection =
-            Connections::default().open(&self.store, &workspace, name).map_err(|fault| fault.to_string())?;
+        let connection = Connections::default().open(&self.store, &workspace, name).await;
+        let connection = connection.map_err(|fault| fault.to_string())?;
         connections::check(&connection, manifest).map_err(|fault| fault.to_string())?;
         let key = format!("{}-{}", alert.run, alert.at.as_millisecond());
         let prepared =

@@ -57,7 +57,7 @@ fn workers_bound_what_is_claimed() {
             node.event(&format!("evt_{n}"), json!({})).await;
         }
         node.settle().await;
-        assert_eq!(node.store.stats(None).unwrap().runs_running, 2);
+        assert_eq!(node.store.stats(None).await.unwrap().runs_running, 2);
         node.quiet().await;
         assert_eq!((world.vendor.names("charges").len(), world.vendor.under_way_max()), (9, 2));
     });
@@ -247,6 +247,7 @@ fn a_stopping_node_finishes_what_is_short_and_releases_what_is_long() {
             node.stop().await;
             let runs = store
                 .runs(&default_workspace(), &store::RunQuery::default(), store::Page::default())
+                .await
                 .unwrap();
             assert_eq!(runs.items[0].status, status);
             drop(store);

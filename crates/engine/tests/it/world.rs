@@ -11,6 +11,7 @@ use flow::chance::Rng;
 use flow::clock::Clock;
 use flow::journal::Entry;
 use flow::{EventId, RunId, WorkspaceId};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -186,7 +187,7 @@ impl Node<'_> {
             assert!(
                 self.world.time.skip(limit),
                 "a week goes by, and it is still not done: {:?}",
-                self.store.stats(None)
+                read(self.store.stats(None))
             );
         }
     }
@@ -197,7 +198,7 @@ impl Node<'_> {
     }
 
     pub fn is_quiet(&self) -> bool {
-        let stats = self.store.stats(None).unwrap();
+        let stats = read(self.store.stats(None)).unwrap();
         let open = stats.events_undispatched + stats.runs_queued + stats.runs_running + stats.runs_parked;
         open == 0 || self.is_dead()
     }
@@ -341,8 +342,8 @@ impl Node<'_> {
 
     /// All runs, oldest first.
     pub fn runs(&self) -> Vec<Run> {
-        let mut runs =
-            self.store.runs(&default_workspace(), &RunQuery::default(), Page::default()).unwrap().items;
+        let (workspace, query) = (default_workspace(), RunQuery::default());
+        let mut runs = read(self.store.runs(&workspace, &query, Page::default())).unwrap().items;
         runs.reverse();
         runs
     }
@@ -355,14 +356,19 @@ impl Node<'_> {
     }
 
     pub fn journal(&self, run: &RunId) -> Vec<Entry> {
-        let entries = self.store.journal(&default_workspace(), run).unwrap();
+        let entries = read(self.store.journal(&default_workspace(), run)).unwrap();
         entries.into_iter().map(|(_, entry)| entry).collect()
     }
 
     pub fn outcomes(&self, event: &EventId) -> Vec<EventOutcome> {
-        let outcomes = self.store.event_outcomes(&default_workspace(), event).unwrap();
+        let outcomes = read(self.store.event_outcomes(&default_workspace(), event)).unwrap();
         outcomes.into_iter().map(|outcome| outcome.outcome).collect()
     }
+}
+
+/// What is read from SQLite is there at once.
+pub fn read<T>(reading: impl Future<Output = T>) -> T {
+    reading.now_or_never().expect("a read does not wait")
 }
 
 /// Kinds of a journal's entries, in short: `s` started, `i` intent, `a` attempted, `r` resolved, `e` elapsed, `f`

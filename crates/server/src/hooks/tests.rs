@@ -108,7 +108,8 @@ async fn nothing_is_acknowledged_that_is_not_stored() {
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.headers()["retry-after"], "5");
     }
-    let events = store.events(&WorkspaceId::default(), &store::EventQuery::default(), store::Page::default());
-    let keys: Vec<String> = events.expect("listed").items.into_iter().map(|event| event.dedupe_key).collect();
+    let (ws, query) = (WorkspaceId::default(), store::EventQuery::default());
+    let events = store.events(&ws, &query, store::Page::default()).await.expect("listed");
+    let keys: Vec<String> = events.items.into_iter().map(|event| event.dedupe_key).collect();
     assert_eq!(keys, ["evt_1"]);
 }

@@ -35,19 +35,19 @@ pub async fn list(
     };
     let page = Page { before: parameters.cursor(), limit: parameters.limit() as usize };
     parameters.finish(&FILTERS)?;
-    let listed = app.store().events(app.workspace(), &filter, page)?;
+    let listed = app.store().events(app.workspace(), &filter, page).await?;
     let mut events = Vec::with_capacity(listed.items.len());
     for summary in &listed.items {
-        events.push(listed_event(&app, summary)?);
+        events.push(listed_event(&app, summary).await?);
     }
     Ok(Json(json!({"events": events, "next": listed.next.map(|next| next.to_string())})))
 }
 
 /// An event of a list; a quarantined one tells its reason.
-fn listed_event(app: &App, summary: &EventSummary) -> Result<Value, Problem> {
+async fn listed_event(app: &App, summary: &EventSummary) -> Result<Value, Problem> {
     let mut document = json!(summary);
     if summary.status == EventStatus::Quarantined {
-        let event = app.store().event(app.workspace(), &summary.id)?;
+        let event = app.store().event(app.workspace(), &summary.id).await?;
         document["reason"] = json!(event.and_then(|event| event.problem).map(|problem| problem.detail));
     }
     Ok(document)
@@ -56,10 +56,10 @@ fn listed_event(app: &App, summary: &EventSummary) -> Result<Value, Problem> {
 /// `GET /v1/events/{id}`: with its body and its outcome in each flow.
 pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let id = EventId::new(id);
-    let event = app.store().event(app.workspace(), &id)?.ok_or_else(|| unknown(&id))?;
+    let event = app.store().event(app.workspace(), &id).await?.ok_or_else(|| unknown(&id))?;
     let mut document = json!(event);
     document["reason"] = json!(event.problem.as_ref().map(|problem| &problem.detail));
-    document["outcomes"] = json!(app.store().event_outcomes(app.workspace(), &id)?);
+    document["outcomes"] = json!(app.store().event_outcomes(app.workspace(), &id).await?);
     Ok(Json(document))
 }
 
@@ -67,7 +67,7 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Json
 /// are made from the event.
 pub async fn replay(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let id = EventId::new(id);
-    let event = app.store().event(app.workspace(), &id)?.ok_or_else(|| unknown(&id))?;
+    let event = app.store().event(app.workspace(), &id).await?.ok_or_else(|| unknown(&id))?;
     if event.status == EventStatus::Quarantined {
         let detail = format!("{id} is quarantined: it is no event, so that no flow can be asked");
         return Err(Problem::new(Code::WrongState, detail));

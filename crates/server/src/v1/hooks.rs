@@ -10,7 +10,7 @@ use crate::problem::Problem;
 /// `GET /v1/hooks`
 pub async fn list(State(app): State<App>) -> Result<Json<Value>, Problem> {
     let hooks: Vec<Value> =
-        app.store().hooks(app.workspace())?.iter().map(|hook| document(&app, hook)).collect();
+        app.store().hooks(app.workspace()).await?.iter().map(|hook| document(&app, hook)).collect();
     Ok(Json(json!({"hooks": hooks})))
 }
 

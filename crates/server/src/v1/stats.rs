@@ -13,7 +13,7 @@ use crate::problem::{Code, Problem};
 pub async fn show(State(app): State<App>) -> Result<Json<Value>, Problem> {
     let mut document = Map::new();
     document.insert("hooks".into(), app.metrics().summary());
-    for (name, value) in counters(&app)? {
+    for (name, value) in counters(&app).await? {
         let (group, member) = name.split_once('_').unwrap_or(("store", &name));
         let members = document.entry(group.to_owned()).or_insert_with(|| json!({}));
         members[member] = value;
@@ -25,8 +25,8 @@ pub async fn show(State(app): State<App>) -> Result<Json<Value>, Problem> {
 }
 
 /// The store's counters: `events_received`, `runs_completed` …
-fn counters(app: &App) -> Result<Map<String, Value>, Problem> {
-    let stats = app.store().stats(Some(app.workspace()))?;
+async fn counters(app: &App) -> Result<Map<String, Value>, Problem> {
+    let stats = app.store().stats(Some(app.workspace())).await?;
     match serde_json::to_value(&stats) {
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(Problem::new(Code::Internal, "the store's counters are no object")),
@@ -34,8 +34,8 @@ fn counters(app: &App) -> Result<Map<String, Value>, Problem> {
 }
 
 /// The store's counters as Prometheus text. What can go down again is a gauge.
-pub fn prometheus(app: &App, out: &mut String) -> Result<(), Problem> {
-    for (name, value) in counters(app)? {
+pub async fn prometheus(app: &App, out: &mut String) -> Result<(), Problem> {
+    for (name, value) in counters(app).await? {
         let now = ["events_undispatched", "runs_queued", "runs_running", "runs_parked", "runs_failed"];
         let (kind, ending) = if now.contains(&name.as_str()) { ("gauge", "") } else { ("counter", "_total") };
         writeln!(out, "# TYPE tributary_{name}{ending} {kind}\ntributary_{name}{ending} {value}")

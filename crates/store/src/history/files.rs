@@ -8,7 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Error, Result, database, directory, schema};
+use crate::row::{Query, Row};
+use crate::{Error, Param, Result, database, directory, schema};
 
 /// Files kept open; a list looks at all of them, later months are looked at most.
 const MAX_OPEN: usize = 12;
@@ -30,7 +31,12 @@ pub(crate) struct Files {
 #[derive(Default)]
 struct Known {
     months: BTreeSet<Month>,
-    open: BTreeMap<Month, Connection>,
+    open: BTreeMap<Month, Opened>,
+}
+
+struct Opened {
+    connection: Connection,
+    names: database::Names,
 }
 
 impl Files {
@@ -50,16 +56,27 @@ impl Files {
         self.known().months.iter().rev().cloned().collect()
     }
 
-    /// Works on a month's file; `None` if there is none.
-    pub fn with<T>(&self, month: &str, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<Option<T>> {
+    /// Answers queries from a month's file; `None` if there is none.
+    pub fn read(&self, month: &str, queries: &[Query]) -> Result<Option<Vec<Vec<Row>>>> {
         if !self.known().months.contains(month) {
             return Ok(None);
         }
-        self.with_new(month, work).map(Some)
+        self.with(month, |opened| database::snapshot(&opened.connection, &mut opened.names, queries))
+            .map(Some)
     }
 
-    /// Works on a month's file, made if there is none.
-    pub fn with_new<T>(&self, month: &str, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+    /// Writes to a month's file, made if there is none: every statement or none.
+    pub fn write(&self, month: &str, statements: &[(&'static str, Vec<Param>)]) -> Result<()> {
+        self.with(month, |opened| {
+            let transaction = opened.connection.transaction()?;
+            for (sql, params) in statements {
+                transaction.prepare_cached(sql)?.execute(rusqlite::params_from_iter(params))?;
+            }
+            Ok(transaction.commit()?)
+        })
+    }
+
+    fn with<T>(&self, month: &str, work: impl FnOnce(&mut Opened) -> Result<T>) -> Result<T> {
         let mut known = self.known();
         if !known.open.contains_key(month) {
             let path = self.path(month);
@@ -71,10 +88,10 @@ impl Files {
             if known.open.len() >= MAX_OPEN {
                 known.open.pop_first();
             }
-            known.open.insert(month.to_owned(), connection);
+            let names = database::Names::default();
+            known.open.insert(month.to_owned(), Opened { connection, names });
         }
-        let connection = known.open.get_mut(month).ok_or(Error::Closed)?;
-        work(connection)
+        work(known.open.get_mut(month).ok_or(Error::Closed)?)
     }
 
     /// Deletes a month's file for good.

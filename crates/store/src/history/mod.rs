@@ -8,43 +8,66 @@ mod files;
 mod moves;
 mod rows;
 
-use rusqlite::Connection;
 use std::collections::BTreeSet;
 
+use crate::row::{Query, Row};
 use crate::{Listed, Page, Result, Store};
 
 pub(crate) use files::Files;
 pub use moves::{DEDUPE_LIFE, FACT_LIFE};
 
+/// How often a search begins again: what it looks for may be brought back between its look at the hot tables and its
+/// look at history.
+const LOOKS: usize = 2;
+
 impl Store {
-    /// Looks for something in the hot tables, then in history, latest month first.
-    pub(crate) fn search<T>(&self, look: impl Fn(&Connection) -> Result<Option<T>>) -> Result<Option<T>> {
-        // Twice, since it may be brought back between the look at the hot tables and the look at history.
-        for _ in 0..2 {
-            if let Some(found) = self.read(&look)? {
-                return Ok(Some(found));
+    /// Looks for something in the hot tables, then in history, latest month first. It is where the first query
+    /// finds a row; every query is answered from there.
+    pub(crate) async fn search(&self, queries: &[Query]) -> Result<Option<Vec<Vec<Row>>>> {
+        let found = |answers: &Vec<Vec<Row>>| answers.first().is_some_and(|rows| !rows.is_empty());
+        for _ in 0..LOOKS {
+            let hot = self.read(queries).await?;
+            if found(&hot) {
+                return Ok(Some(hot));
             }
             for month in self.inner.history.months() {
-                if let Some(found) = self.inner.history.with(&month, |db| look(db))?.flatten() {
-                    return Ok(Some(found));
+                if let Some(old) = self.inner.history.read(&month, queries)?.filter(found) {
+                    return Ok(Some(old));
                 }
             }
         }
         Ok(None)
     }
 
-    /// One page of what the hot tables and history list, each giving its own rows in order, one more than the
-    /// page holds if there are any.
-    pub(crate) fn gather<T>(
+    /// Searches by each query alone; nothing for those that find nothing anywhere.
+    pub(crate) async fn search_each(&self, queries: Vec<Query>) -> Result<Vec<Vec<Row>>> {
+        let mut answers = self.read(&queries).await?;
+        for (query, rows) in queries.into_iter().zip(&mut answers).filter(|(_, rows)| rows.is_empty()) {
+            *rows = self.search(&[query]).await?.and_then(|mut found| found.pop()).unwrap_or_default();
+        }
+        Ok(answers)
+    }
+
+    /// One page of what the hot tables and history list by `query`: rows numbered by `seq`, newest first, from each
+    /// place one more than the page holds if there are any.
+    pub(crate) async fn gather<T>(
         &self,
         page: Page,
-        list: impl Fn(&Connection) -> Result<Vec<(i64, T)>>,
+        query: Query,
+        make: impl Fn(&Row) -> Result<T>,
     ) -> Result<Listed<T>> {
-        let mut rows = self.read(&list)?;
-        let mut seen: BTreeSet<i64> = rows.iter().map(|(seq, _)| *seq).collect();
+        let queries = [query];
+        let mut places = self.read(&queries).await?;
         for month in self.inner.history.months() {
-            let more = self.inner.history.with(&month, |db| list(db))?.unwrap_or_default();
-            rows.extend(more.into_iter().filter(|(seq, _)| seen.insert(*seq)));
+            places.extend(self.inner.history.read(&month, &queries)?.into_iter().flatten());
+        }
+        let mut seen = BTreeSet::new();
+        let mut rows = Vec::new();
+        for row in places.iter().flatten() {
+            let seq: i64 = row.get("seq")?;
+            if seen.insert(seq) {
+                rows.push((seq, make(row)?));
+            }
         }
         rows.sort_by_key(|(seq, _)| std::cmp::Reverse(*seq));
         Ok(Listed::cut(rows, page.limit()))

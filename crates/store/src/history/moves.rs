@@ -2,13 +2,12 @@
 
 use flow::{EventId, RunId, WorkspaceId};
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 
 use super::files::{Month, month_of};
 use super::rows::{JOURNAL, Moved, OF_EVENT, OF_RUN, OUTCOMES, RUN_EVENTS, Table};
-use crate::database::{all, instant};
-use crate::unit::values;
+use crate::row::{Query, Row};
+use crate::unit::{Param, values};
 use crate::{Error, Result, Store, Unit};
 
 /// Dedupe keys are kept this long after the first delivery. Vendors redeliver for days (Stripe: 3), and back-fills
@@ -38,10 +37,12 @@ const PRUNE_DEDUPE: &str = "DELETE FROM dedupe WHERE (workspace, connection, key
 const PRUNE_FACTS: &str = "DELETE FROM facts WHERE (workspace, flow, key) IN \
     (SELECT workspace, flow, key FROM facts WHERE at < ?1 ORDER BY at LIMIT ?2)";
 
-/// Something that is to move: its rows, and what takes it out of the hot tables if it is still as it was read.
+/// Something that is to move: where its rows are, and what takes it out of the hot tables if it is still as it was
+/// found.
 struct Leaving {
+    ws: String,
+    id: String,
     month: Month,
-    rows: Moved,
     forget: Unit,
 }
 
@@ -52,27 +53,24 @@ impl Store {
     pub async fn retire(&self, older_than: Timestamp, limit: usize) -> Result<usize> {
         let _moving = self.inner.moving.lock().await;
         let limit = limit.min(MAX_MOVED) as i64;
-        let runs = self.read(|db| runs_over(db, older_than, limit))?;
-        let moved = self.leave(runs).await?;
-        let events = self.read(|db| events_over(db, older_than, limit))?;
-        Ok(moved + self.leave(events).await?)
+        let runs = self.rows(RUNS_OVER, values![older_than, limit]).await?;
+        let runs = runs.iter().map(run_over).collect::<Result<_>>()?;
+        let moved = self.leave(OF_RUN, runs).await?;
+        let events = self.rows(EVENTS_OVER, values![older_than, limit]).await?;
+        let events = events.iter().map(event_over).collect::<Result<_>>()?;
+        Ok(moved + self.leave(OF_EVENT, events).await?)
     }
 
-    async fn leave(&self, leaving: Vec<Leaving>) -> Result<usize> {
-        let mut months: BTreeMap<Month, Vec<Moved>> = BTreeMap::new();
+    async fn leave(&self, tables: &'static [&'static Table], leaving: Vec<Leaving>) -> Result<usize> {
+        let mut months: BTreeMap<Month, Vec<(&'static str, Vec<Param>)>> = BTreeMap::new();
         let mut units = Vec::with_capacity(leaving.len());
-        for Leaving { month, rows, forget } in leaving {
-            months.entry(month).or_default().push(rows);
+        for Leaving { ws, id, month, forget } in leaving {
+            let rows = self.read(&Moved::queries(tables, &ws, &id)).await?;
+            months.entry(month).or_default().extend(Moved::new(tables, rows).keep());
             units.push(forget);
         }
-        for (month, moved) in &months {
-            self.inner.history.with_new(month, |db| {
-                let transaction = db.transaction()?;
-                for rows in moved {
-                    rows.keep(&transaction)?;
-                }
-                Ok(transaction.commit()?)
-            })?;
+        for (month, rows) in &months {
+            self.inner.history.write(month, rows)?;
         }
         let mut left = 0;
         for result in self.commit_all(units).await {
@@ -90,23 +88,20 @@ impl Store {
     pub(crate) async fn restore_run(&self, ws: &WorkspaceId, id: &RunId) -> Result<()> {
         let _moving = self.inner.moving.lock().await;
         let (ws, id) = (ws.as_str(), id.as_str());
-        if self.read(|db| is_there(db, IS_RUN, ws, id))? {
+        if self.is_hot(IS_RUN, ws, id).await? {
             return Ok(());
         }
-        let Some((rows, events)) = self.in_history(|db| {
-            let Some(rows) = Moved::read(db, OF_RUN, ws, id)? else { return Ok(None) };
-            let events = all(db, WORKED_FOR, params![ws, id], |row| Ok(row.get::<_, String>("event")?))?;
-            Ok(Some((rows, events)))
-        })?
-        else {
-            return Ok(());
-        };
-        let mut unit = rows.restore(Unit::new());
+        let mut queries = Moved::queries(OF_RUN, ws, id);
+        queries.push(Query::new(WORKED_FOR, values![ws, id]));
+        let Some(mut rows) = self.in_history(&queries)? else { return Ok(()) };
+        let events = rows.pop().unwrap_or_default();
+        let events: Vec<String> = events.iter().map(|row| row.get("event")).collect::<Result<_>>()?;
+        let mut unit = Moved::new(OF_RUN, rows).restore(Unit::new());
         for event in &events {
-            if !self.read(|db| is_there(db, IS_EVENT, ws, event))?
-                && let Some(rows) = self.in_history(|db| Moved::read(db, OF_EVENT, ws, event))?
+            if !self.is_hot(IS_EVENT, ws, event).await?
+                && let Some(rows) = self.in_history(&Moved::queries(OF_EVENT, ws, event))?
             {
-                unit = rows.restore(unit);
+                unit = Moved::new(OF_EVENT, rows).restore(unit);
             }
         }
         self.commit(unit).await?;
@@ -118,20 +113,28 @@ impl Store {
     pub(crate) async fn restore_event(&self, ws: &WorkspaceId, id: &EventId) -> Result<()> {
         let _moving = self.inner.moving.lock().await;
         let (ws, id) = (ws.as_str(), id.as_str());
-        if self.read(|db| is_there(db, IS_EVENT, ws, id))? {
+        if self.is_hot(IS_EVENT, ws, id).await? {
             return Ok(());
         }
-        if let Some(rows) = self.in_history(|db| Moved::read(db, OF_EVENT, ws, id))? {
-            self.commit(rows.restore(Unit::new())).await?;
+        if let Some(rows) = self.in_history(&Moved::queries(OF_EVENT, ws, id))? {
+            self.commit(Moved::new(OF_EVENT, rows).restore(Unit::new())).await?;
             self.forget(OF_EVENT, ws, id)?;
         }
         Ok(())
     }
 
-    fn in_history<T>(&self, look: impl Fn(&Connection) -> Result<Option<T>>) -> Result<Option<T>> {
+    async fn is_hot(&self, sql: &'static str, ws: &str, id: &str) -> Result<bool> {
+        Ok(self.first(sql, values![ws, id]).await?.is_some())
+    }
+
+    /// Reads from the latest month in which the first query finds a row.
+    fn in_history(&self, queries: &[Query]) -> Result<Option<Vec<Vec<Row>>>> {
         for month in self.inner.history.months() {
-            if let Some(found) = self.inner.history.with(&month, |db| look(db))?.flatten() {
-                return Ok(Some(found));
+            let found = self.inner.history.read(&month, queries)?;
+            if let Some(answers) =
+                found.filter(|answers| answers.first().is_some_and(|rows| !rows.is_empty()))
+            {
+                return Ok(Some(answers));
             }
         }
         Ok(None)
@@ -139,16 +142,8 @@ impl Store {
 
     /// Deletes from history what the hot tables have again.
     fn forget(&self, tables: &[&Table], ws: &str, id: &str) -> Result<()> {
-        for month in self.inner.history.months() {
-            self.inner.history.with(&month, |db| {
-                let transaction = db.transaction()?;
-                for table in tables {
-                    transaction.prepare_cached(table.delete)?.execute(params![ws, id])?;
-                }
-                Ok(transaction.commit()?)
-            })?;
-        }
-        Ok(())
+        let deletes: Vec<_> = tables.iter().map(|table| (table.delete, values![ws, id])).collect();
+        self.inner.history.months().iter().try_for_each(|month| self.inner.history.write(month, &deletes))
     }
 
     /// Forgets some dedupe keys and facts whose life is over; returns how many. 0 means that none is left.
@@ -173,45 +168,21 @@ impl Store {
     }
 }
 
-fn runs_over(db: &Connection, older_than: Timestamp, limit: i64) -> Result<Vec<Leaving>> {
-    let found = all(db, RUNS_OVER, params![older_than.as_microsecond(), limit], |row| {
-        let (ws, id): (String, String) = (row.get("workspace")?, row.get("id")?);
-        let forget = Unit::new()
-            .one(FORGET_RUN, values![&ws, &id, row.get::<_, i64>("epoch")?, row.get::<_, i64>("retries")?])
-            .then(RUN_EVENTS.delete, values![&ws, &id])
-            .then(JOURNAL.delete, values![&ws, &id]);
-        Ok((ws, id, month_of(instant(row, "finished_at")?), forget))
-    })?;
-    with_rows(db, OF_RUN, found)
+fn run_over(row: &Row) -> Result<Leaving> {
+    let (ws, id): (String, String) = (row.get("workspace")?, row.get("id")?);
+    let forget = Unit::new()
+        .one(FORGET_RUN, values![&ws, &id, row.get::<i64>("epoch")?, row.get::<i64>("retries")?])
+        .then(RUN_EVENTS.delete, values![&ws, &id])
+        .then(JOURNAL.delete, values![&ws, &id]);
+    Ok(Leaving { ws, id, month: month_of(row.get("finished_at")?), forget })
 }
 
-fn events_over(db: &Connection, older_than: Timestamp, limit: i64) -> Result<Vec<Leaving>> {
-    let found = all(db, EVENTS_OVER, params![older_than.as_microsecond(), limit], |row| {
-        let (ws, id): (String, String) = (row.get("workspace")?, row.get("id")?);
-        let forget = Unit::new()
-            .one(FORGET_EVENT, values![&ws, &id, row.get::<_, i64>("replays")?])
-            .then(OUTCOMES.delete, values![&ws, &id]);
-        Ok((ws, id, month_of(instant(row, "received_at")?), forget))
-    })?;
-    with_rows(db, OF_EVENT, found)
-}
-
-fn with_rows(
-    db: &Connection,
-    tables: &'static [&'static Table],
-    found: Vec<(String, String, Month, Unit)>,
-) -> Result<Vec<Leaving>> {
-    let mut leaving = Vec::with_capacity(found.len());
-    for (ws, id, month, forget) in found {
-        if let Some(rows) = Moved::read(db, tables, &ws, &id)? {
-            leaving.push(Leaving { month, rows, forget });
-        }
-    }
-    Ok(leaving)
-}
-
-fn is_there(db: &Connection, sql: &str, ws: &str, id: &str) -> Result<bool> {
-    Ok(crate::database::first(db, sql, params![ws, id], |_| Ok(()))?.is_some())
+fn event_over(row: &Row) -> Result<Leaving> {
+    let (ws, id): (String, String) = (row.get("workspace")?, row.get("id")?);
+    let forget = Unit::new()
+        .one(FORGET_EVENT, values![&ws, &id, row.get::<i64>("replays")?])
+        .then(OUTCOMES.delete, values![&ws, &id]);
+    Ok(Leaving { ws, id, month: month_of(row.get("received_at")?), forget })
 }
 
 #[cfg(test)]

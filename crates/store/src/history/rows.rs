@@ -1,14 +1,8 @@
 //! Rows as they are moved between the hot tables and history: whole, by the same columns on both sides.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, params};
-
-use crate::database::all;
-use crate::unit::{Param, Unit};
-use crate::{Result, inbox, runs};
-
-/// A row's values, in the order of its table's columns.
-pub(super) type Values = Vec<Value>;
+use crate::row::{Query, Row};
+use crate::unit::{Param, Unit, values};
+use crate::{inbox, runs};
 
 /// A table that moves.
 pub(super) struct Table {
@@ -64,61 +58,35 @@ pub(super) const OUTCOMES: Table = table!(
 pub(super) const OF_RUN: &[&Table] = &[&RUNS, &RUN_EVENTS, &JOURNAL];
 pub(super) const OF_EVENT: &[&Table] = &[&EVENTS, &OUTCOMES];
 
-/// Rows of several tables that move together.
+/// Rows of several tables that move together, each with its values in the order of its table's columns.
 #[derive(Default)]
-pub(super) struct Moved(Vec<(&'static Table, Values)>);
+pub(super) struct Moved(Vec<(&'static Table, Vec<Param>)>);
 
 impl Moved {
-    /// Reads everything of one run or event; nothing if it is not here.
-    pub fn read(
-        db: &Connection,
-        tables: &'static [&'static Table],
-        workspace: &str,
-        id: &str,
-    ) -> Result<Option<Self>> {
-        let mut rows = Vec::new();
-        for &table in tables {
-            rows.extend(table.read(db, workspace, id)?.into_iter().map(|values| (table, values)));
-            if rows.is_empty() {
-                return Ok(None);
-            }
-        }
-        Ok(Some(Self(rows)))
+    /// What reads everything of one run or event.
+    pub fn queries(tables: &[&Table], workspace: &str, id: &str) -> Vec<Query> {
+        tables.iter().map(|table| Query::new(table.select, values![workspace, id])).collect()
     }
 
-    /// Writes the rows into a history file.
-    pub fn keep(&self, db: &Connection) -> Result<()> {
-        for (table, values) in &self.0 {
-            db.prepare_cached(table.keep)?.execute(rusqlite::params_from_iter(values))?;
-        }
-        Ok(())
+    /// The rows that those queries found.
+    pub fn new(tables: &'static [&'static Table], answers: Vec<Vec<Row>>) -> Self {
+        let of_table = |(table, rows): (&&'static Table, Vec<Row>)| {
+            let table = *table;
+            rows.into_iter().map(move |row| (table, row.into_values()))
+        };
+        Self(tables.iter().zip(answers).flat_map(of_table).collect())
+    }
+
+    /// What writes the rows into a history file.
+    pub fn keep(self) -> impl Iterator<Item = (&'static str, Vec<Param>)> {
+        self.0.into_iter().map(|(table, values)| (table.keep, values))
     }
 
     /// Adds to a unit what puts the rows back into the hot tables.
     pub fn restore(self, mut unit: Unit) -> Unit {
         for (table, values) in self.0 {
-            unit = unit.then(table.restore, values.into_iter().map(param).collect());
+            unit = unit.then(table.restore, values);
         }
         unit
-    }
-}
-
-impl Table {
-    fn read(&self, db: &Connection, workspace: &str, id: &str) -> Result<Vec<Values>> {
-        all(db, self.select, params![workspace, id], |row| {
-            let width = row.as_ref().column_count();
-            Ok((0..width).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?)
-        })
-    }
-}
-
-fn param(value: Value) -> Param {
-    match value {
-        Value::Null => Param::Null,
-        Value::Integer(number) => Param::Integer(number),
-        // No column is of that type.
-        Value::Real(number) => Param::Text(number.to_string().into()),
-        Value::Text(text) => Param::Text(text.into()),
-        Value::Blob(bytes) => Param::Blob(bytes.into()),
     }
 }

@@ -3,10 +3,9 @@
 use flow::journal::{Entry, Outcome};
 use flow::{RunId, WorkspaceId};
 use jiff::Timestamp;
-use rusqlite::params;
 
 use super::{PASS_ON, RunStatus};
-use crate::database::{all, natural};
+use crate::row::Query;
 use crate::stats::counter;
 use crate::unit::{By, values};
 use crate::{Error, Result, Store, Unit, payload};
@@ -50,15 +49,10 @@ impl Store {
     }
 
     /// A run's journal, numbered from 1.
-    pub fn journal(&self, ws: &WorkspaceId, run: &RunId) -> Result<Vec<(u64, Entry)>> {
-        let found = self.search(|db| {
-            let entries = all(db, JOURNAL, params![ws.as_str(), run.as_str()], |row| {
-                let entry = row.get_ref("entry")?.as_blob().map_err(rusqlite::Error::from)?;
-                Ok((natural(row, "n")?, payload::decode("journal entry", entry)?))
-            })?;
-            Ok(if entries.is_empty() { None } else { Some(entries) })
-        })?;
-        Ok(found.unwrap_or_default())
+    pub async fn journal(&self, ws: &WorkspaceId, run: &RunId) -> Result<Vec<(u64, Entry)>> {
+        let found = self.search(&[Query::new(JOURNAL, values![ws, run])]).await?;
+        let rows = found.into_iter().flatten().flatten();
+        rows.map(|row| Ok((row.get("n")?, payload::decode("journal entry", row.bytes("entry")?)?))).collect()
     }
 
     /// Lets a run wait until `until`; its lane goes on without it unless `hold`.

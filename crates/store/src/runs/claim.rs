@@ -2,12 +2,11 @@
 
 use flow::{EventId, RunId, WorkspaceId};
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, Row, params};
 
 use super::{ClaimedRun, PASS_ON};
-use crate::database::{all, first, instant, maybe_instant, natural};
+use crate::row::{Query, Row};
 use crate::unit::values;
-use crate::{Error, Result, Store, Unit, inbox, payload};
+use crate::{Error, Param, Result, Store, Unit, inbox, payload};
 
 /// Runs claimed, woken or released in one go.
 const MAX_CLAIMS: usize = 256;
@@ -52,7 +51,7 @@ impl Store {
         self.wake_due(now).await?;
         let until = now.saturating_add(lease).unwrap_or(Timestamp::MAX);
         let limit = limit.min(MAX_CLAIMS) as i64;
-        let ready = self.read(|db| all(db, READY, [limit], seen))?;
+        let ready = self.seen(READY, values![limit]).await?;
         let units = ready
             .iter()
             .map(|(ws, run, epoch)| Unit::new().one(CLAIM, values![ws, run, *epoch, node, until, now]));
@@ -65,14 +64,31 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        self.read(|db| {
-            let mut runs = Vec::with_capacity(claimed.len());
-            for (ws, run, epoch) in claimed {
-                // A run that was cancelled since is nobody's.
-                runs.extend(claimed_run(db, ws, run, epoch)?);
-            }
-            Ok(runs)
-        })
+        self.claimed(claimed).await
+    }
+
+    /// What was claimed, with the events that it is for. A run that was cancelled since is nobody's.
+    async fn claimed(&self, claimed: Vec<(&WorkspaceId, &RunId, u64)>) -> Result<Vec<ClaimedRun>> {
+        let queries: Vec<Query> = claimed
+            .into_iter()
+            .map(|(ws, run, epoch)| Query::new(CLAIMED, values![ws, run, epoch]))
+            .collect();
+        let rows: Vec<Row> = self.read(&queries).await?.into_iter().flatten().collect();
+        let mut runs = rows.iter().map(claimed_run).collect::<Result<Vec<_>>>()?;
+        let events: Vec<Option<EventId>> = rows.iter().map(|row| row.get("event")).collect::<Result<_>>()?;
+        let queries: Vec<Query> = runs
+            .iter()
+            .zip(&events)
+            .filter_map(|(run, event)| event.as_ref().map(|event| inbox::one(&run.workspace, event)))
+            .collect();
+        let mut found = self.read(&queries).await?.into_iter();
+        for (run, event) in runs.iter_mut().zip(events) {
+            let Some(event) = event else { continue };
+            let row = found.next().and_then(|rows| rows.into_iter().next());
+            let gone = || Error::corrupt("run", format!("{} is for {event}, which is gone", run.run));
+            run.event = Some(inbox::event_of(&row.ok_or_else(gone)?)?);
+        }
+        Ok(runs)
     }
 
     /// Keeps a claimed run until `until`.
@@ -94,7 +110,7 @@ impl Store {
     /// Gives back the runs whose lease is over; returns how many.
     pub async fn release_expired(&self, now: Timestamp) -> Result<usize> {
         let limit = MAX_CLAIMS as i64;
-        let expired = self.read(|db| all(db, EXPIRED, params![now.as_microsecond(), limit], seen))?;
+        let expired = self.seen(EXPIRED, values![now, limit]).await?;
         self.each(expired, RELEASE).await
     }
 
@@ -102,7 +118,7 @@ impl Store {
     pub async fn release_node(&self, node: &str) -> Result<usize> {
         let mut released = 0;
         loop {
-            let held = self.read(|db| all(db, OF_NODE, params![node, MAX_CLAIMS as i64], seen))?;
+            let held = self.seen(OF_NODE, values![node, MAX_CLAIMS as i64]).await?;
             if held.is_empty() {
                 return Ok(released);
             }
@@ -111,18 +127,27 @@ impl Store {
     }
 
     /// When the next parked run is due: nothing has to be asked before, unless something is written.
-    pub fn next_wake(&self) -> Result<Option<Timestamp>> {
-        self.read(|db| earliest(db, NEXT_WAKE))
+    pub async fn next_wake(&self) -> Result<Option<Timestamp>> {
+        self.earliest(NEXT_WAKE).await
     }
 
     /// When the next lease ends.
-    pub fn next_expiry(&self) -> Result<Option<Timestamp>> {
-        self.read(|db| earliest(db, NEXT_EXPIRY))
+    pub async fn next_expiry(&self) -> Result<Option<Timestamp>> {
+        self.earliest(NEXT_EXPIRY).await
+    }
+
+    async fn earliest(&self, sql: &'static str) -> Result<Option<Timestamp>> {
+        self.first(sql, Vec::new()).await?.map_or(Ok(None), |row| row.get("at"))
+    }
+
+    async fn seen(&self, sql: &'static str, params: Vec<Param>) -> Result<Vec<Seen>> {
+        let rows = self.rows(sql, params).await?;
+        rows.iter().map(|row| Ok((row.get("workspace")?, row.get("id")?, row.get("epoch")?))).collect()
     }
 
     async fn wake_due(&self, now: Timestamp) -> Result<()> {
         let limit = MAX_CLAIMS as i64;
-        let due = self.read(|db| all(db, DUE, params![now.as_microsecond(), limit], seen))?;
+        let due = self.seen(DUE, values![now, limit]).await?;
         if !due.is_empty() {
             self.each(due, WAKE).await?;
         }
@@ -149,46 +174,23 @@ impl Store {
     }
 }
 
-fn seen(row: &Row<'_>) -> Result<Seen> {
-    Ok((
-        WorkspaceId::new(row.get::<_, String>("workspace")?),
-        RunId::new(row.get::<_, String>("id")?),
-        natural(row, "epoch")?,
-    ))
-}
-
-fn earliest(db: &Connection, sql: &str) -> Result<Option<Timestamp>> {
-    Ok(first(db, sql, (), |row| Ok(maybe_instant(row, "at")?))?.flatten())
-}
-
-fn claimed_run(db: &Connection, ws: &WorkspaceId, run: &RunId, epoch: u64) -> Result<Option<ClaimedRun>> {
-    let found = first(db, CLAIMED, params![ws.as_str(), run.as_str(), epoch.cast_signed()], |row| {
-        let lane = if row.get("keyed")? { Some(row.get("lane")?) } else { None };
-        let input = row.get_ref("input")?.as_blob_or_null().map_err(rusqlite::Error::from)?;
-        let claimed = ClaimedRun {
-            workspace: ws.clone(),
-            run: run.clone(),
-            epoch,
-            flow: row.get("flow")?,
-            revision: row.get("revision")?,
-            lane,
-            event: None,
-            input: input.map(|bytes| payload::decode("input", bytes)).transpose()?,
-            begun: row.get::<_, i64>("entries")? > 0,
-            retries: row.get("retries")?,
-            created_at: instant(row, "created_at")?,
-            lease_until: instant(row, "lease_until")?,
-        };
-        Ok((claimed, row.get::<_, Option<String>>("event")?.map(EventId::new)))
-    })?;
-    let Some((mut claimed, event)) = found else { return Ok(None) };
-    if let Some(event) = event {
-        claimed.event = inbox::event_by_id(db, ws, &event)?;
-        if claimed.event.is_none() {
-            return Err(Error::corrupt("run", format!("{run} is for {event}, which is gone")));
-        }
-    }
-    Ok(Some(claimed))
+fn claimed_run(row: &Row) -> Result<ClaimedRun> {
+    let lane = if row.get("keyed")? { Some(row.get("lane")?) } else { None };
+    let input = row.maybe_bytes("input")?;
+    Ok(ClaimedRun {
+        workspace: row.get("workspace")?,
+        run: row.get("id")?,
+        epoch: row.get("epoch")?,
+        flow: row.get("flow")?,
+        revision: row.get("revision")?,
+        lane,
+        event: None,
+        input: input.map(|bytes| payload::decode("input", bytes)).transpose()?,
+        begun: row.get::<i64>("entries")? > 0,
+        retries: row.get("retries")?,
+        created_at: row.get("created_at")?,
+        lease_until: row.get("lease_until")?,
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! Runs as people look at them: shown, listed, retried, cancelled.
 
-use flow::{EventId, RunId, WorkspaceId};
+use flow::{RunId, WorkspaceId};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
 
 use super::{MARK_OUTCOMES, PASS_ON, Run, RunQuery, RunStatus};
-use crate::database::{all, first, instant, maybe_instant, natural};
 use crate::page::pattern_anywhere;
+use crate::row::{Query, Row};
 use crate::stats::counter;
 use crate::unit::{By, values};
 use crate::{Error, Listed, Page, Result, Store, Unit, payload};
@@ -31,6 +30,7 @@ const LIST: &str = concat!(
      AND (?6 IS NULL OR lower(id) LIKE ?6 ESCAPE '\\' OR lower(lane) LIKE ?6 ESCAPE '\\' \
      OR lower(subject) LIKE ?6 ESCAPE '\\') ORDER BY seq DESC LIMIT ?7"
 );
+const STATUS: &str = "SELECT status FROM runs WHERE workspace = ?1 AND id = ?2";
 const RETRY: &str = "UPDATE runs SET status = 'queued', retries = retries + 1, finished_at = NULL, fault = NULL, \
     node = NULL, ready_at = NULL WHERE workspace = ?1 AND id = ?2 AND status = 'failed'";
 const CANCEL: &str = "UPDATE runs SET status = 'cancelled', finished_at = ?3, turn = 0, lease_until = NULL, \
@@ -41,30 +41,27 @@ const CANCEL_HELD: &str = "UPDATE runs SET status = 'cancelled', finished_at = ?
 
 impl Store {
     /// A run; its steps are in its journal.
-    pub fn run(&self, ws: &WorkspaceId, id: &RunId) -> Result<Option<Run>> {
-        self.search(|db| {
-            let Some(mut run) = run_by_id(db, ws, id)? else { return Ok(None) };
-            run.events = all(db, EVENTS, params![ws.as_str(), id.as_str()], |row| {
-                Ok(EventId::new(row.get::<_, String>("event")?))
-            })?;
-            Ok(Some(run))
-        })
+    pub async fn run(&self, ws: &WorkspaceId, id: &RunId) -> Result<Option<Run>> {
+        let queries = [ONE, EVENTS].map(|sql| Query::new(sql, values![ws, id]));
+        let Some(found) = self.search(&queries).await? else { return Ok(None) };
+        let [runs, events] = &found[..] else { return Ok(None) };
+        let Some(mut run) = runs.first().map(run_of).transpose()? else { return Ok(None) };
+        run.events = events.iter().map(|row| row.get("event")).collect::<Result<_>>()?;
+        Ok(Some(run))
     }
 
     /// Runs, newest first.
-    pub fn runs(&self, ws: &WorkspaceId, query: &RunQuery, page: Page) -> Result<Listed<Run>> {
-        self.gather(page, |db| {
-            let params = params![
-                ws.as_str(),
-                page.before(),
-                query.status.map(RunStatus::as_str),
-                query.flow,
-                query.event.as_ref().map(EventId::as_str),
-                query.text.as_deref().map(pattern_anywhere),
-                page.limit() as i64 + 1,
-            ];
-            all(db, LIST, params, |row| Ok((row.get("seq")?, run_of(row)?)))
-        })
+    pub async fn runs(&self, ws: &WorkspaceId, query: &RunQuery, page: Page) -> Result<Listed<Run>> {
+        let params = values![
+            ws,
+            page.before(),
+            query.status.map(RunStatus::as_str),
+            query.flow.as_deref(),
+            query.event.as_ref(),
+            query.text.as_deref().map(pattern_anywhere),
+            page.limit() as i64 + 1,
+        ];
+        self.gather(page, Query::new(LIST, params), run_of).await
     }
 
     /// Lets a failed run go on from its journal, from history too. It keeps its place: the oldest of its lane.
@@ -82,9 +79,9 @@ impl Store {
     /// Ends a run that is not over, or opens the lane that its failure keeps closed. Whoever works on it learns it
     /// at its next write.
     pub async fn cancel_run(&self, ws: &WorkspaceId, id: &RunId, now: Timestamp) -> Result<()> {
-        let status = self.read(|db| run_by_id(db, ws, id))?.map(|run| run.status);
-        let unit = match status {
-            Some(RunStatus::Failed) => Unit::new()
+        let status = self.first(STATUS, values![ws, id]).await?.map(|row| row.get::<String>("status"));
+        let unit = match status.transpose()?.as_deref() {
+            Some("failed") => Unit::new()
                 .one(CANCEL_HELD, values![ws, id, now])
                 .then(MARK_OUTCOMES, values![ws, id, false])
                 .tally(ws, counter::FAILED, By::Fixed(-1)),
@@ -97,7 +94,7 @@ impl Store {
     async fn intervene(&self, unit: Unit, ws: &WorkspaceId, id: &RunId, detail: &'static str) -> Result<()> {
         match self.commit(unit).await {
             Err(Error::Conflict { .. }) => {
-                let run = self.run(ws, id)?.ok_or_else(|| Error::not_found("run", id))?;
+                let run = self.run(ws, id).await?.ok_or_else(|| Error::not_found("run", id))?;
                 Err(Error::State { name: id.to_string(), state: run.status.as_str().into(), detail })
             }
             other => other.map(|_| ()),
@@ -105,33 +102,29 @@ impl Store {
     }
 }
 
-pub(crate) fn run_by_id(db: &Connection, ws: &WorkspaceId, id: &RunId) -> Result<Option<Run>> {
-    first(db, ONE, params![ws.as_str(), id.as_str()], run_of)
-}
-
-fn run_of(row: &Row<'_>) -> Result<Run> {
+fn run_of(row: &Row) -> Result<Run> {
     let status: String = row.get("status")?;
     let lane = if row.get("keyed")? { Some(row.get("lane")?) } else { None };
-    let input = row.get_ref("input")?.as_blob_or_null().map_err(rusqlite::Error::from)?;
+    let input = row.maybe_bytes("input")?;
     let fault: Option<String> = row.get("fault")?;
     Ok(Run {
-        id: RunId::new(row.get::<_, String>("id")?),
+        id: row.get("id")?,
         flow: row.get("flow")?,
         revision: row.get("revision")?,
         version: row.get("version")?,
         status: RunStatus::parse(&status)?,
         lane,
-        event: row.get::<_, Option<String>>("event")?.map(EventId::new),
+        event: row.get("event")?,
         event_type: row.get("event_type")?,
         subject: row.get("subject")?,
         input: input.map(|bytes| payload::decode("input", bytes)).transpose()?,
         node: row.get("node")?,
-        epoch: natural(row, "epoch")?,
+        epoch: row.get("epoch")?,
         retries: row.get("retries")?,
-        created_at: instant(row, "created_at")?,
-        started_at: maybe_instant(row, "started_at")?,
-        finished_at: maybe_instant(row, "finished_at")?,
-        ready_at: maybe_instant(row, "ready_at")?,
+        created_at: row.get("created_at")?,
+        started_at: row.get("started_at")?,
+        finished_at: row.get("finished_at")?,
+        ready_at: row.get("ready_at")?,
         fault: fault
             .map(|text| serde_json::from_str(&text))
             .transpose()
@@ -146,7 +139,7 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        for sql in [ONE, LIST, RETRY, CANCEL, CANCEL_HELD] {
+        for sql in [ONE, LIST, STATUS, RETRY, CANCEL, CANCEL_HELD] {
             crate::database::check_plan(sql);
         }
     }

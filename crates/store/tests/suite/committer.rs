@@ -34,8 +34,7 @@ fn a_unit_that_fails_does_not_sink_the_others() {
     assert!(matches!(results[4], Err(Error::Database(_))), "{:?}", results[4]);
     assert_eq!(results[5].as_ref().unwrap().rows, [1]);
     let hooks: Vec<String> = world
-        .store
-        .hooks(&world.ws)
+        .go(world.store.hooks(&world.ws))
         .unwrap()
         .iter()
         .map(|hook| format!("{}:{}", hook.id, hook.connection))
@@ -65,7 +64,7 @@ fn counters_count_only_what_was_committed() {
     let event = world.accept("e1", at(0));
     world.dispatch(&event, vec![]).unwrap();
     assert!(world.dispatch(&event, vec![]).is_err());
-    let stats = world.store.stats(Some(&world.ws)).unwrap();
+    let stats = world.go(world.store.stats(Some(&world.ws))).unwrap();
     assert_eq!((stats.events_received, stats.events_no_match), (1, 1));
 }
 
@@ -95,7 +94,7 @@ fn a_commit_cut_off_tells_nobody_and_ends_the_committer() {
         assert!(matches!(after, Err(Error::Closed)), "{after:?}");
         assert_eq!(fatal.load(Ordering::SeqCst), 1);
         let world = world.reopen(|path| Options::new(path, key()));
-        assert_eq!(world.store.undispatched_events(10).unwrap().len(), durable, "{cut:?}");
+        assert_eq!(world.go(world.store.undispatched_events(10)).unwrap().len(), durable, "{cut:?}");
     }
 }
 
@@ -126,7 +125,8 @@ fn it_runs_on_a_thread_of_the_callers_choice() {
                 for n in 0..25 {
                     let hook = flow::HookId::new(format!("hook_{caller}_{n}"));
                     runtime.block_on(store.put_hook(&ws, &hook, "c", at(n))).unwrap();
-                    assert!(store.hook(&hook).unwrap().is_some(), "what was answered can be read");
+                    let read = runtime.block_on(store.hook(&hook)).unwrap();
+                    assert!(read.is_some(), "what was answered can be read");
                 }
             };
             std::thread::Builder::new().spawn(call).unwrap()
@@ -135,7 +135,8 @@ fn it_runs_on_a_thread_of_the_callers_choice() {
     for caller in callers {
         caller.join().unwrap();
     }
-    assert_eq!(store.hooks(&flow::WorkspaceId::default()).unwrap().len(), 100);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(store.hooks(&flow::WorkspaceId::default())).unwrap().len(), 100);
     drop(store);
     committing.join().unwrap();
 }

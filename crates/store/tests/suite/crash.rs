@@ -105,11 +105,11 @@ fn a_run_goes_on_where_its_journal_ends() {
     world.go(world.store.journal_append(&world.ws, &run, claimed.epoch, &entry)).unwrap();
 
     let world = world.reopen(|path| Options::new(path, key()));
-    assert_eq!(world.store.run(&world.ws, &run).unwrap().unwrap().status, RunStatus::Running);
+    assert_eq!(world.go(world.store.run(&world.ws, &run)).unwrap().unwrap().status, RunStatus::Running);
     assert_eq!(world.go(world.store.release_node("node-1")).unwrap(), 1);
     let again = world.claim_one();
     assert_eq!((&again.run, again.begun, again.epoch), (&run, true, 2));
-    let journal = world.store.journal(&world.ws, &run).unwrap();
+    let journal = world.go(world.store.journal(&world.ws, &run)).unwrap();
     assert_eq!(journal, [(1, entry[0].clone())]);
     assert!(world.finish(&claimed).is_err(), "the epoch before the crash is over");
     world.finish(&again).unwrap();

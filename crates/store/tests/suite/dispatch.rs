@@ -30,7 +30,7 @@ fn an_event_that_nobody_wants_is_told_so() {
     let event = world.accept("e1", at(0));
     let outcomes = world.dispatch(&event, vec![]).unwrap();
     assert_eq!(outcomes, [FlowOutcome { flow: None, outcome: EventOutcome::NoMatch, replay: 0 }]);
-    assert_eq!(world.store.event_outcomes(&world.ws, &event).unwrap(), outcomes);
+    assert_eq!(world.go(world.store.event_outcomes(&world.ws, &event)).unwrap(), outcomes);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn an_event_gives_each_flow_a_run() {
     assert_eq!(claimed[0].lane.as_deref(), Some("cus_1"));
     assert_eq!(claimed[1].lane, None);
     assert_eq!(claimed[0].event.as_ref().unwrap().id, event);
-    let run = world.store.run(&world.ws, &runs[0]).unwrap().unwrap();
+    let run = world.go(world.store.run(&world.ws, &runs[0])).unwrap().unwrap();
     assert_eq!((run.version.as_str(), run.subject.as_deref()), ("1.0.0", Some("in_e1")));
     assert_eq!((run.status, run.events), (RunStatus::Running, vec![event]));
 }
@@ -65,7 +65,7 @@ fn an_event_is_dispatched_once_and_whole() {
     assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
     let twice = vec![world.to_flow("a", None, Mode::Queue), world.to_flow("a", None, Mode::Queue)];
     assert!(matches!(world.dispatch(&event, twice), Err(Error::Refused(_))));
-    assert_eq!(world.store.undispatched_events(10).unwrap().len(), 1, "nothing was written");
+    assert_eq!(world.go(world.store.undispatched_events(10)).unwrap().len(), 1, "nothing was written");
 
     world.dispatch(&event, vec![world.to_flow("a", None, Mode::Queue)]).unwrap();
     let again = world.dispatch(&event, vec![world.to_flow("a", None, Mode::Queue)]);
@@ -102,9 +102,9 @@ fn a_waiting_run_of_a_state_flow_takes_in_later_events() {
     let claimed = world.claim(10, at(100));
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].event.as_ref().unwrap().id, newest, "the newest by the vendor's clock");
-    let shown = world.store.run(&world.ws, &run).unwrap().unwrap();
+    let shown = world.go(world.store.run(&world.ws, &run)).unwrap().unwrap();
     assert_eq!(shown.events, [early, late, newest]);
-    assert_eq!(world.store.stats(None).unwrap().events_joined, 2);
+    assert_eq!(world.go(world.store.stats(None)).unwrap().events_joined, 2);
 }
 
 #[test]
@@ -147,14 +147,14 @@ fn what_is_older_than_the_applied_state_is_stale() {
         let outcome = latest(&world, &event);
         assert_eq!(outcome == EventOutcome::Stale, stale, "{time}: {outcome:?}");
         assert_eq!(world.claim_ids(10).is_empty(), stale);
-        assert_eq!(world.store.stats(None).unwrap().events_stale, i64::from(stale));
+        assert_eq!(world.go(world.store.stats(None)).unwrap().events_stale, i64::from(stale));
     }
 }
 
 #[test]
 fn applied_state_is_of_a_lane_and_a_source_and_never_goes_back() {
     let world = applied_at(50);
-    let applied = |lane, source| world.store.applied(&world.ws, "mirror", source, lane).unwrap();
+    let applied = |lane, source| world.go(world.store.applied(&world.ws, "mirror", source, lane)).unwrap();
     assert_eq!(applied("cus_1", "stripe"), Some(at(50)));
     assert_eq!(applied("cus_2", "stripe"), None);
     let elsewhere = NewEvent { connection: "hubspot".into(), ..world.new_event("h", at(20)) };
@@ -172,11 +172,11 @@ fn a_failed_run_has_applied_nothing() {
     let event = world.accept("first", at(50));
     let EventOutcome::Run(run) = latest(&world, &event) else { panic!() };
     world.fail(&world.claim_one()).unwrap();
-    assert_eq!(world.store.applied(&world.ws, "mirror", "stripe", "cus_1").unwrap(), None);
-    let outcomes = world.store.event_outcomes(&world.ws, &event).unwrap();
+    assert_eq!(world.go(world.store.applied(&world.ws, "mirror", "stripe", "cus_1")).unwrap(), None);
+    let outcomes = world.go(world.store.event_outcomes(&world.ws, &event)).unwrap();
     assert_eq!(only(outcomes), EventOutcome::Failed(run));
     let failed = EventQuery { outcome: Some("failed".into()), ..EventQuery::default() };
-    assert_eq!(world.store.events(&world.ws, &failed, Page::default()).unwrap().items.len(), 1);
+    assert_eq!(world.go(world.store.events(&world.ws, &failed, Page::default())).unwrap().items.len(), 1);
     let older = world.accept("older", at(10));
     assert!(matches!(latest(&world, &older), EventOutcome::Run(_)));
 }
@@ -235,7 +235,7 @@ fn a_fact_is_acted_on_once() {
     assert_eq!(outcomes[1], EventOutcome::DuplicateFact);
     let next = only(world.dispatch(&events[2], vec![fact("alert", "in_1 attempt 2")]).unwrap());
     assert!(matches!(next, EventOutcome::Run(_)));
-    assert_eq!(world.store.stats(None).unwrap().events_duplicate_fact, 1);
+    assert_eq!(world.go(world.store.stats(None)).unwrap().events_duplicate_fact, 1);
 
     world.go(world.store.replay_event(&world.ws, &events[0], at(10))).unwrap();
     let again = world.dispatch(&events[0], vec![fact("alert", "in_1 attempt 1")]).unwrap();
@@ -248,16 +248,16 @@ fn a_replay_is_handled_again_and_recorded_beside_the_first_time() {
     let old = world.accept("old", at(10));
     assert_eq!(latest(&world, &old), EventOutcome::Stale);
     world.go(world.store.replay_event(&world.ws, &old, at(60))).unwrap();
-    let waiting = world.store.undispatched_events(10).unwrap();
+    let waiting = world.go(world.store.undispatched_events(10)).unwrap();
     assert_eq!((waiting[0].id.clone(), waiting[0].replays), (old.clone(), 1));
     assert!(world.go(world.store.replay_event(&world.ws, &old, at(60))).is_err(), "it waits already");
     let EventOutcome::Run(run) = latest(&world, &old) else { panic!() };
-    let outcomes = world.store.event_outcomes(&world.ws, &old).unwrap();
+    let outcomes = world.go(world.store.event_outcomes(&world.ws, &old)).unwrap();
     assert_eq!(outcomes[0].outcome, EventOutcome::Stale);
     assert_eq!((outcomes[1].outcome.clone(), outcomes[1].replay), (EventOutcome::Run(run), 1));
-    assert_eq!(world.store.stats(None).unwrap().events_replayed, 1);
+    assert_eq!(world.go(world.store.stats(None)).unwrap().events_replayed, 1);
     world.finish(&world.claim_one()).unwrap();
-    let applied = world.store.applied(&world.ws, "mirror", "stripe", "cus_1").unwrap();
+    let applied = world.go(world.store.applied(&world.ws, "mirror", "stripe", "cus_1")).unwrap();
     assert_eq!(applied, Some(at(50)), "an old event does not take it back");
 }
 
@@ -274,16 +274,19 @@ fn a_flow_that_cannot_say_its_lane_gets_a_failed_run() {
     let run = dispatch.run.clone();
     assert_eq!(only(world.dispatch(&event, vec![dispatch]).unwrap()), EventOutcome::Failed(run.clone()));
     assert!(world.claim_ids(10).is_empty());
-    let shown = world.store.run(&world.ws, &run).unwrap().unwrap();
+    let shown = world.go(world.store.run(&world.ws, &run)).unwrap().unwrap();
     assert_eq!(shown.status, RunStatus::Failed);
     assert_eq!(shown.fault.unwrap().detail, "cannot index null");
-    assert_eq!(world.store.stats(None).unwrap().runs_failed, 1);
+    assert_eq!(world.go(world.store.stats(None)).unwrap().runs_failed, 1);
 
     world.go(world.store.retry_run(&world.ws, &run, at(9))).unwrap();
-    assert_eq!(only(world.store.event_outcomes(&world.ws, &event).unwrap()), EventOutcome::Run(run.clone()));
+    assert_eq!(
+        only(world.go(world.store.event_outcomes(&world.ws, &event)).unwrap()),
+        EventOutcome::Run(run.clone())
+    );
     let claimed = world.claim_one();
     assert_eq!((claimed.run.clone(), claimed.retries, claimed.begun), (run, 1, false));
     world.finish(&claimed).unwrap();
-    let stats = world.store.stats(None).unwrap();
+    let stats = world.go(world.store.stats(None)).unwrap();
     assert_eq!((stats.runs_failed, stats.runs_completed, stats.runs_retried), (0, 1, 1));
 }

@@ -25,29 +25,36 @@ fn every_deployment_is_a_revision_that_stays() {
     let other_settings = NewFlow { settings: json!({}), ..flow("two") };
     assert_eq!(deploy(other_settings), Deployed { revision: 3, changed: true });
 
-    let current = world.store.flow(&world.ws, "mirror").unwrap().unwrap();
+    let current = world.go(world.store.flow(&world.ws, "mirror")).unwrap().unwrap();
     assert_eq!((current.revision, current.text.as_str(), current.deployed_at), (3, "two", at(1)));
-    let first = world.store.flow_revision(&world.ws, "mirror", 1).unwrap().unwrap();
+    let first = world.go(world.store.flow_revision(&world.ws, "mirror", 1)).unwrap().unwrap();
     assert_eq!((first.text.as_str(), first.connections["stripe"].as_str()), ("one", "stripe-eu"));
-    let revisions: Vec<u32> =
-        world.store.revisions(&world.ws, "mirror").unwrap().iter().map(|flow| flow.revision).collect();
+    let revisions: Vec<u32> = world
+        .go(world.store.revisions(&world.ws, "mirror"))
+        .unwrap()
+        .iter()
+        .map(|flow| flow.revision)
+        .collect();
     assert_eq!(revisions, [3, 2, 1]);
-    assert_eq!(world.store.flows(&world.ws).unwrap().len(), 1);
-    assert!(world.store.flows(&WorkspaceId::new("other")).unwrap().is_empty());
+    assert_eq!(world.go(world.store.flows(&world.ws)).unwrap().len(), 1);
+    assert!(world.go(world.store.flows(&WorkspaceId::new("other"))).unwrap().is_empty());
 
     world.go(world.store.remove_flow(&world.ws, "mirror")).unwrap();
-    assert!(world.store.flow(&world.ws, "mirror").unwrap().is_none());
-    assert!(world.store.all_flows().unwrap().is_empty());
-    assert!(world.store.flow_revision(&world.ws, "mirror", 3).unwrap().is_some(), "its runs still need it");
+    assert!(world.go(world.store.flow(&world.ws, "mirror")).unwrap().is_none());
+    assert!(world.go(world.store.all_flows()).unwrap().is_empty());
+    assert!(
+        world.go(world.store.flow_revision(&world.ws, "mirror", 3)).unwrap().is_some(),
+        "its runs still need it"
+    );
     assert_eq!(deploy(flow("one")), Deployed { revision: 4, changed: true });
 }
 
 #[test]
 fn the_generation_moves_with_every_change() {
     let world = World::new();
-    let mut last = world.store.generation().unwrap();
+    let mut last = world.go(world.store.generation()).unwrap();
     let mut moved = |what: &str| {
-        let now = world.store.generation().unwrap();
+        let now = world.go(world.store.generation()).unwrap();
         assert_ne!(now, last, "{what}");
         last = now;
     };
@@ -63,11 +70,11 @@ fn the_generation_moves_with_every_change() {
     moved("connection");
     world.go(world.store.remove_connection(&world.ws, "stripe")).unwrap();
     moved("connection removed");
-    let before = world.store.generation().unwrap();
+    let before = world.go(world.store.generation()).unwrap();
     world.accept("e1", at(0));
     let missing = world.go(world.store.pause_flow(&world.ws, "a"));
     assert!(matches!(missing, Err(Error::NotFound { what: "flow", .. })), "{missing:?}");
-    assert_eq!(world.store.generation().unwrap(), before);
+    assert_eq!(world.go(world.store.generation()).unwrap(), before);
 }
 
 fn connect(world: &World, name: &str, secret: &str) -> store::ConnectionInfo {
@@ -92,19 +99,23 @@ fn a_connection_replaced_keeps_its_id_and_its_hooks() {
     let second = connect(&world, "stripe", "sk_2");
     assert_eq!(first.id, second.id);
     assert_eq!(second.credentials, ["api_key"]);
-    let opened = world.store.connection(&world.ws, "stripe").unwrap().unwrap();
+    let opened = world.go(world.store.connection(&world.ws, "stripe")).unwrap().unwrap();
     assert_eq!(opened.credentials.get("api_key"), Some("sk_2"));
     assert_eq!(opened.info, second);
-    let found = world.store.hook(&hook).unwrap().unwrap();
+    let found = world.go(world.store.hook(&hook)).unwrap().unwrap();
     assert_eq!((found.workspace, found.connection.as_str()), (world.ws.clone(), "stripe"));
-    assert!(world.store.hook(&HookId::new("hook_2")).unwrap().is_none());
+    assert!(world.go(world.store.hook(&HookId::new("hook_2"))).unwrap().is_none());
 
     connect(&world, "another", "sk_3");
-    let names: Vec<String> =
-        world.store.connections(&world.ws).unwrap().into_iter().map(|connection| connection.name).collect();
+    let names: Vec<String> = world
+        .go(world.store.connections(&world.ws))
+        .unwrap()
+        .into_iter()
+        .map(|connection| connection.name)
+        .collect();
     assert_eq!(names, ["another", "stripe"]);
     world.go(world.store.remove_connection(&world.ws, "stripe")).unwrap();
-    assert!(world.store.connection(&world.ws, "stripe").unwrap().is_none());
-    assert!(world.store.hook(&hook).unwrap().is_none(), "its address leads nowhere");
+    assert!(world.go(world.store.connection(&world.ws, "stripe")).unwrap().is_none());
+    assert!(world.go(world.store.hook(&hook)).unwrap().is_none(), "its address leads nowhere");
     assert!(world.go(world.store.remove_connection(&world.ws, "stripe")).is_err());
 }

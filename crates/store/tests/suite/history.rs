@@ -46,19 +46,19 @@ fn retire(world: &World, older_than: Timestamp) -> usize {
 fn seen(world: &World, events: &[EventId], runs: &[RunId]) -> String {
     let page = Page { before: None, limit: 100 };
     let mut text = String::new();
-    for run in world.store.runs(&world.ws, &RunQuery::default(), page).unwrap().items {
+    for run in world.go(world.store.runs(&world.ws, &RunQuery::default(), page)).unwrap().items {
         text += &format!("{run:?}\n");
     }
-    for event in world.store.events(&world.ws, &EventQuery::default(), page).unwrap().items {
+    for event in world.go(world.store.events(&world.ws, &EventQuery::default(), page)).unwrap().items {
         text += &format!("{event:?}\n");
     }
     for run in runs {
-        text += &format!("{:?}\n", world.store.run(&world.ws, run).unwrap().unwrap());
-        text += &format!("{:?}\n", world.store.journal(&world.ws, run).unwrap());
+        text += &format!("{:?}\n", world.go(world.store.run(&world.ws, run)).unwrap().unwrap());
+        text += &format!("{:?}\n", world.go(world.store.journal(&world.ws, run)).unwrap());
     }
     for event in events {
-        text += &format!("{:?}\n", world.store.event(&world.ws, event).unwrap().unwrap());
-        text += &format!("{:?}\n", world.store.event_outcomes(&world.ws, event).unwrap());
+        text += &format!("{:?}\n", world.go(world.store.event(&world.ws, event)).unwrap().unwrap());
+        text += &format!("{:?}\n", world.go(world.store.event_outcomes(&world.ws, event)).unwrap());
     }
     text
 }
@@ -91,7 +91,7 @@ fn lists_go_on_from_hot_to_history() {
     let mut listed = Vec::new();
     let mut page = Page { before: None, limit: 2 };
     loop {
-        let found = world.store.runs(&world.ws, &RunQuery::default(), page).unwrap();
+        let found = world.go(world.store.runs(&world.ws, &RunQuery::default(), page)).unwrap();
         listed.extend(found.items.into_iter().map(|run| run.id));
         let Some(next) = found.next else { break };
         page.before = Some(next);
@@ -99,7 +99,7 @@ fn lists_go_on_from_hot_to_history() {
     runs.reverse();
     assert_eq!(listed, runs);
     let failed = RunQuery { status: Some(RunStatus::Failed), ..RunQuery::default() };
-    assert_eq!(world.store.runs(&world.ws, &failed, Page::default()).unwrap().items.len(), 1);
+    assert_eq!(world.go(world.store.runs(&world.ws, &failed, Page::default())).unwrap().items.len(), 1);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn what_is_not_over_stays() {
     let waiting = world.accept("e2", at(0));
     assert_eq!(retire(&world, at(LATER)), 0);
     assert_eq!(world.claim_one().run, queued);
-    assert_eq!(world.store.undispatched_events(9).unwrap()[0].id, waiting);
+    assert_eq!(world.go(world.store.undispatched_events(9)).unwrap()[0].id, waiting);
 }
 
 #[test]
@@ -137,17 +137,20 @@ fn a_failed_run_is_retried_from_history() {
     let (world, events, runs) = lived(3);
     retire(&world, at(LATER));
     world.go(world.store.retry_run(&world.ws, &runs[2], at(LATER))).unwrap();
-    let outcome = |event| world.store.event_outcomes(&world.ws, event).unwrap()[0].outcome.clone();
+    let outcome = |event| world.go(world.store.event_outcomes(&world.ws, event)).unwrap()[0].outcome.clone();
     assert_eq!(outcome(&events[2]), EventOutcome::Run(runs[2].clone()));
     let claimed = world.claim_one();
     assert_eq!((&claimed.run, claimed.begun, claimed.retries), (&runs[2], true, 1));
     assert_eq!(claimed.event.as_ref().unwrap().id, events[2]);
     world.finish(&claimed).unwrap();
-    assert_eq!(world.store.journal(&world.ws, &runs[2]).unwrap().len(), 3);
+    assert_eq!(world.go(world.store.journal(&world.ws, &runs[2])).unwrap().len(), 3);
     retire(&world, at(LATER));
-    let shown = world.store.run(&world.ws, &runs[2]).unwrap().unwrap();
+    let shown = world.go(world.store.run(&world.ws, &runs[2])).unwrap().unwrap();
     assert_eq!((shown.status, shown.fault), (RunStatus::Completed, None));
-    assert_eq!(world.store.runs(&world.ws, &RunQuery::default(), Page::default()).unwrap().items.len(), 3);
+    assert_eq!(
+        world.go(world.store.runs(&world.ws, &RunQuery::default(), Page::default())).unwrap().items.len(),
+        3
+    );
     assert_eq!(hot(&world), 0);
 }
 
@@ -156,14 +159,14 @@ fn an_event_is_replayed_from_history() {
     let (world, events, _) = lived(2);
     retire(&world, at(LATER));
     world.go(world.store.replay_event(&world.ws, &events[0], at(LATER))).unwrap();
-    let waiting = world.store.undispatched_events(9).unwrap();
+    let waiting = world.go(world.store.undispatched_events(9)).unwrap();
     assert_eq!((&waiting[0].id, waiting[0].replays), (&events[0], 1));
     world.dispatch(&events[0], vec![world.to_flow("f", None, Mode::Queue)]).unwrap();
     world.finish(&world.claim_one()).unwrap();
     retire(&world, at(LATER));
-    assert_eq!(world.store.event_outcomes(&world.ws, &events[0]).unwrap().len(), 2);
+    assert_eq!(world.go(world.store.event_outcomes(&world.ws, &events[0])).unwrap().len(), 2);
     assert_eq!(
-        world.store.events(&world.ws, &EventQuery::default(), Page::default()).unwrap().items.len(),
+        world.go(world.store.events(&world.ws, &EventQuery::default(), Page::default())).unwrap().items.len(),
         2
     );
 }
@@ -175,7 +178,7 @@ fn a_month_is_dropped_whole_and_its_dedupe_keys_stay() {
     let drop_before = |day: &str| world.go(world.store.drop_history(day.parse().unwrap())).unwrap();
     assert_eq!(drop_before("2026-11-30T23:59:59Z"), 0, "its month is not over");
     assert_eq!(drop_before("2026-12-01T00:00:00Z"), 1);
-    assert_eq!(world.store.run(&world.ws, &runs[0]).unwrap(), None);
+    assert_eq!(world.go(world.store.run(&world.ws, &runs[0])).unwrap(), None);
     assert!(!world.path().join("history-2026-11.db").exists());
     let again = world.go(world.store.accept_event(&world.ws, world.new_event("e0", at(0)), at(0))).unwrap();
     assert!(matches!(again, store::Accepted::Duplicate(_)));

@@ -18,16 +18,16 @@ fn an_event_is_stored_once() {
     let stored = world.go(world.store.accept_event(&other, world.new_event("e1", at(5)), at(9))).unwrap();
     assert!(matches!(stored, Accepted::Stored(_)), "and of a workspace");
 
-    let event = world.store.event(&world.ws, &id).unwrap().unwrap();
+    let event = world.go(world.store.event(&world.ws, &id)).unwrap().unwrap();
     assert_eq!((event.time, event.received_at, event.live), (at(5), at(5), Some(false)));
     assert_eq!(event.to_cloud_event().id, "e1");
     assert_eq!(event.data["type"], "invoice.paid");
-    let listed = world.store.events(&world.ws, &EventQuery::default(), Page::default()).unwrap();
+    let listed = world.go(world.store.events(&world.ws, &EventQuery::default(), Page::default())).unwrap();
     let deliveries: Vec<u32> = listed.items.iter().map(|event| event.deliveries).collect();
     assert_eq!(deliveries, [1, 2], "newest first");
-    let stats = world.store.stats(Some(&world.ws)).unwrap();
+    let stats = world.go(world.store.stats(Some(&world.ws))).unwrap();
     assert_eq!((stats.events_received, stats.events_duplicate, stats.events_undispatched), (2, 1, 2));
-    assert_eq!(world.store.stats(None).unwrap().events_received, 3);
+    assert_eq!(world.go(world.store.stats(None)).unwrap().events_received, 3);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn events_wait_in_the_order_of_acceptance() {
     let world = World::new();
     let ids: Vec<EventId> = (0..5).map(|n| world.accept(&format!("e{n}"), at(-n))).collect();
     let waiting = |limit| -> Vec<EventId> {
-        world.store.undispatched_events(limit).unwrap().into_iter().map(|event| event.id).collect()
+        world.go(world.store.undispatched_events(limit)).unwrap().into_iter().map(|event| event.id).collect()
     };
     assert_eq!(waiting(3), ids[..3]);
     world.dispatch(&ids[0], vec![]).unwrap();
@@ -73,16 +73,16 @@ fn a_body_that_is_no_event_is_kept_once_and_never_dispatched() {
     assert_eq!(again, Accepted::Duplicate(id.clone()));
     world.go(world.store.quarantine_event(&world.ws, body(b"\xff not json"), at(3))).unwrap();
 
-    assert!(world.store.undispatched_events(10).unwrap().is_empty());
+    assert!(world.go(world.store.undispatched_events(10)).unwrap().is_empty());
     assert!(world.go(world.store.replay_event(&world.ws, &id, at(4))).is_err());
-    let event = world.store.event(&world.ws, &id).unwrap().unwrap();
+    let event = world.go(world.store.event(&world.ws, &id)).unwrap().unwrap();
     assert_eq!(event.status, EventStatus::Quarantined);
     assert_eq!(event.problem.unwrap().detail, "no `type`");
     assert_eq!(event.data["a"], 1);
-    let outcomes = world.store.event_outcomes(&world.ws, &id).unwrap();
+    let outcomes = world.go(world.store.event_outcomes(&world.ws, &id)).unwrap();
     assert_eq!(outcomes.len(), 1);
     assert_eq!(outcomes[0].outcome, EventOutcome::Quarantined);
-    assert_eq!(world.store.stats(Some(&world.ws)).unwrap().events_quarantined, 2);
+    assert_eq!(world.go(world.store.stats(Some(&world.ws))).unwrap().events_quarantined, 2);
 }
 
 fn keys(events: &[EventSummary]) -> Vec<&str> {
@@ -98,7 +98,7 @@ fn pages_cover_every_event_once() {
     let mut seen = Vec::new();
     let mut page = Page { before: None, limit: 3 };
     loop {
-        let listed = world.store.events(&world.ws, &EventQuery::default(), page).unwrap();
+        let listed = world.go(world.store.events(&world.ws, &EventQuery::default(), page)).unwrap();
         assert!(listed.items.len() <= 3);
         seen.extend(listed.items);
         match listed.next {
@@ -144,9 +144,9 @@ fn lists_are_narrowed() {
         (outcome("failed"), vec![]),
     ];
     for (query, expected) in cases {
-        let listed = world.store.events(&world.ws, &query, Page::default()).unwrap();
+        let listed = world.go(world.store.events(&world.ws, &query, Page::default())).unwrap();
         assert_eq!(keys(&listed.items), expected, "{query:?}");
     }
     let other = WorkspaceId::new("other");
-    assert!(world.store.events(&other, &all(), Page::default()).unwrap().items.is_empty());
+    assert!(world.go(world.store.events(&other, &all(), Page::default())).unwrap().items.is_empty());
 }

@@ -54,7 +54,7 @@ fn lost() -> (World, ClaimedRun, ClaimedRun) {
     world.queue("e1", "f", Some("a"));
     let first = world.claim(1, at(0)).pop().unwrap();
     assert_eq!(world.go(world.store.release_expired(at(29))).unwrap(), 0);
-    assert_eq!(world.store.next_expiry().unwrap(), Some(at(30)));
+    assert_eq!(world.go(world.store.next_expiry()).unwrap(), Some(at(30)));
     assert_eq!(world.go(world.store.release_expired(at(30))).unwrap(), 1);
     let second = world.claim(1, at(30)).pop().unwrap();
     assert_eq!((first.run.clone(), first.epoch + 1), (second.run.clone(), second.epoch));
@@ -77,11 +77,11 @@ fn who_has_lost_a_run_writes_nothing() {
     for (what, result) in attempts {
         assert!(matches!(result, Err(Error::Fenced { .. })), "{what}: {result:?}");
     }
-    assert!(store.journal(ws, &old.run).unwrap().is_empty());
+    assert!(world.go(store.journal(ws, &old.run)).unwrap().is_empty());
     world.go(store.renew_lease(ws, &new.run, new.epoch, at(99))).unwrap();
     world.go(store.journal_append(ws, &new.run, new.epoch, &entry)).unwrap();
     world.finish(&new).unwrap();
-    assert_eq!(store.journal(ws, &old.run).unwrap().len(), 2);
+    assert_eq!(world.go(store.journal(ws, &old.run)).unwrap().len(), 2);
     let after_the_end = world.go(store.journal_append(ws, &new.run, new.epoch, &entry));
     assert!(matches!(after_the_end, Err(Error::Fenced { .. })));
 }
@@ -121,12 +121,12 @@ fn a_parked_run_leaves_its_lane_and_comes_back_when_due() {
     let a3 = world.queue("a3", "f", Some("a"));
     let first = world.claim_one();
     world.go(world.store.park(&world.ws, &a1, first.epoch, &[], at(5000), false)).unwrap();
-    assert_eq!(world.store.next_wake().unwrap(), Some(at(5000)));
+    assert_eq!(world.go(world.store.next_wake()).unwrap(), Some(at(5000)));
     let second = world.claim(10, at(4999));
     assert_eq!(second.iter().map(|it| &it.run).collect::<Vec<_>>(), [&a2]);
     // Due, but the lane is busy; then it is the oldest in line.
     assert!(world.claim(10, at(5000)).is_empty());
-    assert_eq!(world.store.next_wake().unwrap(), None);
+    assert_eq!(world.go(world.store.next_wake()).unwrap(), None);
     world.finish(&second[0]).unwrap();
     let third = world.claim(10, at(5001));
     assert_eq!(third.iter().map(|it| &it.run).collect::<Vec<_>>(), [&a1]);
@@ -172,7 +172,7 @@ fn a_failure_under_hold_closes_the_lane_until_somebody_acts() {
             world.go(world.store.cancel_run(&world.ws, &a1, at(9))).unwrap();
         }
         assert_eq!(world.claim_ids(10), [a2]);
-        let stats = world.store.stats(None).unwrap();
+        let stats = world.go(world.store.stats(None)).unwrap();
         assert_eq!((stats.runs_failed, stats.runs_cancelled), (0, i64::from(!retried)));
     }
 }
@@ -203,7 +203,7 @@ fn cancelling_takes_a_run_from_whoever_works_on_it() {
     world.go(world.store.cancel_run(&world.ws, &a1, at(9))).unwrap();
     assert!(matches!(world.finish(&claimed), Err(Error::Fenced { .. })));
     assert_eq!(world.claim_ids(10), [a2]);
-    assert_eq!(world.store.run(&world.ws, &a1).unwrap().unwrap().status, RunStatus::Cancelled);
+    assert_eq!(world.go(world.store.run(&world.ws, &a1)).unwrap().unwrap().status, RunStatus::Cancelled);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_paused_flow_begins_nothing_and_loses_nothing() {
     assert!(world.claim_ids(10).is_empty(), "what has begun is finished, nothing begins");
     world.go(world.store.resume_flow(&world.ws, "f")).unwrap();
     assert_eq!(world.claim_ids(10), [a2, b1, c1]);
-    assert_eq!(world.store.run(&world.ws, &a1).unwrap().unwrap().status, RunStatus::Completed);
+    assert_eq!(world.go(world.store.run(&world.ws, &a1)).unwrap().unwrap().status, RunStatus::Completed);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn runs_are_listed_newest_first_and_narrowed() {
     let b = world.queue("b", "g", None);
     let c = world.queue("c", "f", None);
     world.finish(&world.claim_one()).unwrap();
-    let event = world.store.run(&world.ws, &b).unwrap().unwrap().event;
+    let event = world.go(world.store.run(&world.ws, &b)).unwrap().unwrap().event;
     let all = RunQuery::default;
     let cases = [
         (all(), vec![&c, &b, &a]),
@@ -257,12 +257,12 @@ fn runs_are_listed_newest_first_and_narrowed() {
         (RunQuery { text: Some(b.as_str()[8..20].into()), ..all() }, vec![&b]),
     ];
     for (query, expected) in cases {
-        let listed = world.store.runs(&world.ws, &query, Page::default()).unwrap();
+        let listed = world.go(world.store.runs(&world.ws, &query, Page::default())).unwrap();
         assert_eq!(listed.items.iter().map(|run| &run.id).collect::<Vec<_>>(), expected, "{query:?}");
         assert_eq!(listed.next, None);
     }
-    let first = world.store.runs(&world.ws, &all(), Page { before: None, limit: 2 }).unwrap();
-    let rest = world.store.runs(&world.ws, &all(), Page { before: first.next, limit: 2 }).unwrap();
+    let first = world.go(world.store.runs(&world.ws, &all(), Page { before: None, limit: 2 })).unwrap();
+    let rest = world.go(world.store.runs(&world.ws, &all(), Page { before: first.next, limit: 2 })).unwrap();
     assert_eq!((first.items.len(), rest.items.len(), rest.next), (2, 1, None));
     assert_eq!(rest.items[0].id, a);
 }

@@ -29,7 +29,7 @@ fn no_file_holds_a_secret_as_it_is() {
         assert!(!bytes.windows(12).any(|window| window == &SECRET.as_bytes()[..12]));
     }
     assert!(looked_at > 10_000, "the write-ahead log is among them");
-    let opened = world.store.connection(&world.ws, "stripe").unwrap().unwrap();
+    let opened = world.go(world.store.connection(&world.ws, "stripe")).unwrap().unwrap();
     assert_eq!(opened.credentials.get("api_key").unwrap(), format!("{SECRET}-default-stripe"));
     assert!(!format!("{opened:?} {:?}", key()).contains("sk_live"));
 }
@@ -52,7 +52,7 @@ fn an_envelope_opens_only_where_it_belongs() {
     for sql in moves {
         assert_eq!(world.sql().execute(sql, ()).unwrap(), 1);
         let name = if sql.ends_with("'a'") { "a" } else { "b" };
-        let opened = world.store.connection(&world.ws, name);
+        let opened = world.go(world.store.connection(&world.ws, name));
         assert!(matches!(opened, Err(Error::Unsealed(_))), "{opened:?} after {sql}");
     }
 }
@@ -67,10 +67,13 @@ fn a_changed_bit_is_noticed() {
         let mut changed = sealed.clone();
         changed[index] ^= 1;
         sql.execute("UPDATE connections SET sealed = ?1", [changed]).unwrap();
-        assert!(matches!(world.store.connection(&world.ws, "a"), Err(Error::Unsealed(_))), "byte {index}");
+        assert!(
+            matches!(world.go(world.store.connection(&world.ws, "a")), Err(Error::Unsealed(_))),
+            "byte {index}"
+        );
     }
     sql.execute("UPDATE connections SET sealed = ?1", [sealed]).unwrap();
-    assert!(world.store.connection(&world.ws, "a").unwrap().is_some());
+    assert!(world.go(world.store.connection(&world.ws, "a")).unwrap().is_some());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::problem::{Code, Problem};
 
 /// Answers `{ok, detail, code?, status?}`. That the vendor says no is an answer, not a problem.
 pub async fn check(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let stored = find(&app, &name)?;
+    let stored = find(&app, &name).await?;
     let connection = opened(&stored)?;
     let Some(manifest) = app.catalog().get(&connection.connector) else {
         let detail = format!(

@@ -18,10 +18,11 @@ pub use put::put;
 
 /// `GET /v1/connections`
 pub async fn list(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    let hooks = app.store().hooks(app.workspace())?;
+    let hooks = app.store().hooks(app.workspace()).await?;
     let connections: Vec<Value> = app
         .store()
-        .connections(app.workspace())?
+        .connections(app.workspace())
+        .await?
         .iter()
         .map(|info| document(&app, info, hooks.iter().find(|hook| hook.connection == info.name)))
         .collect();
@@ -30,18 +31,19 @@ pub async fn list(State(app): State<App>) -> Result<Json<Value>, Problem> {
 
 /// `GET /v1/connections/{name}`
 pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let connection = find(&app, &name)?;
-    let hooks = app.store().hooks(app.workspace())?;
+    let connection = find(&app, &name).await?;
+    let hooks = app.store().hooks(app.workspace()).await?;
     Ok(Json(document(&app, &connection.info, hooks.iter().find(|hook| hook.connection == name))))
 }
 
 /// `DELETE /v1/connections/{name}`: refused while a flow uses it.
 pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     let _turn = app.turn().lock().await;
-    find(&app, &name)?;
+    find(&app, &name).await?;
     let users: Vec<String> = app
         .store()
-        .flows(app.workspace())?
+        .flows(app.workspace())
+        .await?
         .into_iter()
         .filter(|flow| flow.connections.values().any(|used| *used == name))
         .map(|flow| flow.name)
@@ -76,18 +78,19 @@ fn document(app: &App, info: &ConnectionInfo, hook: Option<&store::Hook>) -> Val
 }
 
 /// A stored connection by name.
-pub fn find(app: &App, name: &str) -> Result<store::Connection, Problem> {
-    app.store().connection(app.workspace(), name)?.ok_or_else(|| {
-        let there: Vec<String> = match app.store().connections(app.workspace()) {
-            Ok(connections) => connections.into_iter().map(|info| info.name).collect(),
-            Err(_) => Vec::new(),
-        };
-        let remedy = match there.is_empty() {
-            true => "there are none yet: `tributary connection add CONNECTOR`".to_owned(),
-            false => format!("there are: {}", there.join(", ")),
-        };
-        Problem::new(Code::ConnectionUnknown, format!("there is no connection `{name}`; {remedy}"))
-    })
+pub async fn find(app: &App, name: &str) -> Result<store::Connection, Problem> {
+    if let Some(found) = app.store().connection(app.workspace(), name).await? {
+        return Ok(found);
+    }
+    let there: Vec<String> = match app.store().connections(app.workspace()).await {
+        Ok(connections) => connections.into_iter().map(|info| info.name).collect(),
+        Err(_) => Vec::new(),
+    };
+    let remedy = match there.is_empty() {
+        true => "there are none yet: `tributary connection add CONNECTOR`".to_owned(),
+        false => format!("there are: {}", there.join(", ")),
+    };
+    Err(Problem::new(Code::ConnectionUnknown, format!("there is no connection `{name}`; {remedy}")))
 }
 
 /// A stored connection as `connect` takes it.

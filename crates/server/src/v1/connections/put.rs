@@ -29,7 +29,7 @@ pub async fn put(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let mut fields = Fields::read(body).await?;
     let _turn = app.turn().lock().await;
-    let present = app.store().connection(app.workspace(), &name)?;
+    let present = app.store().connection(app.workspace(), &name).await?;
     let connector = fields.text("connector", "name what to connect; /v1/connectors lists what can be");
     let live = fields.optional_flag("live");
     let base_url = fields.changed_text("base_url");
@@ -80,7 +80,7 @@ pub async fn put(
         let hook = HookId::random(&mut app.rng());
         app.store().put_hook(app.workspace(), &hook, &name, now).await?;
     }
-    let hooks = app.store().hooks(app.workspace())?;
+    let hooks = app.store().hooks(app.workspace()).await?;
     let status = if present.is_none() { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(document(&app, &info, hooks.iter().find(|hook| hook.connection == name)))))
 }

@@ -33,7 +33,7 @@ pub async fn deploy_document(
     let _turn = app.turn().lock().await;
     let mut errors = Vec::new();
     let settings = settings(document, given.settings, &mut errors);
-    let there = app.store().connections(app.workspace())?;
+    let there = app.store().connections(app.workspace()).await?;
     let connections = connections(document, given.connections, &there, &mut errors);
     if !errors.is_empty() {
         return Err(Problem::fields(errors));
@@ -47,7 +47,7 @@ pub async fn deploy_document(
     };
     let deployed = app.store().deploy_flow(app.workspace(), new, app.now()).await?;
     app.wake();
-    let mut flow = summary(&find(app, document.name())?);
+    let mut flow = summary(&find(app, document.name()).await?);
     flow["changed"] = deployed.changed.into();
     Ok((if deployed.changed { StatusCode::CREATED } else { StatusCode::OK }, Json(flow)))
 }

@@ -19,18 +19,19 @@ use crate::problem::{Code, Problem};
 
 /// `GET /v1/flows`
 pub async fn list(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    let flows: Vec<Value> = app.store().flows(app.workspace())?.iter().map(summary).collect();
+    let flows: Vec<Value> = app.store().flows(app.workspace()).await?.iter().map(summary).collect();
     Ok(Json(json!({"flows": flows})))
 }
 
 /// `GET /v1/flows/{name}`: with its text and all its revisions.
 pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let flow = find(&app, &name)?;
+    let flow = find(&app, &name).await?;
     let mut document = summary(&flow);
     document["text"] = flow.text.as_str().into();
     document["revisions"] = app
         .store()
-        .revisions(app.workspace(), &name)?
+        .revisions(app.workspace(), &name)
+        .await?
         .iter()
         .map(|r| json!({"revision": r.revision, "version": r.version, "deployed_at": r.deployed_at}))
         .collect();
@@ -64,28 +65,28 @@ pub async fn lint(State(app): State<App>, body: Body) -> Result<Json<Value>, Pro
 
 /// `POST /v1/flows/{name}/pause`: its events wait.
 pub async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    find(&app, &name)?;
+    find(&app, &name).await?;
     app.store().pause_flow(app.workspace(), &name).await?;
-    Ok(Json(summary(&find(&app, &name)?)))
+    Ok(Json(summary(&find(&app, &name).await?)))
 }
 
 /// `POST /v1/flows/{name}/resume`
 pub async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    find(&app, &name)?;
+    find(&app, &name).await?;
     app.store().resume_flow(app.workspace(), &name).await?;
     app.wake();
-    Ok(Json(summary(&find(&app, &name)?)))
+    Ok(Json(summary(&find(&app, &name).await?)))
 }
 
 /// `DELETE /v1/flows/{name}`
 pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
-    find(&app, &name)?;
+    find(&app, &name).await?;
     app.store().remove_flow(app.workspace(), &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn find(app: &App, name: &str) -> Result<Flow, Problem> {
-    app.store().flow(app.workspace(), name)?.ok_or_else(|| {
+async fn find(app: &App, name: &str) -> Result<Flow, Problem> {
+    app.store().flow(app.workspace(), name).await?.ok_or_else(|| {
         Problem::new(
             Code::FlowUnknown,
             format!("no flow `{name}` is deployed; `tributary flow list` shows what is"),

@@ -39,7 +39,7 @@ pub async fn list(
     };
     let page = Page { before: parameters.cursor(), limit: parameters.limit() as usize };
     parameters.finish(&FILTERS)?;
-    let listed = app.store().runs(app.workspace(), &filter, page)?;
+    let listed = app.store().runs(app.workspace(), &filter, page).await?;
     let runs: Vec<Value> = listed.items.iter().map(document).collect();
     Ok(Json(json!({"runs": runs, "next": listed.next.map(|next| next.to_string())})))
 }
@@ -47,8 +47,8 @@ pub async fn list(
 /// `GET /v1/runs/{id}`: with every step's input, output, attempts, error and times.
 pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let id = RunId::new(id);
-    let run = find(&app, &id)?;
-    let journal = app.store().journal(app.workspace(), &id)?;
+    let run = find(&app, &id).await?;
+    let journal = app.store().journal(app.workspace(), &id).await?;
     let mut shown = document(&run);
     let (steps, output) = steps::read(journal.into_iter().map(|(_, entry)| entry));
     shown["steps"] = steps.into();
@@ -59,23 +59,23 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Json
 /// `POST /v1/runs/{id}/retry`: a failed run goes on from the step that failed.
 pub async fn retry(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let id = RunId::new(id);
-    find(&app, &id)?;
+    find(&app, &id).await?;
     app.store().retry_run(app.workspace(), &id, app.now()).await?;
     app.wake();
-    Ok(Json(document(&find(&app, &id)?)))
+    Ok(Json(document(&find(&app, &id).await?)))
 }
 
 /// `POST /v1/runs/{id}/cancel`: ends a run that is not over; what it did stays done.
 pub async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let id = RunId::new(id);
-    find(&app, &id)?;
+    find(&app, &id).await?;
     app.store().cancel_run(app.workspace(), &id, app.now()).await?;
     app.wake();
-    Ok(Json(document(&find(&app, &id)?)))
+    Ok(Json(document(&find(&app, &id).await?)))
 }
 
-fn find(app: &App, id: &RunId) -> Result<Run, Problem> {
-    app.store().run(app.workspace(), id)?.ok_or_else(|| {
+async fn find(app: &App, id: &RunId) -> Result<Run, Problem> {
+    app.store().run(app.workspace(), id).await?.ok_or_else(|| {
         Problem::new(
             Code::RunUnknown,
             format!("there is no run `{id}`; `tributary runs list` shows what there is"),
