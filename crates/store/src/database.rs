@@ -1,7 +1,7 @@
 //! SQLite underneath: how connections are opened, and the pool of those that only read.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,22 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     // Larger than the usual 1000 pages: a checkpoint syncs twice, and commits wait for it.
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    settle_log(&connection)?;
     Ok(connection)
+}
+
+/// Takes the log that is there into the database. A process that ended because a sync failed has left pages in it
+/// that may never reach the disk, although they can be read: what is written behind such a hole would be lost with the
+/// next power cut, however often it is synced.
+fn settle_log(connection: &Connection) -> Result<()> {
+    match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())) {
+        // There is room again later; until then the log stands as it is.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+            tracing::warn!("the disk is full: the log is not taken into the database");
+            Ok(())
+        }
+        other => Ok(other?),
+    }
 }
 
 fn open_reader(path: &Path) -> Result<Connection> {
