@@ -2,7 +2,7 @@
 //!
 //! | class of error | repeated? | after |
 //! |---|---|---|
-//! | `Retry {after: Some}` | yes | what the vendor asked for, plus a little jitter |
+//! | `Retry {after: Some}` | yes | what the vendor asked for, plus a little jitter; longer once it keeps refusing |
 //! | `Retry {after: None}` | yes | doubling from `base`, half of it drawn by chance, up to `delay_max` |
 //! | outcome unknown, of any class | yes, as the manifest's idempotency allows | as above |
 //! | `Auth`, `User`, `Conflict`, `NotFound`, `Fatal` | no | – |
@@ -21,6 +21,9 @@ pub const DELAY_MAX: SignedDuration = SignedDuration::from_mins(20);
 pub const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(6);
 /// Attempts at one effect. With the pauses above that is about five hours of an unreachable vendor.
 pub const ATTEMPTS_MAX: u32 = 24;
+/// So many attempts come as early as the vendor asks for. One that refuses for hours and says "in a second" each time
+/// would use up all attempts within a minute.
+pub const PROMPT_MAX: u32 = 4;
 /// Time from the first attempt at an effect to the last; under the shortest key life of a vendor known (24 h).
 pub const TOTAL_MAX: SignedDuration = SignedDuration::from_hours(12);
 
@@ -80,6 +83,8 @@ impl Policy {
         if attempts >= self.attempts_max {
             return Next::Exhausted(format!("gave up after {attempts} attempts"));
         }
+        let doubled = self.base.saturating_mul(1i32 << attempts.saturating_sub(1).min(20));
+        let half = doubled.min(self.delay_max) / 2;
         let delay = match asked {
             Some(after) if after > self.retry_after_max => {
                 return Next::Exhausted(format!(
@@ -88,12 +93,11 @@ impl Policy {
                 ));
             }
             // Everybody told the same second would come back in the same second.
-            Some(after) => after.max(SignedDuration::ZERO) + chance(rng, self.base),
-            None => {
-                let doubled = self.base.saturating_mul(1i32 << attempts.saturating_sub(1).min(20));
-                let half = doubled.min(self.delay_max) / 2;
-                half + chance(rng, half)
+            Some(after) => {
+                let least = if attempts > PROMPT_MAX { half } else { SignedDuration::ZERO };
+                after.max(least) + chance(rng, self.base)
             }
+            None => half + chance(rng, half),
         };
         let at = now.saturating_add(delay).unwrap_or(now);
         if at.duration_since(since) > self.total_max {
@@ -153,6 +157,10 @@ mod tests {
             (retry(None), 23, Some(600_000)),
             (retry(Some(90_000)), 1, Some(90_000)),
             (retry(Some(-5)), 1, Some(0)),
+            (retry(Some(1_000)), PROMPT_MAX, Some(1_000)),
+            (retry(Some(1_000)), PROMPT_MAX + 1, Some(4_000)),
+            (retry(Some(90_000)), PROMPT_MAX + 1, Some(90_000)),
+            (retry(Some(1_000)), 23, Some(600_000)),
             (error(Class::Fatal, true), 1, Some(250)),
             (error(Class::Fatal, false), 1, None),
             (error(Class::Auth, false), 1, None),
