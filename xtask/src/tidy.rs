@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["flow", "revenue", "store", "connect"]),
     ("server", &["flow", "store", "connect"]),
     ("twins", &[]),
+    ("sim", &["flow", "revenue", "store", "connect", "engine", "server", "twins"]),
 ];
 
 /// Words that belong to one vendor, so only in connectors, templates and twins.

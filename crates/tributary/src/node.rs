@@ -130,7 +130,7 @@ impl Node {
 }
 
 /// The built-in connectors, and those of an operator's folder.
-fn catalog(folder: Option<&Path>) -> anyhow::Result<Catalog> {
+pub fn catalog(folder: Option<&Path>) -> anyhow::Result<Catalog> {
     let lines =
         |found: Vec<flow::Diagnostic>| found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
     let mut catalog = Catalog::embedded()

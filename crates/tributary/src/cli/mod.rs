@@ -7,6 +7,7 @@ mod events;
 mod flow;
 mod runs;
 mod template;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -99,6 +100,8 @@ pub enum Command {
     /// Check, deploy and control flows
     #[command(subcommand)]
     Flow(flow::Command),
+    /// Live through simulated months under every kind of fault, and see that a flow converges
+    Verify(verify::Verify),
     /// What came in, and what became of it
     #[command(subcommand)]
     Events(events::Command),
@@ -121,6 +124,7 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Connector(command) => connector::run(&global, command).await,
         Command::Template(command) => template::run(&global, command).await,
         Command::Flow(command) => flow::run(&global, command).await,
+        Command::Verify(args) => verify::run(&global, args).await,
         Command::Events(command) => events::run(&global, command).await,
         Command::Runs(command) => runs::run(&global, command).await,
     };

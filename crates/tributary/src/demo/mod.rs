@@ -5,13 +5,12 @@
 //! delivered as Stripe would, and at the end what Stripe knows is true is laid beside what ChartMogul computes from
 //! what it was sent.
 //!
-//! Start at [`run`]; [`month`] lives, [`reconcile`] compares, [`crash`] is why the server may die meanwhile.
+//! Start at [`run`]; [`month`] lives, [`sim::reconcile`] compares, [`crash`] is why the server may die meanwhile.
 
 mod crash;
 mod month;
 mod outcome;
 mod progress;
-mod reconcile;
 mod server;
 mod setup;
 mod table;

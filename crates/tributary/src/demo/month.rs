@@ -15,11 +15,11 @@ use twins::webhook::{self, HttpEndpoint, Message, Policy, Records, Sender};
 use super::DRAIN_WAIT;
 use super::crash::{Counted, Crashes};
 use super::progress::Progress;
-use super::reconcile::Alert;
 use super::setup::Ready;
 use super::table::money;
 use super::world::World;
 use crate::ambient::WallClock;
+use sim::reconcile::Alert;
 
 /// Webhooks under way at the same time.
 const IN_FLIGHT_MAX: usize = 16;
@@ -99,7 +99,7 @@ impl Month<'_> {
             }
             let body = stripe.event_body(&event.id, version).context("an event without a body")?;
             if event.r#type == "invoice.payment_failed" {
-                failed.insert(Alert::of_event(&serde_json::from_slice(&body)?)?);
+                failed.insert(Alert::of_event(&serde_json::from_slice(&body)?).map_err(anyhow::Error::msg)?);
             }
             sent += u64::from(plan.add(Message { id: event.id, created: event.created, body }));
         }

@@ -12,9 +12,9 @@ use twins::wire;
 
 use super::Args;
 use super::month::Lived;
-use super::reconcile::{self, Discrepancy};
 use super::setup::Ready;
 use super::world::{CHARTMOGUL_KEY, World};
+use sim::reconcile::{self, Discrepancy};
 
 /// Everything the demo found out.
 pub struct Outcome {

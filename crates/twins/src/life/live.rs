@@ -84,6 +84,12 @@ impl Life {
         &self.plan
     }
 
+    /// When the next thing happens, be it somebody's act or what falls due by itself.
+    pub fn next(&self) -> Option<Timestamp> {
+        let act = self.plan.acts.get(self.next).map(|planned| planned.at);
+        [act, self.stripe.next_due()].into_iter().flatten().min()
+    }
+
     /// Lives up to midnight of day 0: what the old customers did before anybody listened.
     ///
     /// # Errors

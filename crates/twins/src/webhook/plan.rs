@@ -124,6 +124,11 @@ impl Plan {
         if next.key().0 > now { None } else { Some(next.remove()) }
     }
 
+    /// When the next delivery is due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.first_key_value().map(|((due, _), _)| *due)
+    }
+
     /// Plans the next attempt of a delivery that failed. False: Stripe has given up.
     pub fn failed(&mut self, mut delivery: Delivery) -> bool {
         let Some((wait, _)) = RETRIES.get(delivery.failed) else { return false };

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -100,13 +99,13 @@ pub struct Alert {
 
 impl Alert {
     /// The attempt that an `invoice.payment_failed` event tells of.
-    pub fn of_event(event: &Value) -> anyhow::Result<Alert> {
+    pub fn of_event(event: &Value) -> Result<Alert, &'static str> {
         let invoice = &event["data"]["object"];
         let name = invoice["number"].as_str().or_else(|| invoice["id"].as_str());
         let attempt = invoice["attempt_count"].as_u64();
         Ok(Alert {
-            invoice: name.context("an invoice without number and id")?.to_owned(),
-            attempt: attempt.context("an invoice without attempt_count")?,
+            invoice: name.ok_or("an invoice without number and id")?.to_owned(),
+            attempt: attempt.ok_or("an invoice without attempt_count")?,
         })
     }
 

@@ -1,0 +1,101 @@
+//! What must hold at the end of every life, judged by what the vendors hold, what the vendor's sender saw
+//! acknowledged, and what is durable: never by what the code under test says about itself.
+
+mod durable;
+mod vendors;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::Store;
+use twins::life;
+
+use crate::Broken;
+use crate::post::Sent;
+use crate::reconcile::Discrepancy;
+use crate::target::Target;
+use crate::vendors::Vendors;
+
+pub use vendors::end_state;
+
+/// A log is taken into the database at 4,000 pages of 4 KiB; it may be as long again while somebody reads.
+const LOG_BYTES_MAX: usize = 2 * 4_000 * 4_200;
+
+/// Something that should hold and does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// Which rule: `settled`, `acknowledged`, `mrr`, `alert`, `sent_twice` …
+    pub invariant: &'static str,
+    /// Of what: an event, a run, a customer, a day.
+    pub what: String,
+    pub expected: Value,
+    pub found: Value,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: expected {}, found {}", self.invariant, self.what, self.expected, self.found)
+    }
+}
+
+impl From<Discrepancy> for Violation {
+    fn from(from: Discrepancy) -> Violation {
+        Violation { invariant: from.about, what: from.what, expected: from.expected, found: from.found }
+    }
+}
+
+impl Violation {
+    pub fn new(invariant: &'static str, what: impl Into<String>, expected: Value, found: Value) -> Violation {
+        Violation { invariant, what: what.into(), expected, found }
+    }
+}
+
+/// What is left of a life.
+pub struct Evidence<'a> {
+    pub config: life::Config,
+    pub vendors: &'a Vendors,
+    /// Everything that happened, as events.
+    pub sent: &'a [Sent],
+    pub acknowledged: &'a BTreeSet<String>,
+    pub given_up: &'a [String],
+    pub store: Store,
+    /// Texts that must stand nowhere in journals.
+    pub secrets: Vec<String>,
+    /// What was not over in the end.
+    pub stuck: Option<String>,
+    /// The largest log that the database had, in bytes.
+    pub log_bytes: usize,
+    /// Times written by the machine say nothing, and a lease may have ended under a worker.
+    pub clock_jumped: bool,
+}
+
+/// Checks everything. Answers what is wrong, and how many runs there were.
+///
+/// # Errors
+/// When what is durable cannot be read.
+pub async fn all(target: &Target, evidence: &Evidence<'_>) -> Result<(Vec<Violation>, usize), Broken> {
+    let mut found = Vec::new();
+    if let Some(stats) = &evidence.stuck {
+        found.push(Violation::new("settled", "events and runs", json!("nothing left to do"), json!(stats)));
+    }
+    for event in evidence.given_up {
+        found.push(Violation::new(
+            "lost_event",
+            event,
+            json!("acknowledged"),
+            json!("given up by the sender"),
+        ));
+    }
+    if evidence.log_bytes > LOG_BYTES_MAX {
+        let (most, got) = (json!(LOG_BYTES_MAX), json!(evidence.log_bytes));
+        found.push(Violation::new("bounded", "bytes of the write-ahead log", most, got));
+    }
+    let runs = durable::check(target, evidence, &mut found).await?;
+    // Of what is not over, the end state says nothing.
+    if evidence.stuck.is_none() {
+        vendors::check(target, evidence, &mut found);
+    }
+    Ok((found, runs))
+}
