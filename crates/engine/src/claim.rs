@@ -7,11 +7,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use store::ClaimedRun;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::begin::Work;
+use crate::held::Held;
 use crate::journal::Lost;
-use crate::limits::{LEASE_RENEWALS, STORE_PAUSE};
+use crate::limits::{CLAIMS_AT_ONCE, LEASE_RENEWALS, STORE_PAUSE};
 use crate::run::{self, Ending};
 use crate::{Node, alert};
 
@@ -39,28 +41,49 @@ pub async fn dispatcher(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
 }
 
 /// Claims runs and works on them until the node stops; then lets them finish, and releases those that do not.
-pub async fn claimer(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
-    let (abandon, abandoned) = watch::channel(false);
+pub async fn claimer(
+    node: Arc<Node>,
+    mut begun: mpsc::UnboundedReceiver<Work>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut working: JoinSet<()> = JoinSet::new();
     let mut swept = None;
+    let mut poll = node.timer.sleep(node.config.poll_interval);
+    // Runs may be ready: known at a poke and at each polling interval, and after a claim that took all there was room for.
+    let mut ready = true;
     while !stopping(&stop) {
-        let free = node.config.workers.saturating_sub(working.len());
-        match claim(&node, free, &mut swept).await {
-            Ok(claims) if claims.is_empty() => idle(&node, &mut working, &mut stop).await,
-            Ok(claims) => {
-                for claim in claims {
-                    working.spawn(worker(node.clone(), claim, abandoned.clone()));
+        if ready && node.places.available_permits() > 0 {
+            match claim(&node, &mut swept).await {
+                Ok((claims, all)) => {
+                    ready = !all;
+                    for held in claims {
+                        working.spawn(worker(node.clone(), held));
+                    }
+                }
+                Err(store::Error::Closed) => break,
+                Err(error) => {
+                    tracing::error!(%error, "runs cannot be claimed");
+                    pause(&node, STORE_PAUSE, &node.runs, &mut stop).await;
                 }
             }
-            Err(store::Error::Closed) => break,
-            Err(error) => {
-                tracing::error!(%error, "runs cannot be claimed");
-                pause(&node, STORE_PAUSE, &node.runs, &mut stop).await;
+        }
+        node.behind.runs(ready);
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => break,
+            Some(work) = begun.recv() => drop(working.spawn(work)),
+            Some(ended) = working.join_next() => report(ended),
+            () = node.runs.notified() => ready = true,
+            () = &mut poll => {
+                poll = node.timer.sleep(node.config.poll_interval);
+                ready = true;
             }
         }
-        while let Some(ended) = working.try_join_next() {
-            report(ended);
-        }
+    }
+    // Whatever began until now is carried on; nothing more begins.
+    node.places.close();
+    while let Ok(work) = begun.try_recv() {
+        working.spawn(work);
     }
     let grace = node.timer.sleep(node.config.stop_grace);
     tokio::select! {
@@ -68,8 +91,7 @@ pub async fn claimer(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
         () = drain(&mut working) => return,
         () = grace => {}
     }
-    // The receivers live in the tasks that are drained next; none left means nothing to tell.
-    abandon.send_replace(true);
+    node.abandon.send_replace(true);
     drain(&mut working).await;
 }
 
@@ -83,29 +105,27 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await.map(drop));
 }
 
-/// Claims what is free, after putting back into the queue what dead nodes left: that once per polling interval, since
-/// it looks over all leases.
-async fn claim(node: &Node, free: usize, swept: &mut Option<Timestamp>) -> store::Result<Vec<ClaimedRun>> {
+/// Claims what there is room for, after putting back into the queue what dead nodes left: that once per polling
+/// interval, since it looks over all leases. Whether that was all that was ready comes with it.
+async fn claim(node: &Arc<Node>, swept: &mut Option<Timestamp>) -> store::Result<(Vec<Held>, bool)> {
     let now = node.clock.now();
     if swept.is_none_or(|last| now.duration_since(last).unsigned_abs() >= node.config.poll_interval) {
         *swept = Some(now);
         node.store.release_expired(now).await?;
     }
-    if free == 0 {
-        return Ok(Vec::new());
+    let mut places = Vec::new();
+    while places.len() < CLAIMS_AT_ONCE
+        && let Ok(place) = node.places.clone().try_acquire_owned()
+    {
+        places.push(place);
     }
-    node.store.claim_runs(&node.config.node, free, node.config.lease, now).await
-}
-
-/// Waits until there may be something to claim: a poke, a worker that became free, or the polling interval.
-async fn idle(node: &Node, working: &mut JoinSet<()>, stop: &mut watch::Receiver<bool>) {
-    tokio::select! {
-        biased;
-        () = stopped(stop) => {}
-        Some(ended) = working.join_next() => report(ended),
-        () = node.runs.notified() => {}
-        () = node.timer.sleep(node.config.poll_interval) => {}
-    }
+    let room = places.len();
+    let claimed = node.store.claim_runs(&node.config.node, room, node.config.lease, now).await?;
+    let all = claimed.len() < room;
+    Ok((
+        claimed.into_iter().zip(places).map(|(claim, place)| Held::certain(node, claim, place)).collect(),
+        all,
+    ))
 }
 
 async fn pause(node: &Node, time: Duration, poke: &tokio::sync::Notify, stop: &mut watch::Receiver<bool>) {
@@ -131,12 +151,13 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 }
 
 /// Works on one claim, keeping its lease.
-async fn worker(node: Arc<Node>, claim: ClaimedRun, mut abandoned: watch::Receiver<bool>) {
-    let work = AssertUnwindSafe(leased(&node, &claim, &mut abandoned)).catch_unwind();
+pub async fn worker(node: Arc<Node>, held: Held) {
+    let claim = &held.claim;
+    let work = AssertUnwindSafe(leased(&node, &held)).catch_unwind();
     let done = match work.await {
         Ok(done) => done,
         // A defect of ours that shows in this run: it is failed, and the others go on.
-        Err(_) => Done::Over(run::broken(&node, &claim).await),
+        Err(_) => Done::Over(run::broken(&node, &held).await),
     };
     match done {
         Done::Over(Ok(Ending::Failed(fault))) => node.alert(alert::Failure {
@@ -152,13 +173,15 @@ async fn worker(node: Arc<Node>, claim: ClaimedRun, mut abandoned: watch::Receiv
         Done::Over(Ok(Ending::Parked(until))) => {
             tracing::debug!(run = %claim.run, flow = claim.flow, %until, "parked");
         }
+        // It never was: its event turned out to be a duplicate, or somebody was faster.
+        Done::Over(Err(Lost::Fenced)) if held.is_early() && held.sure().await.is_err() => {}
         Done::Over(Err(Lost::Fenced)) => {
             tracing::warn!(run = %claim.run, epoch = claim.epoch, "the run is no longer held here, dropped");
         }
         Done::Over(Err(Lost::Store(error))) => {
             tracing::error!(run = %claim.run, %error, "the run is left until its lease ends");
         }
-        Done::Stopped => release(&node, &claim).await,
+        Done::Stopped => release(&node, claim).await,
     }
 }
 
@@ -171,9 +194,11 @@ async fn release(node: &Node, claim: &ClaimedRun) {
 
 /// The work, renewing the lease meanwhile. Dropping it in mid-request is safe: what was sent is in the journal as
 /// an intent without an answer.
-async fn leased(node: &Node, claim: &ClaimedRun, abandoned: &mut watch::Receiver<bool>) -> Done {
+async fn leased(node: &Node, held: &Held) -> Done {
+    let claim = &held.claim;
     let renewal = node.config.lease.unsigned_abs() / LEASE_RENEWALS;
-    let mut work = std::pin::pin!(run::work(node, claim));
+    let mut abandoned = node.abandon.subscribe();
+    let mut work = std::pin::pin!(run::work(node, held));
     loop {
         tokio::select! {
             biased;

@@ -1,7 +1,7 @@
 //! Flows as they were deployed, parsed once and kept: a run works with the revision that it began with.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow::{Document, WorkspaceId};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::limits::DOCUMENTS_CACHED_MAX;
 #[derive(Debug)]
 pub struct Deployment {
     pub document: Arc<Document>,
-    pub settings: Value,
+    pub settings: Arc<Value>,
     /// Connection name in the document → name of a connection here.
     pub connections: BTreeMap<String, String>,
 }
@@ -26,7 +26,7 @@ impl Deployment {
         })?;
         Ok(Deployment {
             document: Arc::new(document),
-            settings: flow.settings.clone(),
+            settings: Arc::new(flow.settings.clone()),
             connections: flow.connections.clone(),
         })
     }
@@ -43,7 +43,7 @@ impl Deployment {
     }
 }
 
-type Parsed = Result<Arc<Deployment>, String>;
+pub type Parsed = Result<Arc<Deployment>, String>;
 
 /// Parsed deployments by (workspace, flow, revision). A revision never changes, so nothing here grows old.
 #[derive(Default)]
@@ -71,5 +71,57 @@ impl Deployments {
     pub fn kept(&self, workspace: &WorkspaceId, flow: &str, revision: u32) -> Option<Parsed> {
         let key = (workspace.clone(), flow.to_owned(), revision);
         self.parsed.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    }
+}
+
+/// A flow as it is deployed now, parsed if it still does.
+pub type Current = (store::Flow, Parsed);
+
+/// The flows of a workspace, as they were at a generation of what is stored.
+pub struct Flows {
+    pub generation: u64,
+    pub flows: Vec<Current>,
+}
+
+/// What was read of each workspace last. Whoever uses it makes sure that the generation still holds.
+#[derive(Default)]
+pub struct Deployed {
+    flows: Mutex<BTreeMap<WorkspaceId, Arc<Flows>>>,
+}
+
+impl Deployed {
+    /// What was read last.
+    pub fn kept(&self, workspace: &WorkspaceId) -> Option<Arc<Flows>> {
+        self.lock().get(workspace).cloned()
+    }
+
+    /// The flows of a workspace, read again if anything was deployed or changed since.
+    pub async fn read(
+        &self,
+        store: &store::Store,
+        parsed: &Deployments,
+        workspace: &WorkspaceId,
+    ) -> store::Result<Arc<Flows>> {
+        // Read before the flows are: what changes in between is read again next time.
+        let generation = store.generation().await?;
+        if let Some(kept) = self.kept(workspace).filter(|kept| kept.generation == generation) {
+            return Ok(kept);
+        }
+        let read = store.flows(workspace).await?;
+        let flows = read.into_iter().map(|flow| {
+            let deployment = parsed.of(&flow);
+            (flow, deployment)
+        });
+        let flows = Arc::new(Flows { generation, flows: flows.collect() });
+        let mut kept = self.lock();
+        if kept.len() >= DOCUMENTS_CACHED_MAX {
+            kept.clear();
+        }
+        kept.insert(workspace.clone(), flows.clone());
+        Ok(flows)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkspaceId, Arc<Flows>>> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

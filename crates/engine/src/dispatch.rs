@@ -2,19 +2,18 @@
 //!
 //! What cannot be worked out is never dropped: a flow whose key fails gets a failed run, to be seen and retried.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use flow::{CloudEvent, Fault, RunId, WorkspaceId};
+use serde_json::Value;
 use store::{Dispatch, Dispatching, Event, Mode, OnFailure};
 
-use crate::deployments::Deployment;
+use crate::deployments::{Current, Deployment, Flows};
 use crate::limits::DISPATCH_BATCH;
 use crate::{Node, alert, fault};
-
-/// A flow as it is deployed now, parsed if it still does.
-type Deployed = (store::Flow, Result<Arc<Deployment>, String>);
 
 /// What a flow makes of an event it asks for.
 #[derive(Debug, Default, PartialEq)]
@@ -24,24 +23,33 @@ struct Keys {
     fact: Option<Option<String>>,
 }
 
+/// An event, and the same as expressions see it: made once, for the first flow that asks for it.
+struct Seen {
+    event: CloudEvent,
+    value: OnceCell<Arc<Value>>,
+}
+
+impl Seen {
+    fn value(&self) -> &Value {
+        self.value.get_or_init(|| Arc::new(self.event.to_value()))
+    }
+}
+
 impl Node {
     /// Dispatches one batch of accepted events, in the order of acceptance; says how many were.
     pub async fn dispatch(&self) -> store::Result<usize> {
         let events = self.store.undispatched_events(DISPATCH_BATCH).await?;
+        self.behind.events(!events.is_empty());
         // One reading of the flows per batch: what is deployed meanwhile counts from the next batch on.
-        let mut flows: BTreeMap<WorkspaceId, Vec<Deployed>> = BTreeMap::new();
+        let mut flows: BTreeMap<WorkspaceId, Arc<Flows>> = BTreeMap::new();
         let mut batch = Vec::with_capacity(events.len());
         for event in &events {
             if !flows.contains_key(&event.workspace) {
-                let deployed = self.store.flows(&event.workspace).await?;
-                let read = deployed.into_iter().map(|flow| {
-                    let deployment = self.deployments.of(&flow);
-                    (flow, deployment)
-                });
-                flows.insert(event.workspace.clone(), read.collect());
+                let deployed = self.deployed.read(&self.store, &self.deployments, &event.workspace).await?;
+                flows.insert(event.workspace.clone(), deployed);
             }
-            let deployed = flows.get(&event.workspace).map(Vec::as_slice).unwrap_or_default();
-            batch.push(self.dispatching(event, deployed));
+            let deployed = flows.get(&event.workspace).map(|flows| &flows.flows[..]).unwrap_or_default();
+            batch.push(self.dispatching(event, deployed).0);
         }
         let failures: Vec<Dispatching> =
             batch.iter().filter(|one| one.flows.iter().any(|flow| flow.fault.is_some())).cloned().collect();
@@ -54,6 +62,8 @@ impl Node {
                 }
                 // A flow or run moved meanwhile: the event stays accepted and is read again.
                 Err(store::Error::Conflict { .. }) => {}
+                // Whoever accepted it was about to dispatch it, or another node was faster.
+                Err(store::Error::State { .. }) => {}
                 Err(store::Error::Closed) => return Err(store::Error::Closed),
                 Err(error) => tracing::error!(event = %event.id, %error, "an event cannot be dispatched"),
             }
@@ -61,16 +71,19 @@ impl Node {
         Ok(count)
     }
 
-    fn dispatching(&self, event: &Event, flows: &[Deployed]) -> Dispatching {
-        let cloud = event.to_cloud_event();
-        let wanted = flows.iter().filter_map(|(flow, deployment)| self.wanted(&cloud, flow, deployment));
-        Dispatching { workspace: event.workspace.clone(), event: event.id.clone(), flows: wanted.collect() }
+    /// What the event means to each flow; and the event as flows see it, if one of them asks for it.
+    pub fn dispatching(&self, event: &Event, flows: &[Current]) -> (Dispatching, Option<Arc<Value>>) {
+        let seen = Seen { event: event.to_cloud_event(), value: OnceCell::new() };
+        let wanted = flows.iter().filter_map(|(flow, deployment)| self.wanted(&seen, flow, deployment));
+        let (workspace, id) = (event.workspace.clone(), event.id.clone());
+        let dispatching = Dispatching { workspace, event: id, flows: wanted.collect() };
+        (dispatching, seen.value.into_inner())
     }
 
     /// What the event means to one flow; none if the flow does not ask for it.
     fn wanted(
         &self,
-        event: &CloudEvent,
+        seen: &Seen,
         flow: &store::Flow,
         deployment: &Result<Arc<Deployment>, String>,
     ) -> Option<Dispatch> {
@@ -88,13 +101,14 @@ impl Node {
                 return None;
             }
         };
+        let now = self.clock.now();
         let document = &deployment.document;
         let connections = |name: &str| deployment.connection(name);
-        if !document.triggers().iter().any(|filter| filter.matches(event, &connections)) {
+        if !document.triggers().iter().any(|filter| filter.matches(&seen.event, &connections)) {
             return None;
         }
         // One flow's expression must not stop the events of all others, whatever is wrong with it or with us.
-        let keys = std::panic::catch_unwind(AssertUnwindSafe(|| keys(deployment, event)))
+        let keys = std::panic::catch_unwind(AssertUnwindSafe(|| keys(deployment, seen.value())))
             .unwrap_or_else(|_| Err(Fault::runtime("the program failed at this event; its log says where")));
         let concurrency = document.concurrency();
         let (keys, fault) = match keys {
@@ -108,7 +122,7 @@ impl Node {
             None => None,
         };
         Some(Dispatch {
-            run: self.with_rng(|rng| RunId::random(rng)),
+            run: self.with_rng(|rng| RunId::timed(now, rng)),
             flow: flow.name.clone(),
             revision: flow.revision,
             lane: keys.lane,
@@ -135,7 +149,7 @@ impl Node {
     }
 }
 
-fn keys(deployment: &Deployment, event: &CloudEvent) -> Result<Keys, Fault> {
+fn keys(deployment: &Deployment, event: &Value) -> Result<Keys, Fault> {
     let document = &deployment.document;
     Ok(Keys {
         lane: document

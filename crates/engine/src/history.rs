@@ -9,6 +9,7 @@
 //! | `Finished` with a fault | if the run is claimed once more, somebody asked for another go |
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use flow::journal::{Entry, Outcome};
 use flow::{EffectRef, Input};
@@ -47,8 +48,8 @@ pub struct History {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Started {
     pub version: String,
-    pub input: Value,
-    pub settings: Value,
+    pub input: Arc<Value>,
+    pub settings: Arc<Value>,
     pub at: Timestamp,
 }
 
@@ -246,7 +247,7 @@ mod tests {
 
     fn started(seconds: i64) -> Entry {
         let (flow, version) = ("f".to_owned(), "1".to_owned());
-        Entry::Started { flow, version, input: Value::Null, settings: Value::Null, at: at(seconds) }
+        Entry::Started { flow, version, input: Arc::default(), settings: Arc::default(), at: at(seconds) }
     }
 
     fn intent(path: &str, attempt: u32, request: Value, seconds: i64) -> Entry {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use store::ClaimedRun;
 
 use crate::Node;
+use crate::held::Held;
 use crate::limits::{COMMIT_TRIES_MAX, ENTRIES_WAITING_MAX, STORE_PAUSE};
 
 /// The run is no longer ours, or nothing can be written: whoever holds it drops it without a further effect.
@@ -19,7 +20,7 @@ pub enum Lost {
 /// The end of a run's journal that is not durable yet.
 pub struct Journal<'a> {
     node: &'a Node,
-    claim: &'a ClaimedRun,
+    held: &'a Held,
     waiting: Vec<Entry>,
     /// An intent was made durable and its result is not there yet.
     writing: bool,
@@ -35,8 +36,8 @@ enum Close {
 }
 
 impl<'a> Journal<'a> {
-    pub fn new(node: &'a Node, claim: &'a ClaimedRun) -> Journal<'a> {
-        Journal { node, claim, waiting: Vec::new(), writing: false, write_waits: false }
+    pub fn new(node: &'a Node, held: &'a Held) -> Journal<'a> {
+        Journal { node, held, waiting: Vec::new(), writing: false, write_waits: false }
     }
 
     /// Adds an entry to the next commit.
@@ -57,9 +58,9 @@ impl<'a> Journal<'a> {
         if self.waiting.is_empty() { Ok(()) } else { self.commit(Close::Not).await }
     }
 
-    /// Makes everything durable if the result of a write is among it.
+    /// What a request without an intent needs: that the result of a write before it is durable, and the claim.
     pub async fn save_writes(&mut self) -> Result<(), Lost> {
-        if self.write_waits { self.save().await } else { Ok(()) }
+        if self.write_waits { self.save().await } else { self.held.sure().await }
     }
 
     /// Makes everything durable if much is waiting.
@@ -76,7 +77,7 @@ impl<'a> Journal<'a> {
     pub async fn finish(&mut self, outcome: Outcome) -> Result<(), Lost> {
         self.push(Entry::Finished { outcome: outcome.clone(), at: self.node.clock.now() });
         self.commit(Close::Finish(outcome)).await?;
-        self.node.observe_end(self.claim);
+        self.node.observe_end(&self.held.claim);
         Ok(())
     }
 
@@ -88,7 +89,7 @@ impl<'a> Journal<'a> {
                 store::Error::Fenced { .. } | store::Error::Conflict { .. } => return Err(Lost::Fenced),
                 // A full disk may have room again, a database be back; until then the run holds its place, and nothing is sent.
                 store::Error::Full(_) | store::Error::Unavailable(_) if tries < COMMIT_TRIES_MAX => {
-                    tracing::warn!(run = %self.claim.run, %error, tries, "a commit is tried again");
+                    tracing::warn!(run = %self.held.claim.run, %error, tries, "a commit is tried again");
                     tries += 1;
                     self.node.timer.sleep(STORE_PAUSE).await;
                 }
@@ -101,14 +102,24 @@ impl<'a> Journal<'a> {
     }
 
     async fn write(&self, close: &Close) -> Result<(), store::Error> {
-        let (store, claim) = (&self.node.store, self.claim);
+        let Held { store, claim, .. } = self.held;
         let ClaimedRun { workspace, run, .. } = claim;
-        match close {
-            Close::Not => store.journal_append(workspace, run, claim.epoch, &self.waiting).await,
-            Close::Park(until) => store.park(workspace, run, claim.epoch, &self.waiting, *until, false).await,
-            Close::Finish(outcome) => {
-                store.finish(workspace, run, claim.epoch, &self.waiting, outcome, self.node.clock.now()).await
+        let passed_on = match close {
+            Close::Not => {
+                store.journal_append(workspace, run, claim.epoch, &self.waiting).await?;
+                false
             }
+            Close::Park(until) => {
+                store.park(workspace, run, claim.epoch, &self.waiting, *until, false).await?
+            }
+            Close::Finish(outcome) => {
+                let now = self.node.clock.now();
+                store.finish(workspace, run, claim.epoch, &self.waiting, outcome, now).await?
+            }
+        };
+        if passed_on {
+            self.node.runs.notify_one();
         }
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@
 //! attempt is repeated).
 
 pub mod alert;
+mod begin;
 mod claim;
 mod connections;
 mod deployments;
@@ -22,6 +23,7 @@ mod earlier;
 mod effect;
 pub mod fault;
 mod gate;
+mod held;
 pub mod history;
 mod journal;
 pub mod key;
@@ -38,7 +40,7 @@ use flow::chance::Rng;
 use flow::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use store::{ClaimedRun, Store};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 pub use alert::{Alert, AlertSink};
 pub use limits::Config;
@@ -63,6 +65,7 @@ pub type Observer = Arc<dyn Fn(SignedDuration) + Send + Sync>;
 pub struct Engine {
     node: Arc<Node>,
     alerts: mpsc::Receiver<Alert>,
+    works: mpsc::UnboundedReceiver<begin::Work>,
 }
 
 /// Pokes the engine: something was accepted, retried or replayed. Never blocks; pokes that come together are one.
@@ -93,18 +96,30 @@ pub(crate) struct Node {
     observer: OnceLock<Observer>,
     alerts: mpsc::Sender<Alert>,
     deployments: deployments::Deployments,
+    deployed: deployments::Deployed,
     connections: connections::Connections,
     gates: gate::Gates,
     /// There may be events to dispatch.
     events: Notify,
     /// There may be runs to claim.
     runs: Notify,
+    /// A place for each run that may be worked on at once.
+    places: Arc<Semaphore>,
+    /// Work that began elsewhere than in the claimer, for it to look after.
+    begun: mpsc::UnboundedSender<begin::Work>,
+    /// Events or runs wait in the store that have to be taken up before newer ones.
+    behind: begin::Behind,
+    lanes: held::Lanes,
+    /// Turns true when the node stops and what is not finished is to go back to the queue.
+    abandon: watch::Sender<bool>,
 }
 
 impl Engine {
     /// Puts a node together; nothing happens before [`Engine::run`].
     pub fn new(deps: Deps) -> Engine {
         let (sender, alerts) = mpsc::channel(limits::ALERTS_WAITING_MAX);
+        let (begun, works) = mpsc::unbounded_channel();
+        let workers = deps.config.workers;
         let node = Node {
             store: deps.store,
             catalog: deps.catalog,
@@ -118,12 +133,18 @@ impl Engine {
             observer: OnceLock::new(),
             alerts: sender,
             deployments: deployments::Deployments::default(),
+            deployed: deployments::Deployed::default(),
             connections: connections::Connections::default(),
             gates: gate::Gates::default(),
             events: Notify::new(),
             runs: Notify::new(),
+            places: Arc::new(Semaphore::new(workers)),
+            begun,
+            behind: begin::Behind::default(),
+            lanes: held::Lanes::default(),
+            abandon: watch::Sender::new(false),
         };
-        Engine { node: Arc::new(node), alerts }
+        Engine { node: Arc::new(node), alerts, works }
     }
 
     /// Has the runs that end from now on told to `observer`; only the first one is kept.
@@ -143,11 +164,14 @@ impl Engine {
         if let Err(error) = self.node.store.release_node(&self.node.config.node).await {
             tracing::error!(%error, "runs left by this node wait until their leases end");
         }
+        // The store knows it as long as this lives.
+        let beginner: Arc<dyn store::Follow> = Arc::new(begin::Beginner::new(self.node.clone()));
+        self.node.store.follow(Arc::downgrade(&beginner));
         let (over, is_over) = watch::channel(false);
         let work = async {
             futures_util::future::join(
                 claim::dispatcher(self.node.clone(), stop.clone()),
-                claim::claimer(self.node.clone(), stop),
+                claim::claimer(self.node.clone(), self.works, stop),
             )
             .await;
             over.send_replace(true);

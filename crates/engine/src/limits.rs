@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-/// Runs worked on at once by one node.
-pub const WORKERS: usize = 64;
+/// Runs worked on at once by one node. Most of them wait, for the disk or for a vendor; one takes some 50 KiB.
+pub const WORKERS: usize = 256;
+/// Runs claimed in one go; more are claimed in the next.
+pub const CLAIMS_AT_ONCE: usize = 64;
 /// Undispatched events read in one go; more wait in the store.
 pub const DISPATCH_BATCH: usize = 256;
 /// How long a claim holds without renewal. A node that dies gives its runs back after this.

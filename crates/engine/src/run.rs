@@ -8,12 +8,12 @@ use connect::{Connection, Manifest};
 use flow::journal::{Entry, Outcome};
 use flow::{Effect, EffectRef, Fault, Input, Machine, Start, Status};
 use jiff::Timestamp;
-use serde_json::Value;
 use store::ClaimedRun;
 
 use crate::deployments::Deployment;
 use crate::earlier::Earlier;
 use crate::effect::{Call, Performed};
+use crate::held::Held;
 use crate::history::{History, Started};
 use crate::journal::{Journal, Lost};
 use crate::key::Origin;
@@ -31,6 +31,7 @@ pub enum Ending {
 /// A claimed run at work.
 pub struct Run<'a> {
     pub node: &'a Node,
+    pub held: &'a Held,
     pub claim: &'a ClaimedRun,
     pub origin: Origin,
     pub earlier: Earlier,
@@ -44,12 +45,13 @@ pub struct Run<'a> {
 }
 
 /// Works on a claimed run until it is over or has to wait for long.
-pub async fn work(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
+pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
+    let claim = &held.claim;
     let deployment = match node.deployment(claim).await {
         Ok(deployment) => deployment,
         Err(detail) => {
             let fault = fault::unusable(&claim.flow, claim.revision, &detail);
-            return fail(Journal::new(node, claim), fault).await;
+            return fail(Journal::new(node, held), fault).await;
         }
     };
     let entries = match claim.begun {
@@ -61,14 +63,14 @@ pub async fn work(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
         // Trying again would find the same bytes.
         Err(store::Error::Corrupt { what, detail }) => {
             let fault = Fault::runtime(format!("the journal cannot be read: {what}: {detail}"));
-            return fail(Journal::new(node, claim), fault).await;
+            return fail(Journal::new(node, held), fault).await;
         }
         Err(error) => return Err(Lost::Store(error)),
     };
     let history = History::read(entries.into_iter().map(|(_, entry)| entry));
     if claim.epoch > CLAIMS_MAX + history.effects {
         let detail = format!("it was taken up {} times and does not come to an end", claim.epoch);
-        return fail(Journal::new(node, claim), fault::limit(detail)).await;
+        return fail(Journal::new(node, held), fault::limit(detail)).await;
     }
     let state_flow = deployment.is_state_flow();
     let origin = Origin {
@@ -86,14 +88,13 @@ pub async fn work(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
         None => None,
     };
     let effects = history.effects;
-    let journal = Journal::new(node, claim);
-    Run { node, claim, origin, earlier, history, journal, deployment, live, effects }.drive().await
+    let journal = Journal::new(node, held);
+    Run { node, held, claim, origin, earlier, history, journal, deployment, live, effects }.drive().await
 }
 
 /// Fails a run in which the program itself failed. A write in flight stays an intent without an answer.
-pub async fn broken(node: &Node, claim: &ClaimedRun) -> Result<Ending, Lost> {
-    fail(Journal::new(node, claim), Fault::runtime("the program failed in this run; its log says where"))
-        .await
+pub async fn broken(node: &Node, held: &Held) -> Result<Ending, Lost> {
+    fail(Journal::new(node, held), Fault::runtime("the program failed in this run; its log says where")).await
 }
 
 /// What the effects of a run are for: an event, the same at each replay of it, else the run itself. A state flow
@@ -174,7 +175,7 @@ impl Run<'_> {
             Some(before) => Started { at: now, ..before },
             None => Started {
                 version: self.deployment.document.version().to_owned(),
-                input: input(self.claim),
+                input: self.held.input(),
                 settings: self.deployment.settings.clone(),
                 at: now,
             },
@@ -233,14 +234,6 @@ impl Run<'_> {
             Some(_) => {}
         }
         Ok(connection)
-    }
-}
-
-/// A run's input: the event as flows see it, else what it was started with.
-fn input(claim: &ClaimedRun) -> Value {
-    match &claim.event {
-        Some(event) => event.to_cloud_event().to_value(),
-        None => claim.input.clone().unwrap_or(Value::Null),
     }
 }
 

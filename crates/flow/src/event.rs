@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Something that happened, as a CloudEvent 1.0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub struct CloudEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// The whole body as the vendor sent it.
-    pub data: Value,
+    pub data: Arc<Value>,
 }
 
 impl CloudEvent {
@@ -34,7 +35,7 @@ impl CloudEvent {
         if let Some(subject) = &self.subject {
             object.insert("subject".to_owned(), subject.clone().into());
         }
-        object.insert("data".to_owned(), self.data.clone());
+        object.insert("data".to_owned(), Value::clone(&self.data));
         Value::Object(object)
     }
 }
@@ -100,7 +101,7 @@ mod tests {
             r#type: "stripe.invoice.paid".to_owned(),
             time: "2026-01-02T03:04:05Z".parse().unwrap(),
             subject: Some("in_1".to_owned()),
-            data: Value::Null,
+            data: Arc::default(),
         };
         let deployed = |name: &str| format!("{name}-live");
         let wanted = EventFilter { source: Some("stripe".to_owned()), ..EventFilter::default() };

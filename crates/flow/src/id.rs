@@ -1,5 +1,6 @@
 //! Names of things: newtypes over text with a visible prefix, so that a log line tells what an id is of.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -12,6 +13,19 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 fn random_text(prefix: &str, rng: &mut dyn Rng) -> String {
     let mut bytes = [0u8; 16];
     rng.fill(&mut bytes);
+    text(prefix, bytes)
+}
+
+/// 48 bits of milliseconds since 1970 and 80 random bits (the form of a ULID).
+fn timed_text(prefix: &str, now: Timestamp, rng: &mut dyn Rng) -> String {
+    let mut bytes = [0u8; 16];
+    let (time, chance) = bytes.split_at_mut(6);
+    time.copy_from_slice(&now.as_millisecond().max(0).to_be_bytes()[2..]);
+    rng.fill(chance);
+    text(prefix, bytes)
+}
+
+fn text(prefix: &str, bytes: [u8; 16]) -> String {
     let mut rest = u128::from_be_bytes(bytes);
     let mut text = [0u8; 26];
     for slot in text.iter_mut().rev() {
@@ -43,6 +57,12 @@ macro_rules! id {
             /// A fresh id: the prefix and 128 bits from `rng`.
             pub fn random(rng: &mut dyn Rng) -> Self {
                 Self(random_text(Self::PREFIX, rng))
+            }
+
+            /// A fresh id that begins with the time: what is made together lies together in an index, which then
+            /// has few pages to write. For ids of which there are many; the time can be read off, so not for secrets.
+            pub fn timed(now: Timestamp, rng: &mut dyn Rng) -> Self {
+                Self(timed_text(Self::PREFIX, now, rng))
             }
 
             /// The whole id, prefix included.
@@ -128,6 +148,20 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(HookId::random(&mut rng).as_str().len(), "hook_".len() + 26);
         assert_eq!(WorkspaceId::default().as_str(), "default");
+    }
+
+    #[test]
+    fn timed_ids_sort_by_time_and_differ_within_it() {
+        let mut rng = Counting(200);
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let ids: Vec<RunId> = [1_469_918_176_385, 1_469_918_176_386, 1_800_000_000_000]
+            .map(|ms| RunId::timed(at(ms), &mut rng))
+            .into();
+        assert!(ids.is_sorted(), "{ids:?}");
+        // The example of the ULID specification.
+        assert!(ids[0].as_str().starts_with("run_01aryz6s41"), "{}", ids[0]);
+        let one = at(1);
+        assert_ne!(EventId::timed(one, &mut rng), EventId::timed(one, &mut rng));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 use crate::{EffectRef, Fault};
 
@@ -15,7 +16,7 @@ use crate::{EffectRef, Fault};
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Entry {
     /// The run began, with the version of the flow and the settings that it keeps to its end.
-    Started { flow: String, version: String, input: Value, settings: Value, at: Timestamp },
+    Started { flow: String, version: String, input: Arc<Value>, settings: Arc<Value>, at: Timestamp },
     /// A call is about to be sent, exactly as `request` says (credentials apart).
     Intent { effect: EffectRef, key: String, attempt: u32, operation: String, request: Value, at: Timestamp },
     /// An attempt failed, or nobody knows (`unknown`: it may have taken effect); the next one is at `retry_at`.

@@ -16,16 +16,16 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, http};
-use connect::{NotAnEvent, Secret};
-use flow::{EventId, Fault, HookId};
+use connect::NotAnEvent;
+use flow::{EventId, Fault};
 use http::{HeaderMap, header};
 use serde_json::{Value, json};
 use store::{Accepted, NewEvent, NewQuarantine};
 
 use crate::App;
+use crate::door::Door;
 use crate::input::read_body;
 use crate::problem::{Code, Problem};
-use crate::v1::connections;
 
 /// The largest body taken; vendors' events are below 300 KiB.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -58,7 +58,7 @@ pub async fn deliver(
 
 async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Result<Value, Problem> {
     let unknown = || Problem::new(Code::HookUnknown, "no connection has this webhook address");
-    let hook = app.store().hook(&HookId::new(hook)).await?.ok_or_else(unknown)?;
+    let door = app.doors().at(app, hook).await?.ok_or_else(unknown)?;
     let too_large = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
@@ -68,11 +68,9 @@ async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Resul
     }
     let body = read_body(body, BODY_BYTES_MAX).await?;
 
-    let connection = app.store().connection(&hook.workspace, &hook.connection).await?.ok_or_else(unknown)?;
-    let manifest = app.catalog().get(&connection.info.connector).ok_or_else(unknown)?;
+    let Door { hook, connection, secrets } = &*door;
+    let manifest = app.catalog().get(&connection.connector).ok_or_else(unknown)?;
     let webhook = manifest.webhook().ok_or_else(unknown)?;
-    let connection = connections::opened(&connection)?;
-    let secrets: Vec<Secret> = webhook.secrets(&connection.credentials);
     if secrets.is_empty() {
         tracing::warn!(
             connection = connection.name,
@@ -87,11 +85,11 @@ async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Resul
         .iter()
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .collect();
-    webhook.verify(&secrets, &headers, &body, now).map_err(refusal)?;
+    webhook.verify(secrets, &headers, &body, now).map_err(refusal)?;
 
     let incoming = match webhook.incoming(&body) {
         Ok(incoming) => incoming,
-        Err(NotAnEvent { detail }) => return quarantine(app, &hook, &body, detail).await,
+        Err(NotAnEvent { detail }) => return quarantine(app, hook, &body, detail).await,
     };
     if incoming.live.is_some_and(|live| live != connection.live) {
         let mode = |live| if live { "live" } else { "test" };
@@ -105,8 +103,8 @@ async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Resul
         return Err(Problem::new(Code::ModeMismatch, detail));
     }
     let event = NewEvent {
-        id: EventId::random(&mut app.rng()),
-        connection: hook.connection,
+        id: EventId::timed(now, &mut app.rng()),
+        connection: hook.connection.clone(),
         dedupe_key: incoming.dedupe_key,
         r#type: incoming.r#type,
         time: incoming.time,
@@ -115,10 +113,8 @@ async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Resul
         data: incoming.data,
     };
     Ok(match app.store().accept_event(&hook.workspace, event, now).await? {
-        Accepted::Stored(event) => {
-            app.wake();
-            json!({"event": event, "duplicate": false})
-        }
+        // Whoever works on events follows the store.
+        Accepted::Stored(event) => json!({"event": event, "duplicate": false}),
         Accepted::Duplicate(event) => {
             app.metrics().duplicate();
             json!({"event": event, "duplicate": true})
@@ -129,7 +125,7 @@ async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Resul
 async fn quarantine(app: &App, hook: &store::Hook, body: &[u8], detail: String) -> Result<Value, Problem> {
     tracing::warn!(connection = hook.connection, detail, "a signed delivery is no event: quarantined");
     let quarantined = NewQuarantine {
-        id: EventId::random(&mut app.rng()),
+        id: EventId::timed(app.now(), &mut app.rng()),
         connection: hook.connection.clone(),
         body: body.to_vec(),
         problem: Fault::coded("not_an_event", 422, "The delivery is no event", detail),

@@ -10,6 +10,7 @@
 //! **Where to start.** [`hooks::deliver`] for a webhook's way, [`problem::Code`] for everything that can go wrong.
 
 pub mod access;
+mod door;
 mod health;
 mod hooks;
 mod input;
@@ -64,6 +65,7 @@ pub struct App(Arc<Inner>);
 struct Inner {
     deps: Deps,
     metrics: Metrics,
+    doors: door::Doors,
     /// REST calls that read, decide and write take turns: there is one server per data directory.
     turn: tokio::sync::Mutex<()>,
 }
@@ -89,7 +91,12 @@ impl Rng for Chance<'_> {
 impl App {
     /// The state of a server.
     pub fn new(deps: Deps) -> App {
-        App(Arc::new(Inner { deps, metrics: Metrics::default(), turn: tokio::sync::Mutex::new(()) }))
+        App(Arc::new(Inner {
+            deps,
+            metrics: Metrics::default(),
+            doors: door::Doors::default(),
+            turn: tokio::sync::Mutex::new(()),
+        }))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -119,6 +126,10 @@ impl App {
     /// The counters of the webhook door.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    pub(crate) fn doors(&self) -> &door::Doors {
+        &self.0.doors
     }
 
     pub(crate) fn engine_stats(&self) -> serde_json::Value {

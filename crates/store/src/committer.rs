@@ -9,7 +9,7 @@
 
 use rusqlite::{Connection, ErrorCode, ffi};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::directory::Lock;
@@ -39,7 +39,12 @@ struct Pending {
 }
 
 /// The callers' end.
-pub(crate) struct Queue(mpsc::Sender<Pending>);
+#[derive(Clone)]
+pub(crate) struct Queue {
+    sender: mpsc::Sender<Pending>,
+    /// Where units wait for [`Queue::release`]; none once that was called.
+    gathered: Option<Arc<Mutex<Option<Vec<Pending>>>>>,
+}
 
 /// The committer's end.
 pub(crate) struct Inbox(mpsc::Receiver<Pending>);
@@ -49,14 +54,46 @@ pub(crate) struct Ticket(oneshot::Receiver<Result<UnitResult>>);
 
 pub(crate) fn queue() -> (Queue, Inbox) {
     let (sender, receiver) = mpsc::channel(MAX_PENDING);
-    (Queue(sender), Inbox(receiver))
+    (Queue { sender, gathered: None }, Inbox(receiver))
 }
 
 impl Queue {
     pub async fn send(&self, unit: Unit) -> Result<Ticket> {
         let (answer, ticket) = oneshot::channel();
-        self.0.send(Pending { unit, answer }).await.map_err(|_| Error::Closed)?;
+        if let Some(pending) = self.gather(Pending { unit, answer }) {
+            self.sender.send(pending).await.map_err(|_| Error::Closed)?;
+        }
         Ok(Ticket(ticket))
+    }
+
+    /// Keeps what is pending if this handle gathers still.
+    fn gather(&self, pending: Pending) -> Option<Pending> {
+        let Some(gathered) = &self.gathered else { return Some(pending) };
+        match &mut *gathered.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(units) => {
+                units.push(pending);
+                None
+            }
+            None => Some(pending),
+        }
+    }
+
+    /// A handle whose units wait until they are released together.
+    pub fn gathering(&self) -> Queue {
+        Queue { sender: self.sender.clone(), gathered: Some(Arc::new(Mutex::new(Some(Vec::new())))) }
+    }
+
+    /// Sends what this handle has gathered, with nothing of others in between; later units are sent as they come.
+    pub async fn release(&self) -> Result<()> {
+        let take = |gathered: &Arc<Mutex<Option<Vec<Pending>>>>| {
+            gathered.lock().unwrap_or_else(PoisonError::into_inner).take()
+        };
+        let units = self.gathered.as_ref().and_then(take).unwrap_or_default();
+        let places = self.sender.reserve_many(units.len()).await.map_err(|_| Error::Closed)?;
+        for (place, pending) in places.zip(units) {
+            place.send(pending);
+        }
+        Ok(())
     }
 }
 
@@ -316,7 +353,11 @@ mod tests {
             let mut answers = Vec::new();
             for sql in sqls {
                 let (answer, ticket) = oneshot::channel();
-                queue.0.try_send(Pending { unit: Unit::new().then(sql, Vec::new()), answer }).ok().unwrap();
+                queue
+                    .sender
+                    .try_send(Pending { unit: Unit::new().then(sql, Vec::new()), answer })
+                    .ok()
+                    .unwrap();
                 answers.push(ticket);
             }
             committer.step();

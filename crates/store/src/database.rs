@@ -1,5 +1,6 @@
 //! SQLite underneath: how connections are opened, and the pool of those that only read.
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::collections::BTreeMap;
@@ -68,6 +69,9 @@ fn open_reader(path: &Path) -> Result<Connection> {
 
 fn settle(connection: &Connection) -> Result<()> {
     connection.busy_timeout(BUSY)?;
+    // A plan stays as it was made: otherwise SQLite makes it anew whenever other values are bound to a statement that
+    // a partial index could serve.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;

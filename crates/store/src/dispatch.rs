@@ -44,7 +44,7 @@ const UNCLAIMED: &str = "SELECT id FROM runs WHERE workspace = ?1 AND flow = ?2 
 
 const DISPATCHED: &str = "UPDATE events SET status = 'dispatched' \
     WHERE workspace = ?1 AND id = ?2 AND status = 'accepted' AND replays = ?3";
-const TELL: &str = "INSERT INTO facts (workspace, flow, key, event, at) VALUES (?1, ?2, ?3, ?4, ?5) \
+pub(crate) const TELL: &str = "INSERT INTO facts (workspace, flow, key, event, at) VALUES (?1, ?2, ?3, ?4, ?5) \
     ON CONFLICT (workspace, flow, key) DO NOTHING";
 /// ?18 is 1 for a state flow: then there must be nothing to join. A paused flow gives no turns.
 const CREATE: &str = "INSERT INTO runs (workspace, id, flow, revision, version, status, turn, lane, keyed, latest, \
@@ -63,9 +63,9 @@ const JOIN: &str = "UPDATE runs SET \
     version = CASE WHEN revision > ?7 THEN version ELSE ?8 END, \
     revision = CASE WHEN revision > ?7 THEN revision ELSE ?7 END \
     WHERE workspace = ?1 AND id = ?2 AND status = 'queued' AND epoch = 0";
-const WORKS_FOR: &str = "INSERT INTO run_events (workspace, run, event, source, time) VALUES (?1, ?2, ?3, ?4, ?5) \
+pub(crate) const WORKS_FOR: &str = "INSERT INTO run_events (workspace, run, event, source, time) VALUES (?1, ?2, ?3, ?4, ?5) \
     ON CONFLICT (workspace, run, event) DO NOTHING";
-const OUTCOME: &str = "INSERT INTO event_outcomes (workspace, event, replay, flow, outcome, run, failed) \
+pub(crate) const OUTCOME: &str = "INSERT INTO event_outcomes (workspace, event, replay, flow, outcome, run, failed) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// What is known of an event when its dispatch is decided.
@@ -133,7 +133,7 @@ impl Store {
         let mut sent = Vec::with_capacity(dispatchings.len());
         for dispatching in dispatchings {
             sent.push(match known.plan(dispatching, now) {
-                Ok(plan) => self.inner.queue.send(plan.unit).await.map(|ticket| (ticket, plan.outcomes)),
+                Ok(plan) => self.queue.send(plan.unit).await.map(|ticket| (ticket, plan.outcomes)),
                 Err(error) => Err(error),
             });
         }

@@ -4,6 +4,7 @@ use flow::{CloudEvent, EventId, Fault, RunId, WorkspaceId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// A verified event that is to be kept.
 #[derive(Clone, Debug)]
@@ -106,7 +107,7 @@ pub struct Event {
     /// How many times it has been replayed.
     pub replays: u32,
     /// The vendor's body; for a quarantined body that is no JSON, its text as a string.
-    pub data: Value,
+    pub data: Arc<Value>,
     /// Why it is quarantined.
     pub problem: Option<Fault>,
 }

@@ -4,7 +4,9 @@ use flow::{EventId, RunId, WorkspaceId};
 use jiff::Timestamp;
 use ring::digest;
 use serde_json::Value;
+use std::sync::Arc;
 
+use crate::committer::Ticket;
 use crate::page::{pattern_anywhere, pattern_of_type};
 use crate::row::{Query, Row};
 use crate::stats::counter;
@@ -24,14 +26,13 @@ macro_rules! columns {
 pub(crate) use columns;
 
 const REMEMBER: &str = "INSERT INTO dedupe (workspace, connection, key, event, deliveries, at) \
-    VALUES (?1, ?2, ?3, ?4, 0, ?5) ON CONFLICT (workspace, connection, key) DO NOTHING";
+    VALUES (?1, ?2, ?3, ?4, 1, ?5) \
+    ON CONFLICT (workspace, connection, key) DO UPDATE SET deliveries = dedupe.deliveries + 1";
 /// Inserts nothing if the key was remembered for another event: that one is the original.
 const STORE: &str = "INSERT INTO events (workspace, id, connection, dedupe_key, type, time, received_at, live, \
     subject, status, replays, payload, problem) \
     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12 WHERE EXISTS (SELECT 1 FROM dedupe \
     WHERE workspace = ?1 AND connection = ?3 AND key = ?4 AND event = ?2)";
-const DELIVERED: &str = "UPDATE dedupe SET deliveries = deliveries + 1 \
-    WHERE workspace = ?1 AND connection = ?2 AND key = ?3";
 const QUARANTINED: &str = "INSERT INTO event_outcomes (workspace, event, replay, flow, outcome, run, failed) \
     SELECT ?1, ?2, 0, '', 'quarantined', NULL, 0 WHERE EXISTS (SELECT 1 FROM events \
     WHERE workspace = ?1 AND id = ?2)";
@@ -63,7 +64,7 @@ impl Store {
     pub async fn accept_event(&self, ws: &WorkspaceId, event: NewEvent, now: Timestamp) -> Result<Accepted> {
         let payload = payload::encode(&event.data)?;
         let unit = Unit::new()
-            .then(REMEMBER, values![ws, &event.connection, &event.dedupe_key, &event.id, now])
+            .one(REMEMBER, values![ws, &event.connection, &event.dedupe_key, &event.id, now])
             .then(
                 STORE,
                 values![
@@ -71,20 +72,34 @@ impl Store {
                     &event.id,
                     &event.connection,
                     &event.dedupe_key,
-                    event.r#type,
+                    &event.r#type,
                     event.time,
                     now,
                     event.live,
-                    event.subject,
+                    event.subject.as_deref(),
                     "accepted",
                     payload,
                     None::<&str>,
                 ],
             )
-            .one(DELIVERED, values![ws, &event.connection, &event.dedupe_key])
             .tally(ws, counter::RECEIVED, By::Rows(1))
             .tally(ws, counter::DUPLICATE, By::Missed(1));
-        self.accept(ws, event.id, &event.connection, &event.dedupe_key, unit).await
+        let followers = self.followers();
+        let Some(first) = followers.first() else {
+            let ticket = self.queue.send(unit).await?;
+            return self.accepted(ws, event.id, &event.connection, &event.dedupe_key, ticket).await;
+        };
+        let event = accepting(ws, event, now);
+        let gathering = self.gathering();
+        let ticket = gathering.queue.send(unit).await?;
+        let followed = first.accepting(&gathering, &event);
+        gathering.release().await?;
+        let Event { id, connection, dedupe_key, .. } = event;
+        let accepted = self.accepted(ws, id, &connection, &dedupe_key, ticket).await;
+        if !followed && matches!(accepted, Ok(Accepted::Stored(_))) {
+            followers.iter().for_each(|follower| follower.accepted());
+        }
+        accepted
     }
 
     /// Keeps a body that was signed rightly and is no event, once, to be looked at.
@@ -99,7 +114,7 @@ impl Store {
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body.body).into_owned()));
         let problem = serde_json::to_string(&body.problem).map_err(|error| Error::corrupt("fault", error))?;
         let unit = Unit::new()
-            .then(REMEMBER, values![ws, &body.connection, &key, &body.id, now])
+            .one(REMEMBER, values![ws, &body.connection, &key, &body.id, now])
             .then(
                 STORE,
                 values![
@@ -117,22 +132,22 @@ impl Store {
                     problem,
                 ],
             )
-            .one(DELIVERED, values![ws, &body.connection, &key])
             .then(QUARANTINED, values![ws, &body.id])
             .tally(ws, counter::QUARANTINED, By::Rows(1))
             .tally(ws, counter::DUPLICATE, By::Missed(1));
-        self.accept(ws, body.id, &body.connection, &key, unit).await
+        let ticket = self.queue.send(unit).await?;
+        self.accepted(ws, body.id, &body.connection, &key, ticket).await
     }
 
-    async fn accept(
+    async fn accepted(
         &self,
         ws: &WorkspaceId,
         id: EventId,
         connection: &str,
         key: &str,
-        unit: Unit,
+        ticket: Ticket,
     ) -> Result<Accepted> {
-        let done = self.commit(unit).await?;
+        let done = ticket.wait().await?;
         if done.rows.get(1) == Some(&1) {
             return Ok(Accepted::Stored(id));
         }
@@ -211,6 +226,25 @@ impl Store {
             }
             other => other.map(|_| ()),
         }
+    }
+}
+
+/// The event as it will be stored.
+fn accepting(ws: &WorkspaceId, event: NewEvent, now: Timestamp) -> Event {
+    Event {
+        workspace: ws.clone(),
+        id: event.id,
+        connection: event.connection,
+        dedupe_key: event.dedupe_key,
+        r#type: event.r#type,
+        time: event.time,
+        received_at: now,
+        live: event.live,
+        subject: event.subject,
+        status: EventStatus::Accepted,
+        replays: 0,
+        data: Arc::new(event.data),
+        problem: None,
     }
 }
 
@@ -310,8 +344,7 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        for sql in [REMEMBER, STORE, DELIVERED, QUARANTINED, REMEMBERED, WAITING, ONE, REPLAY, OUTCOMES, LIST]
-        {
+        for sql in [REMEMBER, STORE, QUARANTINED, REMEMBERED, WAITING, ONE, REPLAY, OUTCOMES, LIST] {
             crate::database::check_plan(sql);
         }
     }

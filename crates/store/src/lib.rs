@@ -20,6 +20,7 @@ pub mod dispatch;
 mod error;
 pub mod event;
 pub mod flows;
+mod follow;
 mod history;
 mod inbox;
 mod page;
@@ -33,7 +34,7 @@ mod unit;
 
 use row::{Query, Row};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use committer::{Committer, Cut, Cuts};
 pub use connections::{Connection, ConnectionInfo, Hook, NewConnection};
@@ -44,6 +45,7 @@ pub use event::{
 };
 pub use flow::{Mode, OnFailure};
 pub use flows::{Deployed, Flow, NewFlow};
+pub use follow::{AtOnce, Follow, Sure};
 pub use history::{DEDUPE_LIFE, FACT_LIFE};
 pub use page::{Listed, MAX_PAGE, Page};
 pub use runs::{ClaimedRun, Dispatch, Dispatching, NewRun, Run, RunQuery, RunStatus};
@@ -88,6 +90,7 @@ impl Options {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    queue: committer::Queue,
 }
 
 struct Inner {
@@ -95,8 +98,8 @@ struct Inner {
     history: history::Files,
     /// Held while something moves between the hot tables and history.
     moving: tokio::sync::Mutex<()>,
-    queue: committer::Queue,
     committer: Mutex<Option<Committer>>,
+    followers: Mutex<Vec<Weak<dyn Follow>>>,
     key: MasterKey,
     /// Held as long as anything of the store is in use.
     _lock: Arc<directory::Lock>,
@@ -118,11 +121,12 @@ impl Store {
                 readers: database::Readers::new(path, options.readers),
                 history: history::Files::new(options.path)?,
                 moving: tokio::sync::Mutex::new(()),
-                queue,
                 committer: Mutex::new(Some(committer)),
+                followers: Mutex::default(),
                 key: options.key,
                 _lock: lock,
             }),
+            queue,
         })
     }
 
@@ -135,14 +139,14 @@ impl Store {
 
     /// Commits a unit; the answer comes once it is durable.
     pub async fn commit(&self, unit: Unit) -> Result<UnitResult> {
-        self.inner.queue.send(unit).await?.wait().await
+        self.queue.send(unit).await?.wait().await
     }
 
     /// Commits units, in their order and as a rule in one transaction; each succeeds or fails by itself.
     pub async fn commit_all(&self, units: Vec<Unit>) -> Vec<Result<UnitResult>> {
         let mut tickets = Vec::with_capacity(units.len());
         for unit in units {
-            tickets.push(self.inner.queue.send(unit).await);
+            tickets.push(self.queue.send(unit).await);
         }
         let mut results = Vec::with_capacity(tickets.len());
         for ticket in tickets {

@@ -1,6 +1,8 @@
 //! The engine with a real store and a made-up vendor, on one thread, in time that the tests move.
 
 #[cfg(test)]
+mod begin;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod flows;

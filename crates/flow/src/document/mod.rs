@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::expression::{Scope, Variable};
-use crate::{CloudEvent, Diagnostic, EventFilter, Expression, Fault};
+use crate::{Diagnostic, EventFilter, Expression, Fault};
 use parse::{At, Reader};
 use task::{Tasks, Template};
 
@@ -226,12 +226,12 @@ impl Document {
     }
 
     /// The lane that `event` belongs to; `None` if the flow has none or the key is null or false.
-    pub fn lane_key(&self, event: &CloudEvent, settings: &Value) -> Result<Option<String>, Fault> {
+    pub fn lane_key(&self, event: &Value, settings: &Value) -> Result<Option<String>, Fault> {
         self.concurrency().map_or(Ok(None), |concurrency| key(&concurrency.key, event, settings))
     }
 
     /// `None`: the flow does not deduplicate by fact. `Some(None)`: this event tells no fact.
-    pub fn fact_key(&self, event: &CloudEvent, settings: &Value) -> Result<Option<Option<String>>, Fault> {
+    pub fn fact_key(&self, event: &Value, settings: &Value) -> Result<Option<Option<String>>, Fault> {
         self.dedup().map(|expression| key(expression, event, settings)).transpose()
     }
 
@@ -270,10 +270,9 @@ impl Scope for KeyScope<'_> {
 }
 
 /// A key of an event: text as it is, numbers and the like as JSON; null and false are none.
-fn key(expression: &Expression, event: &CloudEvent, settings: &Value) -> Result<Option<String>, Fault> {
+fn key(expression: &Expression, event: &Value, settings: &Value) -> Result<Option<String>, Fault> {
     const LONGEST: usize = 512;
-    let event = event.to_value();
-    let key = match expression.evaluate(&event, &KeyScope { event: &event, settings })? {
+    let key = match expression.evaluate(event, &KeyScope { event, settings })? {
         Value::Null | Value::Bool(false) => return Ok(None),
         Value::String(text) => text,
         other => other.to_string(),

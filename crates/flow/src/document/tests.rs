@@ -378,14 +378,19 @@ do:
 - margin: {call: revenue.margin}
 ";
 
-fn event(object: Value) -> CloudEvent {
-    CloudEvent {
+/// An event as flows see it.
+fn event(object: Value) -> Value {
+    happened(object).to_value()
+}
+
+fn happened(object: Value) -> crate::CloudEvent {
+    crate::CloudEvent {
         id: "evt_1".to_owned(),
         source: "stripe-live".to_owned(),
         r#type: "stripe.charge.failed".to_owned(),
         time: "2026-01-02T03:04:05Z".parse().unwrap(),
         subject: None,
-        data: json!({"id": "evt_1", "data": {"object": object}}),
+        data: Arc::new(json!({"id": "evt_1", "data": {"object": object}})),
     }
 }
 
@@ -420,7 +425,7 @@ fn a_template_tells_what_it_needs() {
     let concurrency = document.concurrency().unwrap();
     assert_eq!((concurrency.mode, concurrency.on_failure), (Mode::Latest, OnFailure::Hold));
     let live = |name: &str| format!("{name}-live");
-    let happened = event(json!({}));
+    let happened = happened(json!({}));
     let matching: Vec<_> =
         document.triggers().iter().map(|trigger| trigger.matches(&happened, &live)).collect();
     assert_eq!(matching, [false, true]);

@@ -40,8 +40,8 @@ pub struct Start {
     pub document: Arc<Document>,
     pub run: RunId,
     /// The CloudEvent as JSON for a run that an event started; any JSON otherwise.
-    pub input: Value,
-    pub settings: Value,
+    pub input: Arc<Value>,
+    pub settings: Arc<Value>,
     pub started_at: Timestamp,
 }
 
@@ -154,14 +154,14 @@ enum Waiting {
 impl Machine {
     /// Begins a run and goes on until it needs something or is over.
     pub fn start(start: Start) -> (Self, Vec<Effect>) {
-        let event = Arc::new(start.input);
+        let event = start.input;
         let mut machine = Self {
             document: start.document,
             run: start.run,
             started_at: start.started_at,
             now: start.started_at,
             event: event.clone(),
-            settings: Arc::new(start.settings),
+            settings: start.settings,
             context: Arc::new(Value::Object(serde_json::Map::new())),
             outputs: BTreeMap::new(),
             frames: Vec::new(),

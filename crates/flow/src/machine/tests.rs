@@ -17,8 +17,8 @@ fn start(tasks: &str, input: Value) -> (Machine, Vec<Effect>) {
     Machine::start(Start {
         document: document(tasks),
         run: RunId::new("run_1"),
-        input,
-        settings: json!({"channel": "#billing"}),
+        input: Arc::new(input),
+        settings: Arc::new(json!({"channel": "#billing"})),
         started_at: at(0),
     })
 }

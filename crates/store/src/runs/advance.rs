@@ -8,7 +8,7 @@ use super::{PASS_ON, RunStatus};
 use crate::row::Query;
 use crate::stats::counter;
 use crate::unit::{By, values};
-use crate::{Error, Result, Store, Unit, payload};
+use crate::{Error, Result, Store, Unit, UnitResult, payload};
 
 /// Entries that may be written at once.
 const MAX_ENTRIES: usize = 1024;
@@ -55,7 +55,7 @@ impl Store {
         rows.map(|row| Ok((row.get("n")?, payload::decode("journal entry", row.bytes("entry")?)?))).collect()
     }
 
-    /// Lets a run wait until `until`; its lane goes on without it unless `hold`.
+    /// Lets a run wait until `until`; its lane goes on without it unless `hold`. Whether another run got the lane's turn.
     pub async fn park(
         &self,
         ws: &WorkspaceId,
@@ -64,13 +64,14 @@ impl Store {
         entries: &[Entry],
         until: Timestamp,
         hold: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let unit = Unit::new().one(PARK, values![ws, run, epoch, entries.len() as u64, until, hold]);
         let unit = written(unit, ws, run, entries)?.then(PASS_ON, values![ws, run]);
-        self.fenced(unit, run, epoch).await
+        self.passing_on(unit, run, epoch).await
     }
 
-    /// Ends a run. Writes `entries`, and [`Entry::Finished`] unless it is the last of them already.
+    /// Ends a run. Writes `entries`, and [`Entry::Finished`] unless it is the last of them already. Whether another run
+    /// got the lane's turn.
     pub async fn finish(
         &self,
         ws: &WorkspaceId,
@@ -79,11 +80,12 @@ impl Store {
         entries: &[Entry],
         outcome: &Outcome,
         now: Timestamp,
-    ) -> Result<()> {
-        let mut entries = entries.to_vec();
-        if !matches!(entries.last(), Some(Entry::Finished { .. })) {
-            entries.push(Entry::Finished { outcome: outcome.clone(), at: now });
-        }
+    ) -> Result<bool> {
+        let end = match entries.last() {
+            Some(Entry::Finished { .. }) => None,
+            _ => Some(Entry::Finished { outcome: outcome.clone(), at: now }),
+        };
+        let entries = || entries.iter().chain(&end);
         let (status, fault) = match outcome {
             Outcome::Output(_) => (RunStatus::Completed, None),
             Outcome::Fault(fault) => (RunStatus::Failed, Some(fault)),
@@ -91,31 +93,48 @@ impl Store {
         let fault =
             fault.map(serde_json::to_string).transpose().map_err(|error| Error::corrupt("fault", error))?;
         let unit = Unit::new()
-            .one(FINISH, values![ws, run, epoch, entries.len() as u64, status.as_str(), now, fault]);
-        let unit = written(unit, ws, run, &entries)?;
+            .one(FINISH, values![ws, run, epoch, entries().count() as u64, status.as_str(), now, fault]);
+        let unit = written(unit, ws, run, entries())?;
         let unit = if status == RunStatus::Completed {
             unit.then(APPLY, values![ws, run]).tally(ws, counter::COMPLETED, By::Fixed(1))
         } else {
             unit.then(super::MARK_OUTCOMES, values![ws, run, true]).tally(ws, counter::FAILED, By::Fixed(1))
         };
-        self.fenced(unit.then(PASS_ON, values![ws, run]), run, epoch).await
+        self.passing_on(unit.then(PASS_ON, values![ws, run]), run, epoch).await
+    }
+
+    /// Commits a unit of which the last statement passes the lane's turn on; whether somebody got it.
+    async fn passing_on(&self, unit: Unit, run: &RunId, epoch: u64) -> Result<bool> {
+        let done = self.proven(unit, run, epoch).await?;
+        Ok(done.rows.last().is_some_and(|rows| *rows > 0))
     }
 
     /// Commits a unit whose first statement proves that the run is the caller's.
     pub(super) async fn fenced(&self, unit: Unit, run: &RunId, epoch: u64) -> Result<()> {
+        self.proven(unit, run, epoch).await.map(drop)
+    }
+
+    async fn proven(&self, unit: Unit, run: &RunId, epoch: u64) -> Result<UnitResult> {
         match self.commit(unit).await {
             Err(Error::Conflict { .. }) => Err(Error::Fenced { run: run.clone(), epoch }),
-            other => other.map(|_| ()),
+            other => other,
         }
     }
 }
 
-fn written(mut unit: Unit, ws: &WorkspaceId, run: &RunId, entries: &[Entry]) -> Result<Unit> {
-    if entries.len() > MAX_ENTRIES {
-        return Err(Error::Refused(format!("{} entries at once are more than {MAX_ENTRIES}", entries.len())));
+fn written<'a>(
+    mut unit: Unit,
+    ws: &WorkspaceId,
+    run: &RunId,
+    entries: impl IntoIterator<Item = &'a Entry, IntoIter: Clone>,
+) -> Result<Unit> {
+    let entries = entries.into_iter();
+    let count = entries.clone().count();
+    if count > MAX_ENTRIES {
+        return Err(Error::Refused(format!("{count} entries at once are more than {MAX_ENTRIES}")));
     }
-    for (index, entry) in entries.iter().enumerate() {
-        let from_the_end = (entries.len() - index) as u64;
+    for (index, entry) in entries.enumerate() {
+        let from_the_end = (count - index) as u64;
         unit = unit.one(ENTRY, values![ws, run, from_the_end, payload::encode(entry)?]);
         if let Entry::Attempted { retry_at: Some(_), .. } = entry {
             unit = unit.tally(ws, counter::ATTEMPTS_RETRIED, By::Fixed(1));

@@ -16,8 +16,8 @@ fn entries_come_back_in_order_with_their_numbers() {
     let started = Entry::Started {
         flow: "f".into(),
         version: "1.0.0".into(),
-        input: json!({"z": 1, "a": 2}),
-        settings: json!({}),
+        input: json!({"z": 1, "a": 2}).into(),
+        settings: json!({}).into(),
         at: at(1),
     };
     let first = [started, resolved("/do/0/a", json!({"cents": 4200}))];

@@ -69,8 +69,8 @@ fn who_has_lost_a_run_writes_nothing() {
     let outcome = Outcome::Output(json!(1));
     let attempts: Vec<(&str, Result<(), Error>)> = vec![
         ("append", world.go(store.journal_append(ws, &old.run, old.epoch, &entry))),
-        ("park", world.go(store.park(ws, &old.run, old.epoch, &entry, at(99), false))),
-        ("finish", world.go(store.finish(ws, &old.run, old.epoch, &entry, &outcome, at(40)))),
+        ("park", world.go(store.park(ws, &old.run, old.epoch, &entry, at(99), false)).map(drop)),
+        ("finish", world.go(store.finish(ws, &old.run, old.epoch, &entry, &outcome, at(40))).map(drop)),
         ("renew", world.go(store.renew_lease(ws, &old.run, old.epoch, at(99)))),
         ("release", world.go(store.release_run(ws, &old.run, old.epoch))),
     ];

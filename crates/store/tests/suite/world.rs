@@ -230,12 +230,12 @@ impl World {
 
     pub fn finish(&self, run: &ClaimedRun) -> Result<()> {
         let outcome = Outcome::Output(json!({"done": true}));
-        self.go(self.store.finish(&self.ws, &run.run, run.epoch, &[], &outcome, at(3000)))
+        self.go(self.store.finish(&self.ws, &run.run, run.epoch, &[], &outcome, at(3000))).map(drop)
     }
 
     pub fn fail(&self, run: &ClaimedRun) -> Result<()> {
         let outcome = Outcome::Fault(Fault::communication("no answer"));
-        self.go(self.store.finish(&self.ws, &run.run, run.epoch, &[], &outcome, at(3000)))
+        self.go(self.store.finish(&self.ws, &run.run, run.epoch, &[], &outcome, at(3000))).map(drop)
     }
 }
 
