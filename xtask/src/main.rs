@@ -1,14 +1,15 @@
-//! The project's own tasks: `cargo xtask test|lint|tidy|gen|bench`.
+//! The project's own tasks: `cargo xtask test|lint|tidy|gen|bench|mutants`.
 //!
 //! `test` is the README's second command: it installs what the tests need (Debian packages, official client
 //! libraries), formats, lints, checks the house's rules and runs every test.
 
 mod errors;
+mod mutants;
 mod setup;
 mod tidy;
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -36,6 +37,8 @@ enum Task {
     Tidy,
     /// Writes what is generated: a page for each diagnostic code, this release's journals that are missing
     Gen,
+    /// Plants the bugs of `mutants/`, or those of the patches given, one by one: the tests must notice each
+    Mutants(mutants::Options),
     /// Measures the release binary: builds it, loads it, prints a table (`--json`: one document); `--help` says more
     #[command(disable_help_flag = true)]
     Bench {
@@ -45,7 +48,7 @@ enum Task {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let root = root()?;
     std::env::set_current_dir(&root)?;
     match Args::parse().task {
@@ -58,7 +61,9 @@ fn main() -> Result<()> {
             golden_journals()
         }
         Task::Bench { options } => bench(&options),
+        Task::Mutants(options) => return mutants::run(&options),
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 /// The engine's tests know how to make them.

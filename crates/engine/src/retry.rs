@@ -94,8 +94,8 @@ impl Policy {
             }
             // Everybody told the same second would come back in the same second.
             Some(after) => {
-                let least = if attempts > PROMPT_MAX { half } else { SignedDuration::ZERO };
-                after.max(least) + chance(rng, self.base)
+                let asked = after.max(SignedDuration::ZERO) + chance(rng, self.base);
+                if attempts > PROMPT_MAX { asked.max(half + chance(rng, half)) } else { asked }
             }
             None => half + chance(rng, half),
         };

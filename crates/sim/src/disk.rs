@@ -91,7 +91,8 @@ enum Change {
 /// A log's index in shared memory.
 #[derive(Default)]
 struct Index {
-    regions: BTreeMap<u32, Box<[u8]>>,
+    /// Each with its version, so that a connection that has it already need not copy it.
+    regions: BTreeMap<u32, (u64, Box<[u8]>)>,
     /// By lock, then by holder.
     locks: BTreeMap<u8, BTreeMap<u64, WalIndexLock>>,
 }
@@ -461,7 +462,7 @@ impl DatabaseHandle for File {
     }
 
     fn wal_index(&self, _readonly: bool) -> io::Result<Map> {
-        Ok(Map { disk: self.disk.clone(), name: self.name.clone(), id: self.id })
+        Ok(Map { disk: self.disk.clone(), name: self.name.clone(), id: self.id, seen: BTreeMap::new() })
     }
 }
 
@@ -470,6 +471,8 @@ struct Map {
     disk: Disk,
     name: String,
     id: u64,
+    /// The versions of the regions that the connection has.
+    seen: BTreeMap<u32, u64>,
 }
 
 impl Map {
@@ -481,15 +484,20 @@ impl Map {
 }
 
 impl Index {
-    fn region(&mut self, number: u32) -> &mut [u8] {
-        self.regions.entry(number).or_insert_with(|| vec![0; REGION].into_boxed_slice())
+    fn region(&mut self, number: u32) -> &mut (u64, Box<[u8]>) {
+        self.regions.entry(number).or_insert_with(|| (1, vec![0; REGION].into_boxed_slice()))
     }
 }
 
 impl WalIndex for Map {
     fn map(&mut self, region: u32) -> io::Result<[u8; REGION]> {
         let mut copy = [0; REGION];
-        self.with(|index| copy.copy_from_slice(index.region(region)))?;
+        let version = self.with(|index| {
+            let (version, bytes) = index.region(region);
+            copy.copy_from_slice(bytes);
+            *version
+        })?;
+        self.seen.insert(region, version);
         Ok(copy)
     }
 
@@ -525,11 +533,29 @@ impl WalIndex for Map {
     }
 
     fn pull(&mut self, region: u32, data: &mut [u8; REGION]) -> io::Result<()> {
-        self.with(|index| data.copy_from_slice(index.region(region)))
+        let seen = self.seen.get(&region).copied();
+        let version = self.with(|index| {
+            let (version, bytes) = index.region(region);
+            if seen != Some(*version) {
+                data.copy_from_slice(bytes);
+            }
+            *version
+        })?;
+        self.seen.insert(region, version);
+        Ok(())
     }
 
     fn push(&mut self, region: u32, data: &[u8; REGION]) -> io::Result<()> {
-        self.with(|index| index.region(region).copy_from_slice(data))
+        let version = self.with(|index| {
+            let (version, bytes) = index.region(region);
+            if bytes[..] != data[..] {
+                bytes.copy_from_slice(data);
+                *version += 1;
+            }
+            *version
+        })?;
+        self.seen.insert(region, version);
+        Ok(())
     }
 }
 

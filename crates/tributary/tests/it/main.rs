@@ -16,3 +16,4 @@ mod templates;
 mod twins_chartmogul;
 mod twins_slack;
 mod twins_stripe;
+mod verify;
