@@ -134,9 +134,9 @@ impl Disk {
         Ok(disk)
     }
 
-    /// From now on faults strike.
-    pub fn arm(&self) {
-        self.state().armed = true;
+    /// From now on faults strike, or none does.
+    pub fn arm(&self, armed: bool) {
+        self.state().armed = armed;
     }
 
     /// Whether the power is gone.

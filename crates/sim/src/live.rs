@@ -38,7 +38,7 @@ const HOT: SignedDuration = SignedDuration::from_hours(48);
 const RETIRED_MAX: usize = 64;
 /// A supervisor starts a process again that ended, after this time, but not for ever.
 const RESTART: SignedDuration = SignedDuration::from_secs(5);
-const STARTS_MAX: u64 = 1_000;
+const STARTS_MAX: u64 = 300;
 /// A commit waits for something that happens within this time, now and then.
 const COMMIT_WAIT: SignedDuration = SignedDuration::from_millis(25);
 
@@ -220,7 +220,7 @@ impl Sim {
         let path = format!("/v1/templates/{}/install", target.name);
         self.rest("POST", &path, &json!({"settings": {}, "connections": target.connections()})).await?;
         lock(&self.commits).armed = true;
-        self.disk.arm();
+        self.disk.arm(true);
         Ok(())
     }
 
@@ -265,9 +265,6 @@ impl Sim {
     /// Starts the process on what is durable.
     async fn start(&mut self) -> Result<(), Broken> {
         self.starts += 1;
-        if self.starts > STARTS_MAX {
-            return Err(Broken(format!("it was started {STARTS_MAX} times and does not stay up")));
-        }
         self.restart = None;
         self.engine_restarts.clear();
         self.quiet = None;
@@ -300,6 +297,9 @@ impl Sim {
             }
             if self.commit() {
                 continue;
+            }
+            if self.starts > STARTS_MAX {
+                return Ok(Some(format!("the process was started {STARTS_MAX} times and does not stay up")));
             }
             let Some(next) = self.next_happening().await? else {
                 if self.back_filled {
@@ -500,13 +500,32 @@ impl Sim {
         self.drive(work).await?.map_err(Broken::of)
     }
 
+    /// What is to be said of a life in which the process does not come up any more.
+    fn lost(&self, stuck: Option<String>) -> Lived {
+        let violation = Violation::new("settled", "the process", json!("up"), json!(stuck));
+        self.trace.say(|| format!("VIOLATION {violation}"));
+        let faults = lock(&self.faults);
+        Lived {
+            violations: vec![violation],
+            struck: faults.struck(),
+            counts: faults.counts().clone(),
+            trace: self.trace.lines(),
+            ..Lived::default()
+        }
+    }
+
     /// Looks at everything that is left of the life.
     async fn judge(mut self, target: &Target, stuck: Option<String>) -> Result<Lived, Broken> {
         self.log_bytes = self.log_bytes.max(self.disk.log_bytes());
+        // The life is over: nothing goes wrong any more.
+        lock(&self.commits).armed = false;
+        self.disk.arm(false);
         if stuck.is_none() {
             self.retire_everything().await?;
+        } else if self.starts > STARTS_MAX {
+            self.bury().await;
         }
-        let Some(process) = &self.process else { return Err(Broken("no process at the end".to_owned())) };
+        let Some(process) = &self.process else { return Ok(self.lost(stuck)) };
         let (reads, writes) = self.network.requests();
         let config = self.life.plan().config;
         let evidence = Evidence {
