@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask test|lint|tidy|gen|bench|mutants`.
+//! The project's own tasks: `cargo xtask test|lint|tidy|gen|conformance|bench|mutants`.
 //!
 //! `test` is the README's second command: it installs what the tests need (Debian packages, official client
 //! libraries), formats, lints, checks the house's rules and runs every test.
@@ -39,6 +39,13 @@ enum Task {
     Gen,
     /// Plants the bugs of `mutants/`, or those of the patches given, one by one: the tests must notice each
     Mutants(mutants::Options),
+    /// The language's scenarios: the project's own, or `--kit DIR`; prints which property which scenario exercises
+    #[command(disable_help_flag = true)]
+    Conformance {
+        /// Passed on
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Measures the release binary: builds it, loads it, prints a table (`--json`: one document); `--help` says more
     #[command(disable_help_flag = true)]
     Bench {
@@ -60,6 +67,7 @@ fn main() -> Result<ExitCode> {
             errors::write()?;
             golden_journals()
         }
+        Task::Conformance { options } => conformance(&options),
         Task::Bench { options } => bench(&options),
         Task::Mutants(options) => return mutants::run(&options),
     }
@@ -82,12 +90,29 @@ fn test(filter: Option<&str>) -> Result<()> {
         let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
         command.args(filter);
         run(&mut command)
-    })
+    })?;
+    if filter.is_none() { stage("conformance", kits) } else { Ok(()) }
 }
 
 fn lint() -> Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+}
+
+fn conformance(options: &[String]) -> Result<()> {
+    run(cargo(&["run", "--quiet", "--package", "conformance", "--"]).args(options))
+}
+
+/// The own kit always; the specification's where it lies (`TRIBUTARY_CTK`, `../shared/ctk`), for it is not ours to copy.
+fn kits() -> Result<()> {
+    conformance(&[])?;
+    let kit = std::env::var("TRIBUTARY_CTK").unwrap_or_else(|_| "../shared/ctk".to_owned());
+    let features = PathBuf::from(kit).join("features");
+    if !features.is_dir() {
+        eprintln!("the specification's kit is not at {}; it is left out", features.display());
+        return Ok(());
+    }
+    conformance(&["--kit".to_owned(), features.display().to_string()])
 }
 
 /// Builds what is measured and what measures it, both as they are shipped, and starts the latter.

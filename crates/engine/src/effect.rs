@@ -26,6 +26,7 @@ use crate::gate::Gated;
 use crate::history::{Intent, Open};
 use crate::journal::Lost;
 use crate::key::effect_key;
+use crate::plain::is_plain;
 use crate::retry::Next;
 use crate::run::Run;
 
@@ -45,8 +46,8 @@ pub struct Call {
 /// What became of a call, for now.
 #[derive(Debug)]
 pub enum Performed {
-    /// It is over; the result is in the journal's buffer.
-    Done { result: Result<Value, Fault>, now: Timestamp },
+    /// It is over.
+    Done { result: Result<Value, Fault>, attempts: u32, started_at: Timestamp },
     /// It is to be tried again so late that the run is put aside.
     Park(Timestamp),
 }
@@ -69,36 +70,58 @@ enum Attempt {
 }
 
 impl Run<'_> {
-    /// Performs a call to its end, or until it has to wait for long.
-    pub async fn call(&mut self, call: &Call) -> Result<Performed, Lost> {
+    /// Performs a call to its end, or until it has to wait for long. It may be dropped at any await: what it had made
+    /// durable until then is in the history, too.
+    pub async fn call(&self, call: &Call) -> Result<Performed, Lost> {
         let now = self.node.clock.now();
+        let done = |result, attempts, started_at| Ok(Performed::Done { result, attempts, started_at });
         if let Some(result) = revenue::call(&call.operation, &call.with) {
             let result = result.map_err(|error| fault::revenue(&call.operation, &error.field, &error.detail));
-            return Ok(self.resolve(call, result, 1, now));
+            return done(result, 1, now);
         }
-        let mut open = self.history.open(&call.at, now);
+        if call.operation == "emit" {
+            let result = self.emit(&call.with).await?;
+            return done(result, 1, now);
+        }
+        let mut open = self.history().open(&call.at, now);
         let node = self.node;
         match self.known_before(call, &open) {
-            Some(Known::Output(output)) => return Ok(self.resolve(call, Ok(output), 0, now)),
+            Some(Known::Output(output)) => return done(Ok(output), 0, now),
             Some(Known::Unsettled(earlier)) => open = earlier,
             None => {}
+        }
+        if is_plain(&call.operation) {
+            let result = self.plain(call, &mut open).await?;
+            self.history().forget(&call.at);
+            if result.is_err() {
+                self.keep_unsettled(call, &open);
+            }
+            return done(result, open.attempts, now);
         }
         let target = match self.target(node, call, &open).await {
             Ok(target) => target,
             Err(fault) => {
                 self.keep_unsettled(call, &open);
-                return Ok(self.resolve(call, Err(fault), open.attempts, now));
+                return done(Err(fault), open.attempts, now);
             }
         };
         self.note_cut_off(call, &mut open, now);
+        if open.maybe_done() {
+            self.history().keep(&call.at, open.clone());
+        }
         let begun = open.since.unwrap_or(now);
         match self.attempts(call, &target, &mut open).await? {
-            Settled::Park(until) => Ok(Performed::Park(until)),
+            Settled::Park(until) => {
+                open.retry_at = Some(until);
+                self.history().keep(&call.at, open);
+                Ok(Performed::Park(until))
+            }
             Settled::Done(result) => {
+                self.history().forget(&call.at);
                 if result.is_err() {
                     self.keep_unsettled(call, &open);
                 }
-                Ok(self.resolve(call, result, open.attempts, begun))
+                done(result, open.attempts, begun)
             }
         }
     }
@@ -108,18 +131,18 @@ impl Run<'_> {
         if open.intent.is_some() {
             return None;
         }
-        self.earlier.known(&effect_key(&self.origin, &call.at, self.history.again(&call.at)))
+        self.earlier.known(&effect_key(&self.origin, &call.at, self.history().again(&call.at)))
     }
 
     /// Another generation of an effect that may have happened goes on with the same key and bytes.
-    fn keep_unsettled(&mut self, call: &Call, open: &Open) {
+    fn keep_unsettled(&self, call: &Call, open: &Open) {
         if open.maybe_done() {
-            self.history.leave_unsettled(&call.at, open.clone());
+            self.history().leave_unsettled(&call.at, open.clone());
         }
     }
 
     /// An attempt that a stopped node left without an answer is shown as one whose outcome is unknown.
-    fn note_cut_off(&mut self, call: &Call, open: &mut Open, now: Timestamp) {
+    pub fn note_cut_off(&self, call: &Call, open: &mut Open, now: Timestamp) {
         if open.intent.is_some() && open.attempts > open.answered {
             self.journal.push(Entry::Attempted {
                 effect: call.at.clone(),
@@ -139,12 +162,7 @@ impl Run<'_> {
     }
 
     /// Operation, connection and exact request of a call; a request that was journalled stays as it is.
-    async fn target<'n>(
-        &mut self,
-        node: &'n crate::Node,
-        call: &Call,
-        open: &Open,
-    ) -> Result<Target<'n>, Fault> {
+    async fn target<'n>(&self, node: &'n crate::Node, call: &Call, open: &Open) -> Result<Target<'n>, Fault> {
         let Some((manifest, operation)) = node.catalog.operation(&call.operation) else {
             return Err(fault::operation_unknown(&call.operation));
         };
@@ -152,7 +170,7 @@ impl Run<'_> {
         let connection = self.connection(name, manifest).await?;
         let key = match &open.intent {
             Some(intent) => intent.key.clone(),
-            None => effect_key(&self.origin, &call.at, self.history.again(&call.at)),
+            None => effect_key(&self.origin, &call.at, self.history().again(&call.at)),
         };
         let prepared = match &open.intent {
             Some(intent) => serde_json::from_value(intent.request.clone()).map_err(|error| {
@@ -171,7 +189,7 @@ impl Run<'_> {
         Ok(Target { manifest, operation, connection, transport, prepared, key })
     }
 
-    async fn attempts(&mut self, call: &Call, target: &Target<'_>, open: &mut Open) -> Result<Settled, Lost> {
+    async fn attempts(&self, call: &Call, target: &Target<'_>, open: &mut Open) -> Result<Settled, Lost> {
         loop {
             if let Some(until) = open.retry_at.take() {
                 let wait = until.duration_since(self.node.clock.now());
@@ -194,7 +212,7 @@ impl Run<'_> {
     }
 
     /// Decides after a failed attempt: `Some` fault ends the call, `None` means once more at `open.retry_at`.
-    fn failed(&mut self, call: &Call, target: &Target<'_>, open: &mut Open, error: &Error) -> Option<Fault> {
+    fn failed(&self, call: &Call, target: &Target<'_>, open: &mut Open, error: &Error) -> Option<Fault> {
         let now = self.node.clock.now();
         open.answered = open.attempts;
         let settled = open.unknown && settles(target.operation, error);
@@ -223,7 +241,7 @@ impl Run<'_> {
     }
 
     /// One attempt, and what must be durable or known before it.
-    async fn attempt(&mut self, call: &Call, target: &Target<'_>, open: &mut Open) -> Result<Attempt, Lost> {
+    async fn attempt(&self, call: &Call, target: &Target<'_>, open: &mut Open) -> Result<Attempt, Lost> {
         let writes = target.operation.effects != Effects::Read;
         if writes && open.maybe_done() {
             match self.settle(target, open).await {
@@ -238,7 +256,8 @@ impl Run<'_> {
         let now = self.node.clock.now();
         open.attempts += 1;
         if writes {
-            self.intend(call, target, open, now).await?;
+            let request = || serde_json::to_value(&target.prepared).unwrap_or_default();
+            self.intend(call, &target.key, request, open, now).await?;
         } else {
             self.journal.save_writes().await?;
         }
@@ -256,30 +275,33 @@ impl Run<'_> {
     }
 
     /// Makes the exact request durable. A repetition refers to the first one's bytes.
-    async fn intend(
-        &mut self,
+    pub async fn intend(
+        &self,
         call: &Call,
-        target: &Target<'_>,
+        key: &str,
+        request: impl FnOnce() -> Value,
         open: &mut Open,
         now: Timestamp,
     ) -> Result<(), Lost> {
         let request = match &open.intent {
+            Some(intent) if std::mem::take(&mut open.adopted) => intent.request.clone(),
             Some(_) => Value::Null,
             None => {
-                let request = serde_json::to_value(&target.prepared).unwrap_or_default();
-                open.intent =
-                    Some(Intent { key: target.key.clone(), request: request.clone(), sent_at: now });
+                let request = request();
+                open.intent = Some(Intent { key: key.to_owned(), request: request.clone(), sent_at: now });
                 request
             }
         };
         self.journal.push(Entry::Intent {
             effect: call.at.clone(),
-            key: target.key.clone(),
+            key: key.to_owned(),
             attempt: open.attempts,
             operation: call.operation.clone(),
             request,
             at: now,
         });
+        // Whoever overtakes this call knows from here that it may have happened.
+        self.history().keep(&call.at, open.clone());
         self.journal.save().await
     }
 
@@ -320,29 +342,6 @@ impl Run<'_> {
             Ok(None) => Attempt::Failed(conflict),
             Err(error) => Attempt::Failed(error),
         }
-    }
-
-    /// Puts a call's result into the journal's buffer.
-    fn resolve(
-        &mut self,
-        call: &Call,
-        result: Result<Value, Fault>,
-        attempts: u32,
-        started_at: Timestamp,
-    ) -> Performed {
-        let result = result.map_err(|fault| fault.at(&call.at.path));
-        let now = self.node.clock.now();
-        self.journal.push(Entry::Resolved {
-            effect: call.at.clone(),
-            step: call.step.clone(),
-            operation: call.operation.clone(),
-            input: call.with.clone(),
-            outcome: result.clone().into(),
-            attempts,
-            started_at,
-            at: now,
-        });
-        Performed::Done { result, now }
     }
 }
 

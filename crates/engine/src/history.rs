@@ -64,6 +64,8 @@ pub struct Open {
     pub answered: u32,
     /// Some attempt may have taken effect.
     pub unknown: bool,
+    /// Key and request are another effect's, which this one continues: its own journal does not have the bytes yet.
+    pub adopted: bool,
     /// First attempt, from which the limits count; none once a person asked for another go.
     pub since: Option<Timestamp>,
     /// Not before this.
@@ -82,18 +84,25 @@ pub struct Intent {
 impl Open {
     /// An effect not tried yet.
     pub fn new(now: Timestamp) -> Open {
-        Open { intent: None, attempts: 0, answered: 0, unknown: false, since: Some(now), retry_at: None }
+        Open {
+            intent: None,
+            attempts: 0,
+            answered: 0,
+            unknown: false,
+            adopted: false,
+            since: Some(now),
+            retry_at: None,
+        }
     }
 
     /// A write that another run began and of which nobody knows whether it happened.
     pub fn of_unknown(intent: Intent) -> Open {
-        Open { intent: Some(intent), attempts: 0, answered: 0, unknown: false, since: None, retry_at: None }
-            .anew()
+        Open { intent: Some(intent), since: None, ..Open::new(Timestamp::UNIX_EPOCH) }.anew()
     }
 
     /// The same key and bytes for another go, whose limits begin anew.
     fn anew(self) -> Open {
-        Open { attempts: 1, answered: 1, unknown: true, since: None, retry_at: None, ..self }
+        Open { attempts: 1, answered: 1, unknown: true, adopted: true, since: None, retry_at: None, ..self }
     }
 
     /// Whether the effect may have happened: an attempt was cut off, or answered by silence.
@@ -217,6 +226,25 @@ impl History {
     /// Which go at this effect the present one is.
     pub fn again(&self, effect: &EffectRef) -> Again {
         Again { pass: self.passes, retry: self.retries.get(effect).copied().unwrap_or(0) }
+    }
+
+    /// Keeps what is known about an effect that is under way.
+    pub fn keep(&mut self, effect: &EffectRef, open: Open) {
+        self.open.insert(effect.clone(), open);
+    }
+
+    /// The effect is over.
+    pub fn forget(&mut self, effect: &EffectRef) {
+        self.open.remove(effect);
+    }
+
+    /// The effect is awaited no longer. If it may have happened, another generation of it goes on with its key; the
+    /// number of its attempt that nobody answered.
+    pub fn overtake(&mut self, effect: &EffectRef) -> Option<u32> {
+        let open = self.open.remove(effect).filter(Open::maybe_done)?;
+        let unanswered = (open.attempts > open.answered).then_some(open.attempts);
+        self.leave_unsettled(effect, open);
+        unanswered
     }
 
     /// Keeps in mind that an effect ended with nobody knowing whether it happened.

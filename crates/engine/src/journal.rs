@@ -1,5 +1,9 @@
 //! What a run is about to write: entries wait here for the next commit that is needed anyway.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use connect::BoxFuture;
+use flow::EffectRef;
 use flow::journal::{Entry, Outcome};
 use jiff::Timestamp;
 use store::ClaimedRun;
@@ -17,15 +21,22 @@ pub enum Lost {
     Store(store::Error),
 }
 
-/// The end of a run's journal that is not durable yet.
+/// The end of a run's journal that is not durable yet. What goes on at the same time in a run shares it.
 pub struct Journal<'a> {
     node: &'a Node,
     held: &'a Held,
-    waiting: Vec<Entry>,
-    /// An intent was made durable and its result is not there yet.
-    writing: bool,
+    waiting: Mutex<Waiting>,
+    /// Held while a commit is under way. A commit whose caller was dropped stays here, and is ended by the next one.
+    commit: tokio::sync::Mutex<Option<BoxFuture<'a, Result<(), Lost>>>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    entries: Vec<Entry>,
+    /// Writes whose intent is in the journal and whose result is not.
+    writing: Vec<EffectRef>,
     /// The result of a write waits: no further request may be sent before it is durable.
-    write_waits: bool,
+    results: bool,
 }
 
 /// What ends the present work on a run.
@@ -37,89 +48,116 @@ enum Close {
 
 impl<'a> Journal<'a> {
     pub fn new(node: &'a Node, held: &'a Held) -> Journal<'a> {
-        Journal { node, held, waiting: Vec::new(), writing: false, write_waits: false }
+        Journal { node, held, waiting: Mutex::default(), commit: tokio::sync::Mutex::default() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an entry to the next commit.
-    pub fn push(&mut self, entry: Entry) {
+    pub fn push(&self, entry: Entry) {
+        let mut waiting = self.waiting();
         match &entry {
-            Entry::Intent { .. } => self.writing = true,
-            Entry::Resolved { .. } if self.writing => {
-                self.writing = false;
-                self.write_waits = true;
+            Entry::Intent { effect, .. } if !waiting.writing.contains(effect) => {
+                waiting.writing.push(effect.clone());
+            }
+            Entry::Resolved { effect, .. } => {
+                if let Some(place) = waiting.writing.iter().position(|writing| writing == effect) {
+                    waiting.writing.swap_remove(place);
+                    waiting.results = true;
+                }
             }
             _ => {}
         }
-        self.waiting.push(entry);
+        waiting.entries.push(entry);
     }
 
     /// Makes everything durable.
-    pub async fn save(&mut self) -> Result<(), Lost> {
-        if self.waiting.is_empty() { Ok(()) } else { self.commit(Close::Not).await }
+    pub async fn save(&self) -> Result<(), Lost> {
+        self.commit(Close::Not, |waiting| !waiting.entries.is_empty()).await
     }
 
     /// What a request without an intent needs: that the result of a write before it is durable, and the claim.
-    pub async fn save_writes(&mut self) -> Result<(), Lost> {
-        if self.write_waits { self.save().await } else { self.held.sure().await }
+    pub async fn save_writes(&self) -> Result<(), Lost> {
+        self.commit(Close::Not, |waiting| waiting.results).await?;
+        self.held.sure().await
     }
 
     /// Makes everything durable if much is waiting.
-    pub async fn save_much(&mut self) -> Result<(), Lost> {
-        if self.waiting.len() >= ENTRIES_WAITING_MAX { self.save().await } else { Ok(()) }
+    pub async fn save_much(&self) -> Result<(), Lost> {
+        let much = self.waiting().entries.len() >= ENTRIES_WAITING_MAX;
+        if much { self.save().await } else { Ok(()) }
     }
 
     /// Makes everything durable and puts the run aside until `until`.
-    pub async fn park(&mut self, until: Timestamp) -> Result<(), Lost> {
-        self.commit(Close::Park(until)).await
+    pub async fn park(&self, until: Timestamp) -> Result<(), Lost> {
+        self.commit(Close::Park(until), |_| true).await
     }
 
     /// Makes everything durable and ends the run.
-    pub async fn finish(&mut self, outcome: Outcome) -> Result<(), Lost> {
+    pub async fn finish(&self, outcome: Outcome) -> Result<(), Lost> {
         self.push(Entry::Finished { outcome: outcome.clone(), at: self.node.clock.now() });
-        self.commit(Close::Finish(outcome)).await?;
+        self.commit(Close::Finish(outcome), |_| true).await?;
         self.node.observe_end(&self.held.claim);
         Ok(())
     }
 
-    async fn commit(&mut self, close: Close) -> Result<(), Lost> {
-        let mut tries = 1;
-        loop {
-            let Err(error) = self.write(&close).await else { break };
-            match error {
-                store::Error::Fenced { .. } | store::Error::Conflict { .. } => return Err(Lost::Fenced),
-                // A full disk may have room again, a database be back; until then the run holds its place, and nothing is sent.
-                store::Error::Full(_) | store::Error::Unavailable(_) if tries < COMMIT_TRIES_MAX => {
-                    tracing::warn!(run = %self.held.claim.run, %error, tries, "a commit is tried again");
-                    tries += 1;
-                    self.node.timer.sleep(STORE_PAUSE).await;
-                }
-                error => return Err(Lost::Store(error)),
-            }
+    async fn commit(&self, close: Close, needed: impl Fn(&Waiting) -> bool) -> Result<(), Lost> {
+        let mut commit = self.commit.lock().await;
+        if let Some(left) = commit.as_mut() {
+            let ended = left.await;
+            *commit = None;
+            ended?;
         }
-        self.waiting.clear();
-        self.write_waits = false;
-        Ok(())
-    }
-
-    async fn write(&self, close: &Close) -> Result<(), store::Error> {
-        let Held { store, claim, .. } = self.held;
-        let ClaimedRun { workspace, run, .. } = claim;
-        let passed_on = match close {
-            Close::Not => {
-                store.journal_append(workspace, run, claim.epoch, &self.waiting).await?;
-                false
+        let entries = {
+            let mut waiting = self.waiting();
+            if !needed(&waiting) {
+                return Ok(());
             }
-            Close::Park(until) => {
-                store.park(workspace, run, claim.epoch, &self.waiting, *until, false).await?
-            }
-            Close::Finish(outcome) => {
-                let now = self.node.clock.now();
-                store.finish(workspace, run, claim.epoch, &self.waiting, outcome, now).await?
-            }
+            waiting.results = false;
+            std::mem::take(&mut waiting.entries)
         };
-        if passed_on {
-            self.node.runs.notify_one();
-        }
-        Ok(())
+        let written = commit.insert(Box::pin(write(self.node, self.held, entries, close))).await;
+        *commit = None;
+        written
     }
+}
+
+/// One commit, tried again while there may be room soon.
+async fn write(node: &Node, held: &Held, entries: Vec<Entry>, close: Close) -> Result<(), Lost> {
+    let mut tries = 1;
+    loop {
+        let Err(error) = attempt(node, held, &entries, &close).await else { return Ok(()) };
+        match error {
+            store::Error::Fenced { .. } | store::Error::Conflict { .. } => return Err(Lost::Fenced),
+            // A full disk may have room again, a database be back; until then the run holds its place, and nothing is
+            // sent.
+            store::Error::Full(_) | store::Error::Unavailable(_) if tries < COMMIT_TRIES_MAX => {
+                tracing::warn!(run = %held.claim.run, %error, tries, "a commit is tried again");
+                tries += 1;
+                node.timer.sleep(STORE_PAUSE).await;
+            }
+            error => return Err(Lost::Store(error)),
+        }
+    }
+}
+
+async fn attempt(node: &Node, held: &Held, entries: &[Entry], close: &Close) -> Result<(), store::Error> {
+    let Held { store, claim, .. } = held;
+    let ClaimedRun { workspace, run, epoch, .. } = claim;
+    let passed_on = match close {
+        Close::Not => {
+            store.journal_append(workspace, run, *epoch, entries).await?;
+            false
+        }
+        Close::Park(until) => store.park(workspace, run, *epoch, entries, *until, false).await?,
+        Close::Finish(outcome) => {
+            store.finish(workspace, run, *epoch, entries, outcome, node.clock.now()).await?
+        }
+    };
+    if passed_on {
+        node.runs.notify_one();
+    }
+    Ok(())
 }

@@ -28,9 +28,11 @@ pub mod history;
 mod journal;
 pub mod key;
 pub mod limits;
+mod plain;
 pub mod retry;
 mod run;
 mod timer;
+mod work;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 

@@ -63,6 +63,8 @@ pub struct Config {
     pub wait_in_place_max: SignedDuration,
     /// Time for runs in progress when the node stops.
     pub stop_grace: Duration,
+    /// Where calls without a connector may go; nowhere unless the operator says so.
+    pub egress: connect::plain::Egress,
     /// When and how often failed attempts are repeated.
     pub retry: crate::retry::Policy,
 }
@@ -76,6 +78,7 @@ impl Default for Config {
             poll_interval: POLL_INTERVAL,
             wait_in_place_max: WAIT_IN_PLACE_MAX,
             stop_grace: STOP_GRACE,
+            egress: connect::plain::Egress::default(),
             retry: crate::retry::Policy::default(),
         }
     }

@@ -1,23 +1,21 @@
 //! One run, from claim to finish, park or loss: the journal is told to the machine again, then effects are performed.
 
-use std::collections::VecDeque;
-use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use connect::{Connection, Manifest};
 use flow::journal::{Entry, Outcome};
-use flow::{Effect, EffectRef, Fault, Input, Machine, Start, Status};
+use flow::{EffectRef, Fault, Input, Machine, Start};
 use jiff::Timestamp;
 use store::ClaimedRun;
 
 use crate::deployments::Deployment;
 use crate::earlier::Earlier;
-use crate::effect::{Call, Performed};
 use crate::held::Held;
 use crate::history::{History, Started};
 use crate::journal::{Journal, Lost};
 use crate::key::Origin;
-use crate::limits::{CLAIMS_MAX, EFFECTS_MAX};
+use crate::limits::CLAIMS_MAX;
+use crate::work::Work;
 use crate::{Node, connections, fault};
 
 /// How the work on a claimed run ended.
@@ -35,13 +33,11 @@ pub struct Run<'a> {
     pub claim: &'a ClaimedRun,
     pub origin: Origin,
     pub earlier: Earlier,
-    pub history: History,
+    history: Mutex<History>,
     pub journal: Journal<'a>,
     deployment: Arc<Deployment>,
     /// Live or test mode, fixed by the connection of the event, else by the first connection called.
-    live: Option<(bool, String)>,
-    /// Effects performed or replayed.
-    effects: u64,
+    live: Mutex<Option<(bool, String)>>,
 }
 
 /// Works on a claimed run until it is over or has to wait for long.
@@ -89,7 +85,8 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
     };
     let effects = history.effects;
     let journal = Journal::new(node, held);
-    Run { node, held, claim, origin, earlier, history, journal, deployment, live, effects }.drive().await
+    let (history, live) = (Mutex::new(history), Mutex::new(live));
+    Run { node, held, claim, origin, earlier, history, journal, deployment, live }.drive(effects).await
 }
 
 /// Fails a run in which the program itself failed. A write in flight stays an intent without an answer.
@@ -109,69 +106,52 @@ fn trigger(claim: &ClaimedRun, state_flow: bool) -> String {
     }
 }
 
-async fn fail(mut journal: Journal<'_>, fault: Fault) -> Result<Ending, Lost> {
+async fn fail(journal: Journal<'_>, fault: Fault) -> Result<Ending, Lost> {
     journal.finish(Outcome::Fault(fault.clone())).await?;
     Ok(Ending::Failed(fault))
 }
 
 impl Run<'_> {
-    async fn drive(mut self) -> Result<Ending, Lost> {
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the machine what the journal knows, then goes on; `effects` were performed so far.
+    async fn drive(self, effects: u64) -> Result<Ending, Lost> {
         let started = self.begin();
-        let start = Start {
+        let (machine, asked) = Machine::start(Start {
             document: self.deployment.document.clone(),
             run: self.claim.run.clone(),
             input: started.input,
             settings: started.settings,
             started_at: started.at,
-        };
-        let (mut machine, effects) = Machine::start(start);
-        let mut effects = VecDeque::from(effects);
-        for input in std::mem::take(&mut self.history.inputs) {
+        });
+        let mut work = Work::new(&self, machine, asked, effects);
+        let inputs = std::mem::take(&mut self.history().inputs);
+        for input in inputs {
             let at = input_at(&input).clone();
-            let Some(place) = effects.iter().position(|effect| effect_at(effect) == &at) else {
-                return fail(self.journal, fault::journal_diverged(&at.path)).await;
-            };
-            effects.remove(place);
-            effects.extend(machine.advance(input));
-        }
-        loop {
-            match machine.status() {
-                Status::Running => {}
-                Status::Completed(output) => {
-                    self.journal.finish(Outcome::Output(output)).await?;
-                    return Ok(Ending::Completed);
-                }
-                Status::Failed(fault) => return fail(self.journal, fault).await,
-            }
-            let Some(effect) = effects.pop_front() else {
-                let fault = Fault::runtime("the flow waits for nothing and is not over");
-                return fail(self.journal, fault).await;
-            };
-            self.effects += 1;
-            if self.effects > EFFECTS_MAX {
-                return fail(self.journal, fault::limit(format!("more than {EFFECTS_MAX} calls and waits")))
-                    .await;
-            }
-            self.journal.save_much().await?;
-            match self.perform(effect).await? {
-                ControlFlow::Continue(input) => effects.extend(machine.advance(input)),
-                ControlFlow::Break(until) => {
-                    self.journal.park(until).await?;
-                    return Ok(Ending::Parked(until));
-                }
+            if !work.replay(input) {
+                return self.fail(fault::journal_diverged(&at.path)).await;
             }
         }
+        work.go().await
+    }
+
+    pub async fn fail(&self, fault: Fault) -> Result<Ending, Lost> {
+        self.journal.finish(Outcome::Fault(fault.clone())).await?;
+        Ok(Ending::Failed(fault))
     }
 
     /// What this pass works with. A new run begins; a state flow that left its lane begins afresh, since what it had
     /// read may be old by now; any other run goes on where its journal ends.
-    fn begin(&mut self) -> Started {
-        let afresh = self.deployment.is_state_flow() && (self.history.parked || self.history.retried);
-        if let Some(started) = self.history.started.as_ref().filter(|_| !afresh) {
+    fn begin(&self) -> Started {
+        let mut history = self.history();
+        let afresh = self.deployment.is_state_flow() && (history.parked || history.retried);
+        if let Some(started) = history.started.as_ref().filter(|_| !afresh) {
             return started.clone();
         }
         let now = self.node.clock.now();
-        let started = match self.history.started.take() {
+        let started = match history.started.take() {
             Some(before) => Started { at: now, ..before },
             None => Started {
                 version: self.deployment.document.version().to_owned(),
@@ -182,46 +162,25 @@ impl Run<'_> {
         };
         let Started { version, input, settings, at } = started.clone();
         let entry = Entry::Started { flow: self.claim.flow.clone(), version, input, settings, at };
-        self.history.begin(started.clone(), afresh);
+        history.begin(started.clone(), afresh);
         self.journal.push(entry);
         started
     }
 
-    /// Performs an effect: what the machine is told of it, or until when the run is to be put aside.
-    async fn perform(&mut self, effect: Effect) -> Result<ControlFlow<Timestamp, Input>, Lost> {
-        match effect {
-            Effect::Call { at, step, operation, with } => {
-                let call = Call { at, step, operation, with };
-                Ok(match self.call(&call).await? {
-                    Performed::Park(until) => ControlFlow::Break(until),
-                    Performed::Done { result, now } => {
-                        ControlFlow::Continue(Input::Resolved { at: call.at, outcome: result, now })
-                    }
-                })
-            }
-            Effect::Wait { at, until } => {
-                let wait = until.duration_since(self.node.clock.now());
-                if wait > self.node.config.wait_in_place_max {
-                    return Ok(ControlFlow::Break(until));
-                }
-                if wait.is_positive() {
-                    self.node.timer.sleep(wait.unsigned_abs()).await;
-                }
-                let now = self.node.clock.now();
-                self.journal.push(Entry::Elapsed { effect: at.clone(), at: now });
-                Ok(ControlFlow::Continue(Input::Elapsed { at, now }))
-            }
-        }
+    /// Live or test mode, where it is known by now.
+    pub fn live(&self) -> Option<bool> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(live, _)| *live)
     }
 
     /// Opens the connection that the document calls `name`, for calls of `manifest`'s operations.
-    pub async fn connection(&mut self, name: &str, manifest: &Manifest) -> Result<Arc<Connection>, Fault> {
+    pub async fn connection(&self, name: &str, manifest: &Manifest) -> Result<Arc<Connection>, Fault> {
         let deployed = self.deployment.connection(name);
         let connection =
             self.node.connections.open(&self.node.store, &self.claim.workspace, &deployed).await?;
         connections::check(&connection, manifest)?;
-        match &self.live {
-            None => self.live = Some((connection.live, connection.name.clone())),
+        let mut mode = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*mode {
+            None => *mode = Some((connection.live, connection.name.clone())),
             Some((live, source)) if *live != connection.live => {
                 let mode = |live: bool| if live { "live" } else { "test" };
                 return Err(fault::mode_mismatch(format!(
@@ -234,12 +193,6 @@ impl Run<'_> {
             Some(_) => {}
         }
         Ok(connection)
-    }
-}
-
-fn effect_at(effect: &Effect) -> &EffectRef {
-    match effect {
-        Effect::Call { at, .. } | Effect::Wait { at, .. } => at,
     }
 }
 

@@ -79,6 +79,14 @@ pub const CODES: &[(&str, &str)] = &[
         "partial_expression",
         "`${ … }` stands inside longer text, where it is not evaluated. Make the whole value an expression: `${ \"Hello \\(.name)\" }`.",
     ),
+    (
+        "plain_secret",
+        "A password or token is written into the flow, where everybody who reads it would know it. Take it from the input by an expression, or call an operation of a connection, whose credentials are sealed.",
+    ),
+    (
+        "recursive_function",
+        "Functions of a flow call each other in a circle, which would never end. Repeat with `for`, or with `then`.",
+    ),
     ("reserved_name", "A name has a meaning of its own in the language. Choose another."),
     (
         "unknown_field",
@@ -117,6 +125,10 @@ pub const CODES: &[(&str, &str)] = &[
         "A duration is not one: write `PT30S`, `P1DT12H` or `{seconds: 30}`. Months and years have no fixed length.",
     ),
     ("wrong_name", "A name, version or event type is not of the form that it must have."),
+    (
+        "wrong_schema",
+        "A schema is not JSON Schema (draft 2020-12), or uses a keyword that is not checked here. The message names the keyword.",
+    ),
     (
         "wrong_type",
         "A value is of another kind than is needed here: text instead of a list, a number instead of text (quote it) and the like.",

@@ -22,10 +22,11 @@ pub mod id;
 pub mod journal;
 pub mod machine;
 pub mod nearest;
+pub mod schema;
 pub mod yaml;
 
 pub use diagnostic::{CODES, Diagnostic};
-pub use document::{CallSite, Concurrency, Document, Mode, OnFailure, Setting, SettingKind};
+pub use document::{Argument, CallSite, Concurrency, Document, Mode, OnFailure, Setting, SettingKind};
 pub use event::{CloudEvent, EventFilter};
 pub use expression::Expression;
 pub use fault::Fault;

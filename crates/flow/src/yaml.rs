@@ -64,6 +64,17 @@ impl Node {
         }
     }
 
+    /// What a JSON pointer below it leads to.
+    pub fn pointer(&self, pointer: &str) -> Option<&Node> {
+        pointer.split('/').skip(1).try_fold(self, |node, part| {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            match &node.kind {
+                Kind::List(items) => items.get(part.parse::<usize>().ok()?),
+                _ => node.get(&part),
+            }
+        })
+    }
+
     /// The field of a mapping by name.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.fields().iter().find(|field| field.name == name).map(|field| &field.node)

@@ -31,6 +31,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(25);
   tributary serve
   tributary serve --data /var/lib/tributary --listen 0.0.0.0:7717 --public-url https://hooks.example.com
   tributary serve --alert-slack slack:#ops
+  tributary serve --allow-host api.example.com --allow-host '*.intranet.example.com'
   tributary serve --connectors ./connectors    with connectors of your own beside the built-in ones
   tributary serve --sandbox          with simulated Stripe, ChartMogul and Slack beside it
 
@@ -47,6 +48,10 @@ pub struct Args {
     /// Runs worked on at once
     #[arg(long, value_name = "N", default_value_t = engine::limits::WORKERS)]
     pub workers: usize,
+    /// A host that `call: http` and `call: openapi` of flows may call (`api.example.com`, `*.example.com`); may be given
+    /// several times. No other host is called without a connector
+    #[arg(long, value_name = "HOST")]
+    pub allow_host: Vec<String>,
     #[command(flatten)]
     pub alerts: Alerts,
     /// Start simulated Stripe, ChartMogul and Slack as well, and print how to connect them
@@ -63,6 +68,8 @@ pub struct Config {
     /// A folder of further connectors.
     pub connectors: Option<PathBuf>,
     pub workers: usize,
+    /// Hosts that flows may call without a connector.
+    pub allow_host: Vec<String>,
     pub alerts: Alerts,
     pub on_fatal: OnFatal,
 }
@@ -77,6 +84,7 @@ impl Config {
             templates: None,
             connectors: None,
             workers: engine::limits::WORKERS,
+            allow_host: Vec::new(),
             alerts: Alerts::default(),
             on_fatal: node::log_fatal(),
         }
@@ -97,6 +105,8 @@ pub struct Server {
 impl Server {
     /// Takes the data directory, opens the listeners, starts the engine. Once this returns, requests are answered.
     pub async fn start(config: Config) -> anyhow::Result<Server> {
+        let egress = connect::plain::Egress::new(config.allow_host)
+            .map_err(|why| anyhow::anyhow!("--allow-host: {why}"))?;
         let node = Node::open(&config.data, config.connectors.as_deref(), config.on_fatal)?;
         let tcp = TcpListener::bind(config.listen).await.with_context(|| {
             format!("cannot listen on {}; --listen ADDR takes another address", config.listen)
@@ -107,7 +117,7 @@ impl Server {
 
         let sinks = config.alerts.sinks(&node);
         // The data directory's name for the node: what it held when it died is its own again.
-        let engine_config = engine::Config { workers: config.workers, ..engine::Config::default() };
+        let engine_config = engine::Config { workers: config.workers, egress, ..engine::Config::default() };
         let engine = node.engine(sinks, engine_config);
         let wake = engine.wake_handle();
         let end_to_end = Arc::new(Histogram::default());
@@ -178,6 +188,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         templates: global.templates.clone(),
         connectors: global.connectors.clone(),
         workers: args.workers,
+        allow_host: args.allow_host,
         alerts: args.alerts,
         on_fatal: node::exit_on_fatal(),
     })

@@ -117,10 +117,11 @@ fn old_journals_ask_for_the_same_effects() {
                 }
                 entry => {
                     let (machine, effects) = machine.as_mut().unwrap();
-                    check_asked(&path, &entry, effects);
+                    let place = check_asked(&path, &entry, effects);
                     if let Some(input) = entry.replay() {
-                        effects.pop_front();
+                        effects.remove(place);
                         effects.extend(machine.advance(input));
+                        effects.retain(|effect| machine.awaits(effect.at()));
                     }
                 }
             }
@@ -128,8 +129,18 @@ fn old_journals_ask_for_the_same_effects() {
     }
 }
 
-fn check_asked(path: &str, entry: &Entry, effects: &VecDeque<Effect>) {
-    let asked = effects.front().unwrap_or_else(|| panic!("{path}: nothing is asked for at {entry:?}"));
+/// Which of the effects that are asked for the entry is about; branches ask for several.
+fn check_asked(path: &str, entry: &Entry, effects: &VecDeque<Effect>) -> usize {
+    let (Entry::Resolved { effect, .. }
+    | Entry::Elapsed { effect, .. }
+    | Entry::Intent { effect, .. }
+    | Entry::Attempted { effect, .. }) = entry
+    else {
+        panic!("{path}: {entry:?} is about no effect")
+    };
+    let place = effects.iter().position(|asked| asked.at() == effect);
+    let place = place.unwrap_or_else(|| panic!("{path}: nothing is asked for at {entry:?}"));
+    let asked = &effects[place];
     match (entry, asked) {
         (
             Entry::Resolved { effect, operation, input, .. },
@@ -142,6 +153,7 @@ fn check_asked(path: &str, entry: &Entry, effects: &VecDeque<Effect>) {
         (Entry::Attempted { effect, .. }, Effect::Call { at, .. }) => assert_eq!(effect, at, "{path}"),
         _ => panic!("{path}: {entry:?} answers {asked:?}"),
     }
+    place
 }
 
 /// A node of today takes up a run of then, wherever it was.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod begin;
 #[cfg(test)]
+mod concurrent;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod flows;

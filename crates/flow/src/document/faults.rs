@@ -43,13 +43,13 @@ impl<'a> Reader<'a> {
     fn filter(&mut self, at: &At<'a>) -> Filter {
         self.only(at, "`errors`", &["with"], &[]);
         let Some(with) = at.get("with") else { return Filter::default() };
-        self.only(&with, "`errors.with`", &["type", "status", "title", "detail", "instance"], &[]);
+        self.only(&with, "`errors.with`", &["type", "status", "title", "detail", "details", "instance"], &[]);
         let mut text = |name: &str| {
             let at = with.get(name)?;
             self.literal(&at, &format!("`errors.with.{name}`")).map(str::to_owned)
         };
         let (r#type, title, detail, instance) =
-            (text("type"), text("title"), text("detail"), text("instance"));
+            (text("type"), text("title"), text("detail").or_else(|| text("details")), text("instance"));
         let status = with.get("status").and_then(|status| self.status(&status));
         Filter { r#type, status, title, detail, instance }
     }
@@ -68,8 +68,9 @@ impl<'a> Reader<'a> {
     /// A retry policy, inline or by its name in `use.retries`.
     fn retry(&mut self, at: &At<'a>) -> Option<Retry> {
         if let Kind::String(name) = &at.node.kind {
-            let Some(node) = self.retries.get(name).copied() else {
-                let suggestion = nearest(name, self.retries.keys().map(String::as_str)).map(str::to_owned);
+            let Some(node) = self.reusable.retries.get(name).copied() else {
+                let suggestion =
+                    nearest(name, self.reusable.retries.keys().map(String::as_str)).map(str::to_owned);
                 let message = format!("`use.retries` has no policy named `{name}`");
                 self.report(at.node.place, &at.path, "unknown_reference", message, suggestion);
                 return None;
@@ -82,16 +83,18 @@ impl<'a> Reader<'a> {
         let delay = at.get("delay").and_then(|delay| self.duration(&delay, "`delay`")).unwrap_or_default();
         let backoff = at.get("backoff").map_or(Backoff::Constant, |backoff| self.backoff(&backoff));
         let jitter = at.get("jitter").and_then(|jitter| self.jitter(&jitter));
-        let (mut count, mut within) = (DEFAULT_RETRIES, None);
+        let (mut count, mut within, mut each) = (DEFAULT_RETRIES, None, None);
         if let Some(limit) = at.get("limit") {
             self.only(&limit, "`limit`", &["attempt", "duration"], &[]);
             within = limit.get("duration").and_then(|within| self.duration(&within, "`limit.duration`"));
             if let Some(attempt) = limit.get("attempt") {
-                self.only(&attempt, "`limit.attempt`", &["count"], &["duration"]);
+                self.only(&attempt, "`limit.attempt`", &["count", "duration"], &[]);
+                each =
+                    attempt.get("duration").and_then(|each| self.duration(&each, "`limit.attempt.duration`"));
                 count = attempt.get("count").map_or(count, |count| self.retries_of(&count));
             }
         }
-        Some(Retry { when, except_when, delay, backoff, count, within, jitter })
+        Some(Retry { when, except_when, delay, backoff, count, within, attempt: each, jitter })
     }
 
     fn retries_of(&mut self, at: &At<'a>) -> u32 {
@@ -153,8 +156,9 @@ impl<'a> Reader<'a> {
             return None;
         };
         if let Kind::String(name) = &error.node.kind {
-            let Some(node) = self.errors.get(name).copied() else {
-                let suggestion = nearest(name, self.errors.keys().map(String::as_str)).map(str::to_owned);
+            let Some(node) = self.reusable.errors.get(name).copied() else {
+                let suggestion =
+                    nearest(name, self.reusable.errors.keys().map(String::as_str)).map(str::to_owned);
                 let message = format!("`use.errors` has no error named `{name}`");
                 self.report(error.node.place, &error.path, "unknown_reference", message, suggestion);
                 return None;

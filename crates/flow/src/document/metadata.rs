@@ -283,19 +283,6 @@ impl<'a> Reader<'a> {
         }
         Some(filter)
     }
-
-    /// `use`: retry policies and errors by name.
-    pub fn reusable(&mut self, root: &At<'a>) {
-        let Some(at) = root.get("use") else { return };
-        let unsupported = ["authentications", "extensions", "functions", "secrets", "timeouts", "catalogs"];
-        self.only(&at, "`use`", &["errors", "retries"], &unsupported);
-        for (name, _, policy) in at.get("retries").iter().flat_map(At::fields) {
-            self.retries.insert(name.to_owned(), policy.node);
-        }
-        for (name, _, error) in at.get("errors").iter().flat_map(At::fields) {
-            self.errors.insert(name.to_owned(), error.node);
-        }
-    }
 }
 
 impl SettingKind {

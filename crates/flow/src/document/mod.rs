@@ -3,9 +3,11 @@
 //! [`Document::parse`] reads YAML or JSON of the Open Workflow DSL 1.0.3 and answers with the document or with every
 //! problem at once. What is not supported is refused by name, never ignored.
 
+mod calls;
 mod faults;
 mod metadata;
 mod parse;
+mod reusable;
 pub mod task;
 mod tasks;
 
@@ -15,9 +17,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::expression::{Scope, Variable};
+use crate::schema::Schema;
 use crate::{Diagnostic, EventFilter, Expression, Fault};
 use parse::{At, Reader};
-use task::{Tasks, Template};
+use task::{Delay, Schemas, Tasks, Template};
 
 /// A flow, as written and understood.
 #[derive(Clone, Debug)]
@@ -27,8 +30,10 @@ pub struct Document {
     triggers: Vec<EventFilter>,
     calls: Vec<CallSite>,
     tasks: Tasks,
+    timeout: Option<Delay>,
     input: Option<Template>,
     output: Option<Template>,
+    schemas: Schemas,
     /// The whole document as JSON, for `$workflow.definition`.
     definition: Arc<Value>,
 }
@@ -92,6 +97,20 @@ pub struct CallSite {
     pub path: String,
     pub line: usize,
     pub column: usize,
+    /// What `with` gives, by name.
+    pub arguments: Vec<Argument>,
+    /// `with` as a whole is computed, so that nobody knows its arguments before the flow runs.
+    pub computed: bool,
+}
+
+/// An argument of a call, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    pub name: String,
+    /// If nothing in it is computed.
+    pub value: Option<Value>,
+    pub line: usize,
+    pub column: usize,
 }
 
 impl Document {
@@ -100,16 +119,18 @@ impl Document {
         let node = crate::yaml::parse(file, text)?;
         let root = At::root(&node);
         let mut reader = Reader::new(file, text);
-        let known = ["document", "input", "use", "do", "output", "schedule"];
-        reader.only(&root, "a flow", &known, &["timeout", "evaluate"]);
+        let known = ["document", "input", "use", "do", "output", "schedule", "timeout", "evaluate"];
+        reader.only(&root, "a flow", &known, &[]);
         let list = root.get("do");
         if let Some(list) = &list {
             reader.gather_steps(list);
         }
         let head = reader.head(&root);
         reader.reusable(&root);
+        reader.evaluate(&root);
         let triggers = reader.triggers(&root);
-        let input = reader.flow_of_data(&root, "input", "from");
+        let timeout = reader.timeout(&root);
+        let (input, input_schema) = reader.flow_of_data(&root, "input", "from");
         let tasks = match &list {
             Some(list) => reader.tasks(list, "`do`", 0),
             None => {
@@ -117,23 +138,31 @@ impl Document {
                 Arc::from([])
             }
         };
-        let output = reader.flow_of_data(&root, "output", "as");
+        let (output, output_schema) = reader.flow_of_data(&root, "output", "as");
+        reader.functions_not_called();
+        reader.authentications();
         let mut diagnostics = reader.diagnostics;
         if !diagnostics.is_empty() {
-            diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+            diagnostics.sort();
             diagnostics.dedup();
             return Err(diagnostics);
         }
         let definition = Arc::new(node.to_value());
-        let calls = reader.calls;
+        let mut calls = reader.calls;
+        // What a function calls is one place, however often the function is called.
+        let mut seen = BTreeSet::new();
+        calls.retain(|call| seen.insert(call.path.clone()));
+        let schemas = Schemas { input: input_schema, output: output_schema, export: None };
         Ok(Self {
             text: text.to_owned(),
             head: Arc::new(head),
             triggers,
             calls,
             tasks,
+            timeout,
             input,
             output,
+            schemas,
             definition,
         })
     }
@@ -246,6 +275,18 @@ impl Document {
 
     pub(crate) fn output(&self) -> Option<&Template> {
         self.output.as_ref()
+    }
+
+    pub(crate) fn timeout(&self) -> Option<&Delay> {
+        self.timeout.as_ref()
+    }
+
+    pub(crate) fn input_schema(&self) -> Option<&Schema> {
+        self.schemas.input.as_ref()
+    }
+
+    pub(crate) fn output_schema(&self) -> Option<&Schema> {
+        self.schemas.output.as_ref()
     }
 
     pub(crate) fn definition(&self) -> &Value {

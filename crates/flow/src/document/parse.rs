@@ -21,12 +21,39 @@ pub struct Reader<'a> {
     pub settings: BTreeSet<String>,
     /// Names that the enclosing `for`s and `catch`es give, innermost last.
     pub named: Vec<String>,
-    /// `use.retries` and `use.errors`.
-    pub retries: BTreeMap<String, &'a Node>,
-    pub errors: BTreeMap<String, &'a Node>,
+    /// What `use` gives by name.
+    pub reusable: Reusable<'a>,
+    /// Functions that are being read, outermost first.
+    pub functions: Vec<String>,
+    /// Within an extension, which no extension applies to.
+    pub extending: bool,
+    /// Within a function or extension: where its definition stands, and where it is used.
+    pub used_at: Option<(String, String)>,
     /// How many tasks were read.
     pub tasks: usize,
     pub calls: Vec<super::CallSite>,
+}
+
+/// `use`.
+#[derive(Default)]
+pub struct Reusable<'a> {
+    pub retries: BTreeMap<String, &'a Node>,
+    pub errors: BTreeMap<String, &'a Node>,
+    pub timeouts: BTreeMap<String, &'a Node>,
+    pub functions: BTreeMap<String, &'a Node>,
+    pub authentications: BTreeMap<String, &'a Node>,
+    /// Those that tasks call.
+    pub called: BTreeSet<String>,
+    pub extensions: Vec<Extending<'a>>,
+}
+
+/// An extension as it is written.
+#[derive(Clone)]
+pub struct Extending<'a> {
+    pub name: String,
+    /// The words of the tasks that it applies to; all if there are none.
+    pub words: &'static [&'static str],
+    pub at: At<'a>,
 }
 
 /// A node and its JSON pointer.
@@ -65,7 +92,7 @@ impl<'a> At<'a> {
 }
 
 /// A name as part of a JSON pointer.
-fn escape(name: &str) -> String {
+pub fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
@@ -78,8 +105,10 @@ impl<'a> Reader<'a> {
             steps: BTreeSet::new(),
             settings: BTreeSet::new(),
             named: Vec::new(),
-            retries: BTreeMap::new(),
-            errors: BTreeMap::new(),
+            reusable: Reusable::default(),
+            functions: Vec::new(),
+            extending: false,
+            used_at: None,
             tasks: 0,
             calls: Vec::new(),
         }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use crate::Expression;
+use crate::schema::Schema;
 
 /// A value of a document in which some parts are expressions.
 #[derive(Clone, Debug)]
@@ -13,6 +14,16 @@ pub enum Template {
     Expression(Expression),
     List(Vec<Template>),
     Object(Vec<(String, Template)>),
+    /// An address with fields of the task's input in it.
+    Uri(Vec<UriPart>),
+}
+
+/// A part of an address.
+#[derive(Clone, Debug)]
+pub enum UriPart {
+    Text(String),
+    /// `{name}`: a field of the task's input, percent-encoded.
+    Field(String),
 }
 
 /// A list of tasks: one scope of `then`.
@@ -22,16 +33,49 @@ pub type Tasks = Arc<[Task]>;
 #[derive(Clone, Debug)]
 pub struct Task {
     pub name: String,
-    /// JSON pointer in the document.
+    /// Where it stands: a JSON pointer in the document, or below the task that uses the function or extension which the
+    /// task is a part of.
     pub path: Arc<str>,
+    /// JSON pointer of its definition.
+    pub pointer: Arc<str>,
     /// The number of the task in the document, for counting visits.
     pub index: usize,
+    /// The number after those of the tasks inside it.
+    pub end: usize,
     pub when: Option<Expression>,
     pub input: Option<Template>,
     pub output: Option<Template>,
     pub export: Option<Template>,
+    pub schemas: Option<Box<Schemas>>,
+    pub timeout: Option<Delay>,
+    /// What is done before and after it.
+    pub extensions: Vec<Extension>,
     pub then: Then,
     pub action: Action,
+}
+
+/// What a task's data must look like.
+#[derive(Clone, Debug, Default)]
+pub struct Schemas {
+    pub input: Option<Schema>,
+    pub output: Option<Schema>,
+    /// Of the whole context.
+    pub export: Option<Schema>,
+}
+
+impl Schemas {
+    /// Whether there is one at all.
+    pub fn any(&self) -> bool {
+        self.input.is_some() || self.output.is_some() || self.export.is_some()
+    }
+}
+
+/// An extension as it applies to one task.
+#[derive(Clone, Debug)]
+pub struct Extension {
+    pub when: Option<Expression>,
+    pub before: Option<Tasks>,
+    pub after: Option<Tasks>,
 }
 
 /// Where a flow goes on.
@@ -52,9 +96,19 @@ pub enum Then {
 pub enum Action {
     Do(Tasks),
     Set(Template),
-    Call { operation: String, with: Template },
+    Call {
+        operation: String,
+        with: Template,
+    },
+    /// A function of the document: its one task, with these arguments as input.
+    Function {
+        name: String,
+        with: Template,
+        tasks: Tasks,
+    },
     Switch(Vec<Case>),
     For(For),
+    Fork(Fork),
     Try(Try),
     Raise(Raise),
     Wait(Delay),
@@ -66,9 +120,11 @@ impl Action {
         match self {
             Self::Do(_) => "do",
             Self::Set(_) => "set",
-            Self::Call { .. } => "call",
+            Self::Call { operation, .. } if operation == "emit" => "emit",
+            Self::Call { .. } | Self::Function { .. } => "call",
             Self::Switch(_) => "switch",
             Self::For(_) => "for",
+            Self::Fork(_) => "fork",
             Self::Try(_) => "try",
             Self::Raise(_) => "raise",
             Self::Wait(_) => "wait",
@@ -90,6 +146,15 @@ pub struct For {
     pub items: Expression,
     pub condition: Option<Expression>,
     pub tasks: Tasks,
+}
+
+/// Tasks that go on at the same time.
+#[derive(Clone, Debug)]
+pub struct Fork {
+    /// Each a list of one task.
+    pub branches: Vec<Tasks>,
+    /// The first one that is over ends the others.
+    pub compete: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -132,6 +197,8 @@ pub struct Retry {
     pub count: u32,
     /// How long after the first fault it still begins again.
     pub within: Option<SignedDuration>,
+    /// How long one attempt may take.
+    pub attempt: Option<SignedDuration>,
     /// A random addition to the delay, from the run's id.
     pub jitter: Option<(SignedDuration, SignedDuration)>,
 }
@@ -156,7 +223,7 @@ pub struct Raise {
     pub instance: Option<Template>,
 }
 
-/// How long a `wait` lasts.
+/// How long a `wait` lasts, or what a timeout bounds.
 #[derive(Clone, Debug)]
 pub enum Delay {
     Fixed(SignedDuration),

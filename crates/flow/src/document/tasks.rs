@@ -3,26 +3,29 @@
 use serde_json::Value;
 use std::sync::Arc;
 
-use super::CallSite;
 use super::parse::{At, Reader};
-use super::task::{Action, Case, Delay, For, Task, Tasks, Template, Then};
+use super::task::{Action, Case, Delay, For, Fork, Schemas, Task, Tasks, Template, Then};
+use super::{Argument, CallSite};
 use crate::duration;
 use crate::expression::is_expression;
 use crate::nearest::nearest;
+use crate::schema::Schema;
 use crate::yaml::Kind;
 
 /// The most tasks of a document.
 pub const MAX_TASKS: usize = 2_000;
 /// The deepest nesting of tasks.
 pub const MAX_DEPTH: usize = 20;
+/// The most branches of a `fork`.
+pub const MAX_BRANCHES: usize = 100;
 
 /// What every task may have.
 const COMMON: &[&str] = &["if", "input", "output", "export", "then", "metadata", "timeout"];
-const ACTIONS: &[&str] = &["do", "set", "call", "switch", "for", "try", "raise", "wait"];
+const ACTIONS: &[&str] = &["do", "set", "call", "switch", "for", "fork", "try", "raise", "emit", "wait"];
 /// Tasks of the specification that are not run yet.
-const UNSUPPORTED: &[&str] = &["fork", "emit", "listen", "run"];
+const UNSUPPORTED: &[&str] = &["listen", "run"];
 /// Kinds of `call` of the specification that are not run yet.
-const UNSUPPORTED_CALLS: &[&str] = &["http", "grpc", "openapi", "asyncapi", "a2a", "mcp", "human.approve"];
+const UNSUPPORTED_CALLS: &[&str] = &["grpc", "asyncapi", "a2a", "mcp", "human.approve", "data.map"];
 /// What a variable of a `for` or `catch` must not be called.
 const TAKEN: &[&str] = &[
     "context",
@@ -45,26 +48,37 @@ impl<'a> Reader<'a> {
         for item in list.items() {
             for (name, _, task) in item.fields() {
                 self.steps.insert(name.to_owned());
-                let handler = task.get("catch").and_then(|catch| catch.get("do"));
-                for inner in [task.get("do"), task.get("try"), handler].into_iter().flatten() {
-                    self.gather_steps(&inner);
-                }
+                self.gather_inner_steps(&task);
             }
+        }
+    }
+
+    /// Gathers the names of the tasks inside one.
+    pub fn gather_inner_steps(&mut self, task: &At<'a>) {
+        let handler = task.get("catch").and_then(|catch| catch.get("do"));
+        let branches = task.get("fork").and_then(|fork| fork.get("branches"));
+        for inner in [task.get("do"), task.get("try"), handler, branches].into_iter().flatten() {
+            self.gather_steps(&inner);
         }
     }
 
     /// A list of named tasks.
     pub fn tasks(&mut self, list: &At<'a>, what: &str, depth: usize) -> Tasks {
+        self.lists(list, what, depth, false).pop().unwrap_or_else(|| Arc::from([]))
+    }
+
+    /// A list of named tasks: as one list, or `apart`, each as a list of its own.
+    fn lists(&mut self, list: &At<'a>, what: &str, depth: usize, apart: bool) -> Vec<Tasks> {
         if !matches!(list.node.kind, Kind::List(_)) {
             self.expected(list, what, "a list of named tasks (`- name: …`)");
-            return Arc::from([]);
+            return Vec::new();
         }
         if list.items().is_empty() {
             self.problem(list, "empty_list", format!("{what} has no task"));
         }
         if depth > MAX_DEPTH {
             self.problem(list, "document_too_large", format!("tasks are nested deeper than {MAX_DEPTH}"));
-            return Arc::from([]);
+            return Vec::new();
         }
         let items = list.items();
         let names: Vec<&str> =
@@ -78,25 +92,31 @@ impl<'a> Reader<'a> {
                 continue;
             };
             if names[..position].contains(name) {
-                self.report(
-                    *place,
-                    &body.path,
-                    "duplicate_task",
-                    format!("a task named `{name}` is in this list already"),
-                    None,
-                );
+                let message = format!("a task named `{name}` is in this list already");
+                self.report(*place, &body.path, "duplicate_task", message, None);
             }
             if matches!(*name, "continue" | "exit" | "end") {
                 let message =
                     format!("a task can't be named `{name}`: `then: {name}` has a meaning of its own");
                 self.report(*place, &body.path, "reserved_name", message, None);
             }
-            tasks.extend(self.task(name, body, &names, depth));
+            let scope = if apart { &names[position..=position] } else { &names[..] };
+            tasks.extend(self.task(name, body, scope, depth));
         }
-        tasks.into()
+        if apart { tasks.into_iter().map(|task| Arc::from([task])).collect() } else { vec![tasks.into()] }
     }
 
-    fn task(&mut self, name: &str, at: &At<'a>, names: &[&str], depth: usize) -> Option<Task> {
+    /// Where a task stands in a run: its place in the document, or below the task that uses it.
+    pub(super) fn place_in_run(&self, path: &str) -> String {
+        match &self.used_at {
+            Some((definition, used)) => {
+                format!("{used}{}", path.strip_prefix(definition.as_str()).unwrap_or(path))
+            }
+            None => path.to_owned(),
+        }
+    }
+
+    pub(super) fn task(&mut self, name: &str, at: &At<'a>, names: &[&str], depth: usize) -> Option<Task> {
         let index = self.tasks;
         self.tasks += 1;
         if self.tasks == MAX_TASKS + 1 {
@@ -114,29 +134,30 @@ impl<'a> Reader<'a> {
             "try" => &["catch"],
             _ => &[],
         };
-        let known: Vec<&str> = COMMON
-            .iter()
-            .copied()
-            .filter(|field| *field != "timeout")
-            .chain([word])
-            .chain(own.iter().copied())
-            .collect();
-        let others: Vec<&str> = ["timeout"].into_iter().collect();
-        self.only(at, &what, &known, &others);
+        let known: Vec<&str> = COMMON.iter().copied().chain([word]).chain(own.iter().copied()).collect();
+        self.only(at, &what, &known, &[]);
         let when = at.get("if").and_then(|when| self.expression(&when, "`if`"));
-        let input = self.flow_of_data(at, "input", "from");
+        let (input, input_schema) = self.flow_of_data(at, "input", "from");
+        let timeout = self.timeout(at);
         let action = self.action(word, name, at, names, depth);
-        let output = self.flow_of_data(at, "output", "as");
-        let export = self.flow_of_data(at, "export", "as");
+        let extensions = self.extensions(word, at, depth);
+        let (output, output_schema) = self.flow_of_data(at, "output", "as");
+        let (export, export_schema) = self.flow_of_data(at, "export", "as");
+        let schemas = Schemas { input: input_schema, output: output_schema, export: export_schema };
         let then = at.get("then").map_or(Then::Continue, |then| self.then(&then, names));
         Some(Task {
             name: name.to_owned(),
-            path: at.path.as_str().into(),
+            path: self.place_in_run(&at.path).into(),
+            pointer: at.path.as_str().into(),
             index,
+            end: self.tasks,
             when,
             input,
             output,
             export,
+            schemas: schemas.any().then(|| Box::new(schemas)),
+            timeout,
+            extensions,
             then,
             action: action?,
         })
@@ -146,7 +167,7 @@ impl<'a> Reader<'a> {
     fn word(&mut self, name: &str, at: &At<'a>) -> Option<&'static str> {
         let fields = at.fields();
         // `for` and `try` come first: `do` belongs to them where they are.
-        let order = ["for", "try", "call", "set", "switch", "raise", "wait", "do"];
+        let order = ["for", "try", "fork", "call", "set", "switch", "raise", "emit", "wait", "do"];
         if let Some(word) = order.into_iter().find(|word| fields.iter().any(|(field, ..)| field == word)) {
             let rest = ACTIONS.iter().filter(|other| **other != word && !(word == "for" && **other == "do"));
             for other in rest {
@@ -198,21 +219,61 @@ impl<'a> Reader<'a> {
         match word {
             "do" => Some(Action::Do(self.tasks(&body, "`do`", depth + 1))),
             "set" => self.set(&body),
-            "call" => self.call(&body, at),
+            "call" => self.call(&body, at, depth),
+            "fork" => self.fork(&body, depth),
             "switch" => self.switch(&body, names),
             "for" => self.for_each(&body, at, depth),
             "try" => self.attempt(&body, name, at, names, depth),
             "raise" => self.raise(&body),
+            "emit" => self.emit(&body),
             _ => self.wait(&body),
         }
     }
 
-    /// `input: {from}`, `output: {as}`, `export: {as}`.
-    pub fn flow_of_data(&mut self, at: &At<'a>, field: &str, how: &str) -> Option<Template> {
-        let part = at.get(field)?;
-        self.only(&part, &format!("`{field}`"), &[how], &["schema"]);
-        let how_at = part.get(how)?;
-        self.transformation(&how_at, &format!("`{field}.{how}`"))
+    /// `input: {schema, from}`, `output: {as, schema}`, `export: {as, schema}`.
+    pub fn flow_of_data(
+        &mut self,
+        at: &At<'a>,
+        field: &str,
+        how: &str,
+    ) -> (Option<Template>, Option<Schema>) {
+        let Some(part) = at.get(field) else { return (None, None) };
+        self.only(&part, &format!("`{field}`"), &[how, "schema"], &[]);
+        let schema = part.get("schema").and_then(|schema| self.schema(&schema, field));
+        let template =
+            part.get(how).and_then(|how_at| self.transformation(&how_at, &format!("`{field}.{how}`")));
+        (template, schema)
+    }
+
+    fn schema(&mut self, at: &At<'a>, field: &str) -> Option<Schema> {
+        let what = format!("`{field}.schema`");
+        self.only(at, &what, &["format", "document"], &["resource"]);
+        if let Some(format) = at.get("format")
+            && let Some(text) = self.literal(&format, "`format`")
+            && text != "json"
+            && !text.starts_with("json:")
+        {
+            self.problem(
+                &format,
+                "unsupported",
+                format!("schemas of format `{text}` are not supported; `json` is"),
+            );
+        }
+        let Some(document) = at.get("document") else {
+            if at.get("resource").is_none() {
+                self.missing(at, &what, "document");
+            }
+            return None;
+        };
+        Schema::compile(&document.node.to_value())
+            .map_err(|wrong| {
+                for wrong in wrong {
+                    let place = document.node.pointer(&wrong.path).unwrap_or(document.node).place;
+                    let path = format!("{}{}", document.path, wrong.path);
+                    self.report(place, &path, "wrong_schema", wrong.message, wrong.suggestion);
+                }
+            })
+            .ok()
     }
 
     pub(super) fn then(&mut self, at: &At<'a>, names: &[&str]) -> Then {
@@ -256,9 +317,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn call(&mut self, at: &At<'a>, task: &At<'a>) -> Option<Action> {
+    fn call(&mut self, at: &At<'a>, task: &At<'a>, depth: usize) -> Option<Action> {
         let text = self.literal(at, "`call`");
         let with = task.get("with");
+        if let Some(kind @ ("http" | "openapi")) = text {
+            let Some(with) = with.filter(|with| matches!(with.node.kind, Kind::Map(_))) else {
+                self.missing(task, &format!("`call: {kind}`"), "with");
+                return None;
+            };
+            return if kind == "http" { self.http(&with) } else { self.openapi(&with) };
+        }
         let mut connection = None;
         if let Some(with) = &with {
             if !matches!(with.node.kind, Kind::Map(_)) {
@@ -274,15 +342,26 @@ impl<'a> Reader<'a> {
             None => Some(Template::Literal(Arc::new(Value::Object(serde_json::Map::new())))),
         };
         let text = text?;
+        if self.reusable.functions.contains_key(text) {
+            return self.function(at, text, arguments?, task, depth);
+        }
         if UNSUPPORTED_CALLS.contains(&text) {
             self.problem(at, "unsupported", format!("`call: {text}` is not supported yet"));
             return None;
         }
         let operation = text.strip_suffix(":1@default").unwrap_or(text);
         if !is_operation(operation) {
-            let message =
-                format!("`{text}` is not the name of an operation, such as `crm.contacts.retrieve`");
-            self.problem(at, "unknown_operation", message);
+            if text.contains("://") || text.contains('@') {
+                let message = format!("`call: {text}`: functions of other catalogs are not supported");
+                self.problem(at, "unsupported", message);
+                return None;
+            }
+            let message = format!(
+                "`{text}` is neither the name of an operation, such as `crm.contacts.retrieve`, nor of a function in `use.functions`"
+            );
+            let suggestion =
+                nearest(text, self.reusable.functions.keys().map(String::as_str)).map(str::to_owned);
+            self.report(at.node.place, &at.path, "unknown_operation", message, suggestion);
             return None;
         }
         self.calls.push(CallSite {
@@ -291,6 +370,8 @@ impl<'a> Reader<'a> {
             path: task.path.clone(),
             line: at.node.place.line,
             column: at.node.place.column,
+            arguments: with.iter().flat_map(At::fields).map(argument).collect(),
+            computed: with.as_ref().is_some_and(|with| !matches!(with.node.kind, Kind::Map(_))),
         });
         Some(Action::Call { operation: operation.to_owned(), with: arguments? })
     }
@@ -382,6 +463,33 @@ impl<'a> Reader<'a> {
         Some(Action::For(For { each, at: index, items: items?, condition, tasks: tasks? }))
     }
 
+    fn fork(&mut self, at: &At<'a>, depth: usize) -> Option<Action> {
+        self.only(at, "`fork`", &["branches", "compete"], &[]);
+        let compete = match at.get("compete").map(|at| (at.node.kind == Kind::Bool(true), at)) {
+            Some((compete, at)) => {
+                if !matches!(at.node.kind, Kind::Bool(_)) {
+                    self.expected(&at, "`compete`", "true or false");
+                }
+                compete
+            }
+            None => false,
+        };
+        let Some(list) = at.get("branches") else {
+            self.missing(at, "`fork`", "branches");
+            return None;
+        };
+        if list.items().len() > MAX_BRANCHES {
+            self.problem(
+                &list,
+                "document_too_large",
+                format!("a `fork` has at most {MAX_BRANCHES} branches"),
+            );
+        }
+        // Each branch is a scope of its own: `then` leads from no branch into another.
+        let branches = self.lists(&list, "`branches`", depth + 1, true);
+        Some(Action::Fork(Fork { branches, compete }))
+    }
+
     pub(super) fn duration(&mut self, at: &At<'a>, what: &str) -> Option<jiff::SignedDuration> {
         duration::from_value(&at.node.to_value())
             .map_err(|why| self.problem(at, "wrong_duration", format!("{what}: {why}")))
@@ -389,12 +497,29 @@ impl<'a> Reader<'a> {
     }
 
     fn wait(&mut self, at: &At<'a>) -> Option<Action> {
+        self.delay(at, "`wait`").map(Action::Wait)
+    }
+
+    /// A duration, or what gives one.
+    pub(super) fn delay(&mut self, at: &At<'a>, what: &str) -> Option<Delay> {
         let computed = |node: &crate::yaml::Node| node.as_str().is_some_and(is_expression);
         if computed(at.node) || at.node.fields().iter().any(|field| computed(&field.node)) {
-            return self.template(at).map(|template| Action::Wait(Delay::Computed(template)));
+            return self.template(at).map(Delay::Computed);
         }
-        self.duration(at, "`wait`").map(|duration| Action::Wait(Delay::Fixed(duration)))
+        self.duration(at, what).map(Delay::Fixed)
     }
+}
+
+fn argument((name, place, at): (&str, crate::yaml::Place, At<'_>)) -> Argument {
+    let computed = has_expression(at.node);
+    let value = (!computed).then(|| at.node.to_value());
+    Argument { name: name.to_owned(), value, line: place.line, column: place.column }
+}
+
+fn has_expression(node: &crate::yaml::Node) -> bool {
+    node.as_str().is_some_and(is_expression)
+        || node.fields().iter().any(|field| has_expression(&field.node))
+        || node.items().iter().any(has_expression)
 }
 
 /// `connector.resource.verb`: at least two names of letters, digits, `-` and `_`.

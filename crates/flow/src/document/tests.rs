@@ -21,26 +21,95 @@ fn says_what_is_wrong_where_and_what_was_meant() {
         ),
         (
             "do:\n- a: {fork: {branches: []}}",
-            "unsupported /do/0/a/fork f.yaml:3:7: `fork` is not supported yet",
+            "empty_list /do/0/a/fork/branches f.yaml:3:24: `branches` has no task",
         ),
-        ("do:\n- a: {emit: {}}", "unsupported /do/0/a/emit f.yaml:3:7: `emit` is not supported yet"),
+        (
+            "do:\n- a: {fork: {compete: true}}",
+            "missing_field /do/0/a/fork f.yaml:3:13: `fork` needs `branches`",
+        ),
+        (
+            "do:\n- a: {fork: {compete: 1, branches: [{b: {set: {x: 1}}}]}}",
+            "wrong_type /do/0/a/fork/compete f.yaml:3:23: `compete` must be true or false, not a number",
+        ),
+        (
+            "do:\n- a: {fork: {branches: [{b: {set: {x: 1}, then: c}}, {c: {set: {x: 1}}}]}}",
+            "unknown_target /do/0/a/fork/branches/0/b/then f.yaml:3:49: `then: c`: that task is in another list",
+        ),
+        (
+            "use: {functions: {f: {do: [{b: {call: g}}]}, g: {call: f}}}\ndo:\n- a: {call: f}",
+            "recursive_function /use/functions/g/call f.yaml:2:56: functions call each other in a circle: `f` → `g` → `f`",
+        ),
+        (
+            "use: {functions: {greet: {cal: x.y}}}\ndo:\n- a: {call: gret}",
+            "unknown_task /use/functions/greet/cal f.yaml:2:27: `cal` is not a task; did you mean `call`?",
+        ),
+        (
+            "use: {functions: {greet: {call: x.y}}}\ndo:\n- a: {call: gret}",
+            "unknown_operation /do/0/a/call f.yaml:4:13: `gret` is neither the name of an operation, such as `crm.contacts.retrieve`, nor of a function in `use.functions`; did you mean `greet`?",
+        ),
+        (
+            "use: {functions: {f: {set: {x: '${ $item }'}}}}\ndo:\n- a: {for: {in: .x}, do: [{b: {call: f}}]}",
+            "unknown_variable /use/functions/f/set/x f.yaml:2:36: `$item` is not a variable here",
+        ),
+        (
+            "use: {extensions: [{e: {extend: cal}}]}\ndo:\n- a: {set: {x: 1}}",
+            "unknown_task /use/extensions/0/e/extend f.yaml:2:33: `cal` is no kind of task that can be extended; did you mean `call`?",
+        ),
+        (
+            "use: {extensions: [{e: {extend: set, before: [{b: {set: {x: '${ .a + }'}}}]}}]}\ndo:\n- a: {set: {x: 1}}",
+            "expression_syntax /use/extensions/0/e/before/0/b/set/x f.yaml:2:70: this expression",
+        ),
+        (
+            "use: {timeouts: {short: {after: PT1S}}}\ndo:\n- a: {set: {x: 1}, timeout: shrot}",
+            "unknown_reference /do/0/a/timeout f.yaml:4:29: `use.timeouts` has no timeout named `shrot`; did you mean `short`?",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}, timeout: {after: soon}}",
+            "wrong_duration /do/0/a/timeout/after f.yaml:3:37: `timeout.after`: `soon` is not an ISO 8601 duration",
+        ),
+        (
+            "input: {schema: {document: {properties: {a: {typ: string}}}}}\ndo:\n- a: {set: {x: 1}}",
+            "wrong_schema /input/schema/document/properties/a/typ f.yaml:2:51: `typ` is not a keyword of JSON Schema; did you mean `type`?",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}, output: {schema: {format: avro, document: {}}}}",
+            "unsupported /do/0/a/output/schema/format f.yaml:3:46: schemas of format `avro` are not supported; `json` is",
+        ),
+        (
+            "do:\n- a: {set: {x: 1}, output: {schema: {resource: {endpoint: x}}}}",
+            "unsupported /do/0/a/output/schema/resource f.yaml:3:38: `resource` of `output.schema` is not supported yet",
+        ),
+        (
+            "evaluate: {language: js}\ndo:\n- a: {set: {x: 1}}",
+            "unsupported /evaluate/language f.yaml:2:22: `evaluate.language: js` is not supported; `jq` is",
+        ),
+        (
+            "do:\n- a: {call: 'log:1.0.0@global'}",
+            "unsupported /do/0/a/call f.yaml:3:13: `call: log:1.0.0@global`: functions of other catalogs are not supported",
+        ),
+        ("do:\n- a: {emit: {}}", "missing_field /do/0/a/emit f.yaml:3:13: `emit` needs `event`"),
+        (
+            "do:\n- a: {emit: {event: {with: {type: a.b, sourc: 'https://x.test'}}}}",
+            "missing_field /do/0/a/emit/event/with f.yaml:3:28: an event needs `source`",
+        ),
         ("do:\n- a: {listen: {}}", "unsupported /do/0/a/listen f.yaml:3:7: `listen` is not supported yet"),
         ("do:\n- a: {run: {}}", "unsupported /do/0/a/run f.yaml:3:7: `run` is not supported yet"),
         (
-            "do:\n- a: {call: http, with: {}}",
-            "unsupported /do/0/a/call f.yaml:3:13: `call: http` is not supported yet",
+            "do:\n- a: {call: http, with: {method: gett, endpoint: 'https://x.test'}}",
+            "wrong_type /do/0/a/with/method f.yaml:3:34: `gett` is not a method of HTTP that can be called; did you mean `get`?",
+        ),
+        ("do:\n- a: {call: http}", "missing_field /do/0/a f.yaml:3:6: `call: http` needs `with`"),
+        (
+            "do:\n- a: {call: http, with: {method: get, endpoint: 'https://x.test/{a.b}'}}",
+            "wrong_name /do/0/a/with/endpoint f.yaml:3:49: `{a.b}`: only a field's name can stand in braces",
         ),
         (
-            "do:\n- a: {set: {x: 1}, timeout: {after: PT1S}}",
-            "unsupported /do/0/a/timeout f.yaml:3:20: `timeout` of task `a` (`set`) is not supported yet",
+            "do:\n- a: {call: http, with: {method: get, endpoint: {uri: 'https://x.test', authentication: {basic: {username: u, password: p}}}}}",
+            "plain_secret /do/0/a/with/endpoint/authentication/basic/password f.yaml:3:121: `password` is written out",
         ),
         (
-            "timeout: {after: PT1S}\ndo:\n- a: {set: {x: 1}}",
-            "unsupported /timeout f.yaml:2:1: `timeout` of a flow is not supported yet",
-        ),
-        (
-            "do:\n- a: {set: {x: 1}, input: {schema: {}}}",
-            "unsupported /do/0/a/input/schema f.yaml:3:28: `schema` of `input` is not supported yet",
+            "do:\n- a: {call: openapi, with: {document: {endpoint: 'https://x.test'}}}",
+            "missing_field /do/0/a/with f.yaml:3:28: `call: openapi` needs `operationId`",
         ),
         (
             "schedule: {cron: '* * * * *'}\ndo:\n- a: {set: {x: 1}}",
@@ -56,7 +125,7 @@ fn says_what_is_wrong_where_and_what_was_meant() {
         ),
         (
             "do:\n- a: {}",
-            "unknown_task /do/0/a f.yaml:3:6: task `a` does nothing: it needs one of `do`, `set`, `call`, `switch`, `for`, `try`, `raise`, `wait`",
+            "unknown_task /do/0/a f.yaml:3:6: task `a` does nothing: it needs one of `do`, `set`, `call`, `switch`, `for`, `fork`, `try`, `raise`, `emit`, `wait`",
         ),
         (
             "do:\n- a: {set: {x: 1}, call: x.y}",
@@ -122,9 +191,12 @@ fn says_what_is_wrong_where_and_what_was_meant() {
         ),
         (
             "do:\n- a: {call: stripe}",
-            "unknown_operation /do/0/a/call f.yaml:3:13: `stripe` is not the name of an operation, such as `crm.contacts.retrieve`",
+            "unknown_operation /do/0/a/call f.yaml:3:13: `stripe` is neither the name of an operation",
         ),
-        ("do:\n- a: {call: 'x.y z'}", "unknown_operation /do/0/a/call f.yaml:3:13: `x.y z` is not the name"),
+        (
+            "do:\n- a: {call: 'x.y z'}",
+            "unknown_operation /do/0/a/call f.yaml:3:13: `x.y z` is neither the name",
+        ),
         (
             "do:\n- a: {call: x.y, with: [1]}",
             "wrong_type /do/0/a/with f.yaml:3:24: `with` must be a mapping, not a list",

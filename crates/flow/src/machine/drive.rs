@@ -1,16 +1,17 @@
-//! Walks a run from one thing to the next, without recursion, until it waits or is over.
+//! Walks a run from one thing to the next, without recursion, until all its strands wait or it is over.
 
 use serde_json::Value;
 use std::sync::Arc;
 
 use super::frame::{Current, Frame, Loop, Owner, TryState};
 use super::scope::Extra;
+use super::strand::Waiting;
 use super::{
-    Effect, EffectRef, MAX_ITEMS, MAX_RECORDED, MAX_STEPS, Machine, Status, StepRecord, StepState, Waiting,
+    Effect, EffectRef, MAX_ITEMS, MAX_RECORDED, MAX_STEPS, Machine, Purpose, Status, StepRecord, StepState,
     weigh,
 };
-use crate::document::task::{Action, Case, Delay, For, Raise, Task, Template, Then};
-use crate::{Fault, duration};
+use crate::Fault;
+use crate::document::task::{Action, Case, Delay, For, Raise, Task, Template, Then, Try};
 
 /// What happens next.
 pub enum Next {
@@ -26,63 +27,81 @@ pub enum Next {
     Retry(TryState),
     /// The run is over; a limit ends it here too, where nothing can catch it.
     Over(Result<Arc<Value>, Fault>),
-    /// An effect is awaited.
+    /// The strand waits.
     Wait,
 }
 
 impl Machine {
-    /// Goes on until an effect is awaited or the run is over.
+    /// Goes on until every strand waits for something or the run is over.
     pub(super) fn drive(&mut self, mut next: Next) -> Vec<Effect> {
-        let mut effects = Vec::new();
         loop {
-            let (then, effect) = match next {
+            next = match next {
                 Next::Enter(input) => self.enter(input),
-                Next::Done(output, then) => (self.done(output, then), None),
+                Next::Done(output, then) => self.done(output, then),
                 Next::Fault(fault) => self.fault(fault),
-                Next::ListOver(output) => (self.list_over(output), None),
-                Next::Retry(state) => (self.retry(state), None),
+                Next::ListOver(output) => self.list_over(output),
+                Next::Retry(state) => self.retry(state),
                 Next::Over(outcome) => {
                     self.finish(outcome);
-                    return effects;
+                    return Vec::new();
                 }
-                Next::Wait => return effects,
+                Next::Wait => match self.begin_branch() {
+                    Some(next) => next,
+                    None => break,
+                },
             };
-            effects.extend(effect);
-            next = then;
         }
+        let mut effects = std::mem::take(&mut self.effects);
+        // What was asked for and overtaken at once is not asked for.
+        if effects.len() > 1 {
+            effects.retain(|effect| self.awaits(effect.at()));
+        }
+        effects
     }
 
     fn finish(&mut self, outcome: Result<Arc<Value>, Fault>) {
-        let document = self.document.clone();
-        let outcome = outcome.and_then(|output| {
-            self.frames.clear();
-            match document.output() {
-                Some(template) => {
-                    self.evaluate(template, &output, Extra { output: Some(&output), fault: None })
-                }
-                None => Ok(output),
-            }
-        });
+        self.switch(0);
+        self.cancel_branches();
+        let frames = std::mem::take(&mut self.here.frames);
+        self.note_cancelled(&frames);
+        self.timeout = None;
+        let outcome = outcome.and_then(|output| self.output_of_flow(output));
         self.status = match outcome {
             Ok(output) => Status::Completed(Arc::unwrap_or_clone(output)),
             Err(fault) => Status::Failed(fault),
         };
-        self.waiting = None;
-        self.frames.clear();
+        self.effects.clear();
+        self.ready.clear();
         self.generations.clear();
         self.outputs.clear();
     }
 
-    fn enter(&mut self, input: Arc<Value>) -> (Next, Option<Effect>) {
-        let Some(frame) = self.frames.last_mut() else { return (Next::Over(Ok(input)), None) };
+    fn output_of_flow(&self, output: Arc<Value>) -> Result<Arc<Value>, Fault> {
+        let document = &self.document;
+        let output = match document.output() {
+            Some(template) => {
+                self.evaluate(template, &output, Extra { output: Some(&output), ..Extra::default() })?
+            }
+            None => output,
+        };
+        if let Some(schema) = document.output_schema() {
+            schema
+                .check(&output)
+                .map_err(|why| Fault::validation(format!("the flow's output: {why}")).at("/output/schema"))?;
+        }
+        Ok(output)
+    }
+
+    fn enter(&mut self, input: Arc<Value>) -> Next {
+        let Some(frame) = self.here.frames.last_mut() else { return Next::Over(Ok(input)) };
         let tasks = frame.tasks.clone();
-        let Some(task) = tasks.get(frame.position) else { return (Next::ListOver(input), None) };
+        let Some(task) = tasks.get(frame.position) else { return Next::ListOver(input) };
         self.entered += 1;
         if self.entered > MAX_STEPS {
             let fault = Fault::runtime(format!(
                 "the run entered more than {MAX_STEPS} tasks: it may loop without end"
             ));
-            return (Next::Over(Err(fault.at(&task.path))), None);
+            return Next::Over(Err(fault.at(&task.path)));
         }
         if self.visits.len() <= task.index {
             self.visits.resize(task.index + 1, 0);
@@ -105,50 +124,81 @@ impl Machine {
             started_at: self.now,
             visit,
             record,
+            timeout: None,
         });
-        match self.perform(task, input) {
-            Ok(outcome) => outcome,
-            Err(fault) => (Next::Fault(fault), None),
-        }
+        self.perform(task, input).unwrap_or_else(Next::Fault)
     }
 
-    /// Does what a task does, as far as it goes.
-    fn perform(&mut self, task: &Task, raw_input: Arc<Value>) -> Result<(Next, Option<Effect>), Fault> {
+    /// What comes before what a task does: its condition, its input, its timeout, its extensions.
+    fn perform(&mut self, task: &Task, raw_input: Arc<Value>) -> Result<Next, Fault> {
         if let Some(when) = &task.when
             && !self.holds(when, &raw_input, Extra::default())?
         {
             self.note(StepState::Skipped);
-            return Ok((self.go(Then::Continue, raw_input), None));
+            return Ok(self.go(Then::Continue, raw_input));
+        }
+        if let Some(schema) = task.schemas.as_ref().and_then(|schemas| schemas.input.as_ref()) {
+            schema.check(&raw_input).map_err(|why| Fault::validation(format!("the task's input: {why}")))?;
         }
         let input = match &task.input {
             Some(template) => self.evaluate(template, &raw_input, Extra::default())?,
             None => raw_input,
         };
-        if let Some(current) = self.frames.last_mut().and_then(|frame| frame.current.as_mut()) {
+        if let Some(current) = self.here.frames.last_mut().and_then(|frame| frame.current.as_mut()) {
             current.input = input.clone();
         }
-        let next = match &task.action {
-            Action::Set(template) => Next::Done(self.evaluate(template, &input, Extra::default())?, None),
-            Action::Switch(cases) => self.switch(cases, input)?,
-            Action::Raise(raise) => Next::Fault(self.raise(raise, &input)?),
-            Action::Do(tasks) => {
-                self.frames.push(Frame::new(tasks.clone(), Owner::Do));
-                Next::Enter(input)
+        if let Some(delay) = &task.timeout {
+            let delay = self.delay(delay, &input, "timeout")?;
+            let at = self.wait_beside_task(delay, Purpose::Timeout);
+            if let Some(current) = self.here.frames.last_mut().and_then(|frame| frame.current.as_mut()) {
+                current.timeout = at;
             }
-            Action::Try(attempt) => {
-                let visits = if attempt.catch.retry.is_some() { self.visits.clone() } else { Vec::new() };
-                let state = TryState { visits, ..TryState::default() };
-                self.frames.push(Frame::new(attempt.tasks.clone(), Owner::Try(state)));
-                Next::Enter(input)
-            }
-            Action::For(each) => self.begin_loop(each, input)?,
-            Action::Call { operation, with } => return self.call(task, operation, with, &input),
-            Action::Wait(delay) => return self.wait(delay, &input),
-        };
-        Ok((next, None))
+        }
+        self.before(task, 0, input)
     }
 
-    fn switch(&self, cases: &[Case], input: Arc<Value>) -> Result<Next, Fault> {
+    /// Does what a task does, as far as it goes.
+    pub(super) fn act(&mut self, task: &Task, input: Arc<Value>) -> Result<Next, Fault> {
+        Ok(match &task.action {
+            Action::Set(template) => Next::Done(self.evaluate(template, &input, Extra::default())?, None),
+            Action::Switch(cases) => self.choose(cases, input)?,
+            Action::Raise(raise) => Next::Fault(self.raise(raise, &input)?),
+            Action::Do(tasks) => {
+                self.here.frames.push(Frame::new(tasks.clone(), Owner::Do));
+                Next::Enter(input)
+            }
+            Action::Function { with, tasks, .. } => {
+                let input = self.evaluate(with, &input, Extra::default())?;
+                self.here.frames.push(Frame::new(tasks.clone(), Owner::Do));
+                Next::Enter(input)
+            }
+            Action::Try(attempt) => self.attempt(task, attempt, TryState::default(), input),
+            Action::For(each) => self.begin_loop(each, input)?,
+            Action::Fork(fork) => self.fork(fork, &input),
+            Action::Call { operation, with } => self.call(task, operation, with, &input)?,
+            Action::Wait(delay) => self.wait(delay, &input)?,
+        })
+    }
+
+    /// Begins an attempt at the tasks of a `try`: the first, or another one with the visits that they had then.
+    fn attempt(&mut self, task: &Task, attempt: &Try, mut state: TryState, input: Arc<Value>) -> Next {
+        if let Some(policy) = &attempt.catch.retry {
+            let inside = task.index + 1..task.end;
+            if self.visits.len() < task.end {
+                self.visits.resize(task.end, 0);
+            }
+            if state.retries == 0 {
+                state.visits = self.visits[inside].to_vec();
+            } else {
+                self.visits[inside].clone_from_slice(&state.visits);
+            }
+            state.timeout = policy.attempt.and_then(|delay| self.wait_beside_task(delay, Purpose::Attempt));
+        }
+        self.here.frames.push(Frame::new(attempt.tasks.clone(), Owner::Try(state)));
+        Next::Enter(input)
+    }
+
+    fn choose(&self, cases: &[Case], input: Arc<Value>) -> Result<Next, Fault> {
         for case in cases {
             let holds =
                 case.when.as_ref().map_or(Ok(true), |when| self.holds(when, &input, Extra::default()))?;
@@ -185,38 +235,70 @@ impl Machine {
         operation: &str,
         with: &Template,
         input: &Arc<Value>,
-    ) -> Result<(Next, Option<Effect>), Fault> {
-        let with = self.evaluate(with, input, Extra::default())?;
-        let Some(at) = self.effect_ref(false) else { return Ok((Next::Wait, None)) };
+    ) -> Result<Next, Fault> {
+        let mut with = self.evaluate(with, input, Extra::default())?;
+        if operation == "emit" {
+            with = Arc::new(self.event_to_emit(task, &with)?);
+        }
+        let Some(at) = self.effect_ref(Purpose::Task) else { return Ok(Next::Wait) };
         if let Some(record) = self.record() {
             record.at = at.clone();
             record.call = Some((operation.to_owned(), with.clone()));
         }
-        self.waiting = Some(Waiting::Call(at.clone()));
-        let effect = Effect::Call {
+        self.here.waiting = Waiting::Call(at.clone());
+        self.effects.push(Effect::Call {
             at,
             step: task.name.clone(),
             operation: operation.to_owned(),
             with: Arc::unwrap_or_clone(with),
-        };
-        Ok((Next::Wait, Some(effect)))
+        });
+        Ok(Next::Wait)
     }
 
-    fn wait(&mut self, delay: &Delay, input: &Arc<Value>) -> Result<(Next, Option<Effect>), Fault> {
-        let delay = match delay {
-            Delay::Fixed(duration) => *duration,
-            Delay::Computed(template) => {
-                let value = self.evaluate(template, input, Extra::default())?;
-                duration::from_value(&value).map_err(|why| Fault::expression(format!("`wait`: {why}")))?
-            }
+    /// The whole CloudEvent: its id is the same whenever the run is replayed.
+    fn event_to_emit(&self, task: &Task, with: &Value) -> Result<Value, Fault> {
+        let visit = self.current().map_or(1, |current| current.visit);
+        let text = |name: &str| with[name].as_str().filter(|text| !text.is_empty());
+        let wrong = |why: &str| Err(Fault::expression(format!("`emit`: {why}")));
+        // A connection's name is no URI, so that no flow can emit what looks like a vendor's event.
+        let Some(source) = text("source").filter(|source| source.contains(':')) else {
+            return wrong("`source` must be a URI such as `https://example.com/billing`");
         };
+        let Some(r#type) = text("type") else { return wrong("`type` must be text") };
+        // A replayed event is told again by another run, and emits the same events.
+        let origin = match (self.event["specversion"].as_str(), &self.event["source"], &self.event["id"]) {
+            (Some(_), Value::String(source), Value::String(id)) => {
+                format!("{}/{source}/{id}", self.document.name())
+            }
+            _ => self.run.as_str().to_owned(),
+        };
+        let id = text("id").map_or_else(|| format!("{origin}{}#{visit}", task.path), str::to_owned);
+        let mut event = serde_json::Map::new();
+        for (name, value) in [("specversion", "1.0"), ("id", &id), ("source", source), ("type", r#type)] {
+            event.insert(name.to_owned(), value.into());
+        }
+        event.insert(
+            "time".to_owned(),
+            text("time").map_or_else(|| self.now.to_string(), str::to_owned).into(),
+        );
+        for (name, value) in with.as_object().into_iter().flatten() {
+            if !event.contains_key(name) {
+                event.insert(name.clone(), value.clone());
+            }
+        }
+        Ok(Value::Object(event))
+    }
+
+    fn wait(&mut self, delay: &Delay, input: &Arc<Value>) -> Result<Next, Fault> {
+        let delay = self.delay(delay, input, "wait")?;
         let until = self.now.checked_add(delay).unwrap_or(jiff::Timestamp::MAX);
-        let Some(at) = self.effect_ref(false) else { return Ok((Next::Wait, None)) };
+        let Some(at) = self.effect_ref(Purpose::Task) else { return Ok(Next::Wait) };
         if let Some(record) = self.record() {
             record.at = at.clone();
         }
-        self.waiting = Some(Waiting::Wait(at.clone()));
-        Ok((Next::Wait, Some(Effect::Wait { at, until })))
+        self.here.waiting = Waiting::Wait(at.clone());
+        self.effects.push(Effect::Wait { at, until });
+        Ok(Next::Wait)
     }
 
     fn begin_loop(&mut self, each: &For, input: Arc<Value>) -> Result<Next, Fault> {
@@ -240,13 +322,13 @@ impl Machine {
         }
         let state =
             Loop { each: each.each.clone(), at: each.at.clone(), items, index: 0, index_value: 0.into() };
-        self.frames.push(Frame::new(each.tasks.clone(), Owner::For(state)));
+        self.here.frames.push(Frame::new(each.tasks.clone(), Owner::For(state)));
         self.iterate(each, 0, input)
     }
 
     /// Begins an iteration of the `for` whose list is on top, if its `while` holds.
     fn iterate(&mut self, each: &For, index: usize, input: Arc<Value>) -> Result<Next, Fault> {
-        let more = match self.frames.last_mut() {
+        let more = match self.here.frames.last_mut() {
             Some(frame) => {
                 frame.position = 0;
                 frame.current = None;
@@ -260,39 +342,53 @@ impl Machine {
         let goes_on = more
             && match &each.condition {
                 Some(condition) => self.holds(condition, &input, Extra::default()).inspect_err(|_| {
-                    self.frames.pop();
+                    self.here.frames.pop();
                 })?,
                 None => true,
             };
         if goes_on {
             return Ok(Next::Enter(input));
         }
-        self.frames.pop();
+        self.here.frames.pop();
         Ok(Next::Done(input, None))
     }
 
     fn done(&mut self, raw: Arc<Value>, elsewhere: Option<Then>) -> Next {
-        let Some(frame) = self.frames.last() else { return Next::Over(Ok(raw)) };
+        let Some(frame) = self.here.frames.last() else { return Next::Over(Ok(raw)) };
         let tasks = frame.tasks.clone();
         let Some(task) = tasks.get(frame.position) else { return Next::ListOver(raw) };
+        match self.after(task, 0, &raw, elsewhere) {
+            Ok(None) => self.complete(task, raw, elsewhere).unwrap_or_else(Next::Fault),
+            Ok(Some(next)) => next,
+            Err(fault) => Next::Fault(fault),
+        }
+    }
+
+    /// Makes a task's raw output its output, and goes on.
+    fn complete(&mut self, task: &Task, raw: Arc<Value>, elsewhere: Option<Then>) -> Result<Next, Fault> {
+        let schemas = task.schemas.as_deref();
         let output = match &task.output {
-            Some(template) => self.evaluate(template, &raw, Extra { output: Some(&raw), fault: None }),
-            None => Ok(raw),
-        };
-        let output = match output {
-            Ok(output) => output,
-            Err(fault) => return Next::Fault(fault),
-        };
-        if let Some(template) = &task.export {
-            match self.evaluate(template, &output, Extra { output: Some(&output), fault: None }) {
-                Ok(context) => self.context = context,
-                Err(fault) => return Next::Fault(fault),
+            Some(template) => {
+                self.evaluate(template, &raw, Extra { output: Some(&raw), ..Extra::default() })?
             }
+            None => raw,
+        };
+        if let Some(schema) = schemas.and_then(|schemas| schemas.output.as_ref()) {
+            schema.check(&output).map_err(|why| Fault::validation(format!("the task's output: {why}")))?;
+        }
+        if let Some(template) = &task.export {
+            let extra = Extra { output: Some(&output), ..Extra::default() };
+            self.context = self.evaluate(template, &output, extra)?;
+        }
+        if let Some(schema) = schemas.and_then(|schemas| schemas.export.as_ref()) {
+            schema
+                .check(&self.context)
+                .map_err(|why| Fault::validation(format!("what the task exports: {why}")))?;
         }
         let kept = self.keep(&task.action, &output);
         self.note(StepState::Done(kept));
         self.outputs.insert(task.name.clone(), output.clone());
-        self.go(elsewhere.unwrap_or(task.then), output)
+        Ok(self.go(elsewhere.unwrap_or(task.then), output))
     }
 
     /// The output as the record keeps it, while there is room; tasks of tasks share theirs with what is inside.
@@ -308,11 +404,16 @@ impl Machine {
 
     /// Goes on in the topmost frame's list.
     fn go(&mut self, then: Then, output: Arc<Value>) -> Next {
-        let Some(frame) = self.frames.last_mut() else { return Next::Over(Ok(output)) };
+        let Some(frame) = self.here.frames.last_mut() else { return Next::Over(Ok(output)) };
         frame.current = None;
         match then {
             Then::Continue => frame.position += 1,
             Then::Task(position) => frame.position = position,
+            Then::Exit if matches!(frame.owner, Owner::Before(_)) => {
+                // What the extension gave stands for the task.
+                self.here.frames.pop();
+                return Next::Done(output, None);
+            }
             Then::Exit => return Next::ListOver(output),
             Then::End => return Next::Over(Ok(output)),
         }
@@ -320,61 +421,78 @@ impl Machine {
     }
 
     fn list_over(&mut self, output: Arc<Value>) -> Next {
-        let Some(mut frame) = self.frames.pop() else { return Next::Over(Ok(output)) };
-        let then = match &frame.owner {
-            Owner::Flow => return Next::Over(Ok(output)),
-            Owner::Do | Owner::Try(_) => None,
-            Owner::Catch { .. } => match self.frames.last().and_then(Frame::task).map(|task| &task.action) {
-                Some(Action::Try(attempt)) => attempt.catch.then,
-                _ => None,
-            },
-            Owner::For(state) => {
-                let index = state.index + 1;
-                let tasks = self.frames.last().map(|frame| (frame.tasks.clone(), frame.position));
-                let task = tasks.as_ref().and_then(|(tasks, position)| tasks.get(*position));
-                let Some(Action::For(each)) = task.map(|task| &task.action) else {
-                    return Next::Done(output, None);
-                };
-                frame.current = None;
-                self.frames.push(frame);
-                return self.iterate(each, index, output).unwrap_or_else(Next::Fault);
+        let Some(mut frame) = self.here.frames.pop() else { return Next::Over(Ok(output)) };
+        let below = self.here.frames.last().map(|frame| (frame.tasks.clone(), frame.position));
+        let task = below.as_ref().and_then(|(tasks, position)| tasks.get(*position));
+        match (frame.owner, task) {
+            (Owner::Flow, _) => Next::Over(Ok(output)),
+            (Owner::Branch, _) => self.branch_over(output),
+            (Owner::Catch { .. }, Some(Task { action: Action::Try(attempt), .. })) => {
+                Next::Done(output, attempt.catch.then)
             }
-        };
-        Next::Done(output, then)
+            (Owner::For(state), Some(Task { action: Action::For(each), .. })) => {
+                let index = state.index + 1;
+                frame.owner = Owner::For(state);
+                frame.current = None;
+                self.here.frames.push(frame);
+                self.iterate(each, index, output).unwrap_or_else(Next::Fault)
+            }
+            (Owner::Before(place), Some(task)) => {
+                let input = self.input_of_current();
+                self.before(task, place + 1, input).unwrap_or_else(Next::Fault)
+            }
+            (Owner::After { extension, output, then }, Some(task)) => {
+                match self.after(task, extension + 1, &output, then) {
+                    Ok(None) => self.complete(task, output, then).unwrap_or_else(Next::Fault),
+                    Ok(Some(next)) => next,
+                    Err(fault) => Next::Fault(fault),
+                }
+            }
+            _ => Next::Done(output, None),
+        }
     }
 
     /// The topmost frame's task failed: the nearest `try` around it may catch that.
-    fn fault(&mut self, fault: Fault) -> (Next, Option<Effect>) {
-        let Some(path) = self.frames.last().and_then(Frame::task).map(|task| task.path.clone()) else {
-            return (Next::Over(Err(fault)), None);
+    fn fault(&mut self, fault: Fault) -> Next {
+        let Some(path) = self.here.frames.last().and_then(Frame::task).map(|task| task.path.clone()) else {
+            return Next::Over(Err(fault));
         };
         let fault = fault.at(&path);
         self.note(StepState::Failed(fault.clone()));
-        match self.frames.pop().map(|frame| frame.owner) {
-            None | Some(Owner::Flow) => (Next::Over(Err(fault)), None),
+        match self.here.frames.pop().map(|frame| frame.owner) {
+            None | Some(Owner::Flow) => Next::Over(Err(fault)),
             Some(Owner::Try(state)) => self.caught(fault, state),
-            Some(Owner::Do | Owner::For(_) | Owner::Catch { .. }) => (Next::Fault(fault), None),
+            Some(Owner::Branch) => self.branch_failed(fault),
+            Some(
+                Owner::Do | Owner::For(_) | Owner::Catch { .. } | Owner::Before(_) | Owner::After { .. },
+            ) => Next::Fault(fault),
         }
     }
 
     fn retry(&mut self, state: TryState) -> Next {
         let input = self.input_of_current();
-        let Some(frame) = self.frames.last() else { return Next::Over(Ok(input)) };
+        let Some(frame) = self.here.frames.last() else { return Next::Over(Ok(input)) };
         let tasks = frame.tasks.clone();
-        let Some(Action::Try(attempt)) = tasks.get(frame.position).map(|task| &task.action) else {
-            return Next::Done(input, None);
-        };
-        self.visits.clone_from(&state.visits);
-        self.frames.push(Frame::new(attempt.tasks.clone(), Owner::Try(state)));
-        Next::Enter(input)
+        match tasks.get(frame.position) {
+            Some(task @ Task { action: Action::Try(attempt), .. }) => {
+                self.attempt(task, attempt, state, input)
+            }
+            _ => Next::Done(input, None),
+        }
     }
 
-    /// Names the next effect of the topmost frame's task, or the wait before its `try` begins again.
-    pub(super) fn effect_ref(&mut self, retry: bool) -> Option<EffectRef> {
-        let frame = self.frames.last()?;
+    /// Names the next effect of the topmost frame's task.
+    pub(super) fn effect_ref(&mut self, purpose: Purpose) -> Option<EffectRef> {
+        let frame = self.here.frames.last()?;
         let (task, current) = (frame.task()?, frame.current.as_ref()?);
-        let path = if retry { format!("{}/catch/retry", task.path) } else { task.path.to_string() };
-        let generations = self.generations.entry((task.index, retry, current.visit)).or_default();
+        let part = match purpose {
+            Purpose::Task => "",
+            Purpose::Retry => "/catch/retry",
+            Purpose::Timeout => "/timeout",
+            Purpose::Attempt => "/catch/retry/limit/attempt",
+        };
+        let path = format!("{}{part}", task.path);
+        let generations = self.generations.entry((task.index, purpose, current.visit)).or_default();
         let generation = *generations;
         *generations += 1;
         Some(EffectRef { path, visit: current.visit, generation })

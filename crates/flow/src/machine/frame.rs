@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
 
-use crate::document::task::{Task, Tasks};
+use crate::EffectRef;
+use crate::document::task::{Task, Tasks, Then};
 
 /// A list of tasks that has begun.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Current {
     pub visit: u32,
     /// Where its record stands.
     pub record: usize,
+    /// The timeout that ends it.
+    pub timeout: Option<EffectRef>,
 }
 
 /// What a list belongs to, and so what happens when it is over.
@@ -40,6 +43,12 @@ pub enum Owner {
     Try(TryState),
     /// A `catch`: the task is done.
     Catch { name: String, fault: Arc<Value> },
+    /// The only task of a `fork`'s branch: the branch is over.
+    Branch,
+    /// What an extension does before the task: the next extension, or what the task does.
+    Before(usize),
+    /// What an extension does after the task gave a raw output (and where it leads): the next extension, or the end.
+    After { extension: usize, output: Arc<Value>, then: Option<Then> },
 }
 
 #[derive(Clone, Debug)]
@@ -71,8 +80,11 @@ pub struct TryState {
     /// How many times it has begun again.
     pub retries: u32,
     pub first_fault_at: Option<Timestamp>,
-    /// The visits as they were when it began, so that its tasks keep their visits and get a new generation.
+    /// The visits of the tasks inside as they were when it began, so that they keep their visits and get a new
+    /// generation.
     pub visits: Vec<u32>,
+    /// The timeout that ends the present attempt.
+    pub timeout: Option<EffectRef>,
 }
 
 impl Frame {

@@ -1,29 +1,39 @@
 //! The state machine of one run: which effects to perform next, given what came of those before.
 //!
-//! A run is a stack of task lists ([`frame`]); the machine walks it ([`drive`]) until it needs something from outside
-//! or is over. The same document, start and inputs give the same effects, always: recovery feeds a fresh machine the
-//! journal's results. What is between two inputs is never stored.
+//! A run is one or more strands ([`strand`]), each a stack of task lists ([`frame`]): the run itself, and the branches of
+//! a `fork`. The machine walks one strand after the other ([`drive`]) until each needs something from outside or is
+//! over. The same document, start and inputs in the same order give the same effects, always: recovery feeds a fresh
+//! machine the journal's results. What is between two inputs is never stored.
 //!
-//! | state | input | next |
+//! | a strand | input | next |
 //! |---|---|---|
 //! | waits for a call | `Resolved` with its reference | the task's output, or its fault |
 //! | waits for a time | `Elapsed` with its reference | after the `wait`, or the `try` begins again |
+//! | waits for its branches | what they wait for | their outputs, or the first one's; a fault ends them all |
+//! | is inside a task with a timeout | `Elapsed` with the timeout's reference | all inside it ends, the task fails |
 //! | any | another reference, or over | nothing changes, no effects |
+//!
+//! Several effects may be awaited at a time. One that is awaited no longer ([`Machine::awaits`]) was overtaken: by a
+//! timeout, by a branch that won or failed, or by the end of the run.
 
 mod drive;
+mod extend;
 mod frame;
 mod retry;
 mod scope;
+mod strand;
+mod timeout;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::{Document, Fault, RunId};
 use drive::Next;
-use frame::{Frame, Owner, TryState};
+use frame::{Frame, Owner};
+use strand::{Strand, Waiting};
 
 /// The most tasks that one run enters, loops included.
 pub const MAX_STEPS: usize = 50_000;
@@ -48,7 +58,8 @@ pub struct Start {
 /// Names one effect of a run, the same each time the run is replayed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EffectRef {
-    /// JSON pointer of the task in the document; of its `catch/retry` for the wait before a `try` begins again.
+    /// JSON pointer of the task in the document; of its `catch/retry` for the wait before a `try` begins again, of its
+    /// `timeout` for that. What is inside a function or an extension is named below the task that uses it.
     pub path: String,
     /// Which visit of that task, from 1: loops visit their tasks again.
     pub visit: u32,
@@ -115,6 +126,8 @@ pub enum StepState {
     /// Its transformed output; `None` once [`MAX_RECORDED`] is used up.
     Done(Option<Arc<Value>>),
     Failed(Fault),
+    /// It was begun and overtaken: by a timeout, by another branch, or by the end of the run.
+    Cancelled,
 }
 
 /// The state of a run.
@@ -130,25 +143,39 @@ pub struct Machine {
     context: Arc<Value>,
     /// Each step's output by name, of its latest visit.
     outputs: BTreeMap<String, Arc<Value>>,
-    frames: Vec<Frame>,
+    /// The strand that is being driven, and its number.
+    here: Strand,
+    number: u32,
+    /// The strands that wait.
+    others: BTreeMap<u32, Strand>,
+    /// Branches that have not begun yet, in order.
+    ready: VecDeque<u32>,
+    strands: u32,
+    /// Asked for since the last input.
+    effects: Vec<Effect>,
     /// How often each task was visited, by the task's number.
     visits: Vec<u32>,
-    /// How often each visit's effect was begun; `true` is the wait before a `try` begins again.
-    generations: BTreeMap<(usize, bool, u32), u32>,
-    waiting: Option<Waiting>,
+    /// How often each visit's effect was begun.
+    generations: BTreeMap<(usize, Purpose, u32), u32>,
+    /// The flow's own timeout, while it runs.
+    timeout: Option<EffectRef>,
     status: Status,
     steps: Vec<StepRecord>,
     entered: usize,
     recorded: usize,
 }
 
-/// What the run is waiting for.
-#[derive(Clone, Debug)]
-enum Waiting {
-    Call(EffectRef),
-    Wait(EffectRef),
-    /// The `try` of the topmost frame's task begins again.
-    Retry(EffectRef, TryState),
+/// What an effect is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    /// What the task does.
+    Task,
+    /// The wait before a `try` begins again.
+    Retry,
+    /// The task's timeout.
+    Timeout,
+    /// The timeout of one attempt of a `try`.
+    Attempt,
 }
 
 impl Machine {
@@ -164,10 +191,15 @@ impl Machine {
             settings: start.settings,
             context: Arc::new(Value::Object(serde_json::Map::new())),
             outputs: BTreeMap::new(),
-            frames: Vec::new(),
+            here: Strand::new(None),
+            number: 0,
+            others: BTreeMap::new(),
+            ready: VecDeque::new(),
+            strands: 1,
+            effects: Vec::new(),
             visits: Vec::new(),
             generations: BTreeMap::new(),
-            waiting: None,
+            timeout: None,
             status: Status::Running,
             steps: Vec::new(),
             entered: 0,
@@ -182,22 +214,37 @@ impl Machine {
     pub fn advance(&mut self, input: Input) -> Vec<Effect> {
         let (Input::Resolved { at, now, .. } | Input::Elapsed { at, now }) = &input;
         let (at, now) = (at.clone(), *now);
-        let next = match (self.waiting.take(), input) {
-            (Some(Waiting::Call(waiting)), Input::Resolved { outcome, .. }) if waiting == at => match outcome
-            {
-                Ok(value) => sized(value).map_or_else(Next::Fault, |value| Next::Done(Arc::new(value), None)),
-                Err(fault) => Next::Fault(fault),
+        let elapsed = matches!(input, Input::Elapsed { .. });
+        let next = match self.turn_to(&at) {
+            Some(Waiting::Call(waiting)) => match input {
+                Input::Resolved { outcome: Ok(value), .. } => {
+                    sized(value).map_or_else(Next::Fault, |value| Next::Done(Arc::new(value), None))
+                }
+                Input::Resolved { outcome: Err(fault), .. } => Next::Fault(fault),
+                Input::Elapsed { .. } => {
+                    self.here.waiting = Waiting::Call(waiting);
+                    return Vec::new();
+                }
             },
-            (Some(Waiting::Wait(waiting)), Input::Elapsed { .. }) if waiting == at => {
-                Next::Done(self.input_of_current(), None)
-            }
-            (Some(Waiting::Retry(waiting, state)), Input::Elapsed { .. }) if waiting == at => {
-                Next::Retry(state)
-            }
-            (other, _) => {
-                self.waiting = other;
+            Some(Waiting::Wait(_)) if elapsed => Next::Done(self.input_of_current(), None),
+            Some(Waiting::Retry(_, state)) if elapsed => Next::Retry(state),
+            Some(other) => {
+                self.here.waiting = other;
                 return Vec::new();
             }
+            None if elapsed => {
+                // The records of what a timeout ends say when.
+                let before = self.now;
+                self.now = before.max(now);
+                match self.expire(&at) {
+                    Some(next) => next,
+                    None => {
+                        self.now = before;
+                        return Vec::new();
+                    }
+                }
+            }
+            None => return Vec::new(),
         };
         // Time does not go back within a run, whatever clock wrote the journal.
         self.now = self.now.max(now);
@@ -218,28 +265,35 @@ impl Machine {
         &self.steps
     }
 
-    /// What the run is waiting for, if anything.
-    pub fn waiting(&self) -> Option<&EffectRef> {
-        match self.waiting.as_ref()? {
-            Waiting::Call(at) | Waiting::Wait(at) | Waiting::Retry(at, _) => Some(at),
+    /// Pushes the document's list and transforms the run's input for it.
+    fn begin(&mut self, input: Arc<Value>) -> Next {
+        let document = self.document.clone();
+        match self.transformed(&document, input) {
+            Ok(input) => {
+                if let Some(delay) = document.timeout() {
+                    match self.begin_timeout(delay, &input) {
+                        Ok(at) => self.timeout = Some(at),
+                        Err(fault) => return Next::Over(Err(fault)),
+                    }
+                }
+                self.here.frames.push(Frame::new(document.tasks().clone(), Owner::Flow));
+                Next::Enter(input)
+            }
+            Err(fault) => Next::Over(Err(fault)),
         }
     }
 
-    /// Pushes the document's list and transforms the run's input for it.
-    fn begin(&mut self, input: Arc<Value>) -> Next {
-        let tasks = self.document.tasks().clone();
-        let input = match self.document.clone().input() {
-            Some(template) => match self.evaluate(template, &input, scope::Extra::default()) {
-                Ok(input) => input,
-                Err(fault) => return Next::Over(Err(fault)),
-            },
-            None => input,
-        };
-        if let Err(fault) = weigh(&input, &mut (MAX_VALUE as u64)) {
-            return Next::Over(Err(fault));
+    fn transformed(&self, document: &Document, input: Arc<Value>) -> Result<Arc<Value>, Fault> {
+        weigh(&input, &mut (MAX_VALUE as u64))?;
+        if let Some(schema) = document.input_schema() {
+            schema
+                .check(&input)
+                .map_err(|why| Fault::validation(format!("the flow's input: {why}")).at("/input/schema"))?;
         }
-        self.frames.push(Frame::new(tasks, Owner::Flow));
-        Next::Enter(input)
+        match document.input() {
+            Some(template) => self.evaluate(template, &input, scope::Extra::default()),
+            None => Ok(input),
+        }
     }
 }
 
@@ -274,6 +328,8 @@ fn weigh(value: &Value, left: &mut u64) -> Result<(), Fault> {
     Ok(())
 }
 
+#[cfg(test)]
+mod concurrent;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::drive::Next;
 use super::frame::{Frame, Owner, TryState};
 use super::scope::Extra;
-use super::{Effect, EffectRef, Machine, Waiting};
+use super::strand::Waiting;
+use super::{Effect, EffectRef, Machine, Purpose};
 use crate::document::task::{Action, Backoff, Catch, Filter, Retry};
 use crate::{Fault, duration};
 
@@ -46,28 +47,29 @@ impl Retry {
 
 impl Machine {
     /// A fault has left the tasks of the `try` that the topmost frame's task is.
-    pub(super) fn caught(&mut self, fault: Fault, state: TryState) -> (Next, Option<Effect>) {
-        let Some((tasks, position)) = self.frames.last().map(|frame| (frame.tasks.clone(), frame.position))
+    pub(super) fn caught(&mut self, fault: Fault, state: TryState) -> Next {
+        let Some((tasks, position)) =
+            self.here.frames.last().map(|frame| (frame.tasks.clone(), frame.position))
         else {
-            return (Next::Over(Err(fault)), None);
+            return Next::Over(Err(fault));
         };
         let Some(Action::Try(attempt)) = tasks.get(position).map(|task| &task.action) else {
-            return (Next::Fault(fault), None);
+            return Next::Fault(fault);
         };
         let catch = &attempt.catch;
         let value = Arc::new(fault.to_value());
         match self.decide(catch, &fault, &value, &state) {
-            Err(other) => (Next::Fault(other), None),
-            Ok(Decision::Pass) => (Next::Fault(fault), None),
+            Err(other) => Next::Fault(other),
+            Ok(Decision::Pass) => Next::Fault(fault),
             Ok(Decision::Again(policy)) => self.again(policy, state),
             Ok(Decision::Handle) => match &catch.tasks {
                 Some(handler) => {
                     let input = self.input_of_current();
                     let owner = Owner::Catch { name: catch.name.clone(), fault: value };
-                    self.frames.push(Frame::new(handler.clone(), owner));
-                    (Next::Enter(input), None)
+                    self.here.frames.push(Frame::new(handler.clone(), owner));
+                    Next::Enter(input)
                 }
-                None => (Next::Done(self.input_of_current(), catch.then), None),
+                None => Next::Done(self.input_of_current(), catch.then),
             },
         }
     }
@@ -97,20 +99,21 @@ impl Machine {
         Ok(if catch.tasks.is_some() { Decision::Handle } else { Decision::Pass })
     }
 
-    fn again(&mut self, policy: &Retry, mut state: TryState) -> (Next, Option<Effect>) {
+    fn again(&mut self, policy: &Retry, mut state: TryState) -> Next {
         state.retries += 1;
         state.first_fault_at.get_or_insert(self.now);
-        let Some(at) = self.effect_ref(true) else {
-            return (Next::Retry(state), None);
+        let Some(at) = self.effect_ref(Purpose::Retry) else {
+            return Next::Retry(state);
         };
         let jitter = policy.jitter.map_or(SignedDuration::ZERO, |range| self.jitter(&at, range));
         let delay = policy.delay(state.retries).saturating_add(jitter).min(duration::MAX);
         if delay.is_zero() {
-            return (Next::Retry(state), None);
+            return Next::Retry(state);
         }
         let until = self.now.checked_add(delay).unwrap_or(jiff::Timestamp::MAX);
-        self.waiting = Some(Waiting::Retry(at.clone(), state));
-        (Next::Wait, Some(Effect::Wait { at, until }))
+        self.here.waiting = Waiting::Retry(at.clone(), state);
+        self.effects.push(Effect::Wait { at, until });
+        Next::Wait
     }
 
     /// An addition to the delay that spreads runs apart: random to look at, but the same in every replay.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Machine;
 use super::frame::{Current, Frame, Owner};
-use crate::document::task::Template;
+use crate::document::task::{Template, UriPart};
 use crate::expression::{Scope, Variable, Whole};
 use crate::{Expression, Fault};
 
@@ -54,7 +54,7 @@ impl View<'_> {
         {
             return Some(fault);
         }
-        self.machine.frames.iter().rev().find_map(|frame| match &frame.owner {
+        self.machine.around().find_map(|frame| match &frame.owner {
             Owner::For(state) if state.each == name => state.item(),
             Owner::For(state) if state.at == name => Some(&state.index_value),
             Owner::Catch { name: fault_name, fault } if fault_name == name => Some(&**fault),
@@ -65,12 +65,20 @@ impl View<'_> {
 
 impl Machine {
     pub(super) fn current(&self) -> Option<&Current> {
-        self.frames.last().and_then(|frame| frame.current.as_ref())
+        self.here.frames.last().and_then(|frame| frame.current.as_ref())
     }
 
     /// The transformed input of the current task.
     pub(super) fn input_of_current(&self) -> Arc<Value> {
         self.current().map_or_else(|| self.event.clone(), |current| current.input.clone())
+    }
+
+    /// The frames around what is being done, innermost first: of a branch, then those around its `fork`.
+    fn around(&self) -> impl Iterator<Item = &Frame> {
+        let strands = std::iter::successors(Some(&self.here), |strand| {
+            strand.parent.and_then(|(number, _)| self.others.get(&number))
+        });
+        strands.flat_map(|strand| strand.frames.iter().rev())
     }
 
     fn view<'a>(&'a self, extra: Extra<'a>) -> View<'a> {
@@ -134,6 +142,7 @@ impl Machine {
         match template {
             Template::Literal(value) => Ok((**value).clone()),
             Template::Expression(expression) => expression.evaluate(input, view),
+            Template::Uri(parts) => address(parts, input).map(Value::String),
             Template::List(items) => items
                 .iter()
                 .map(|item| self.fill(item, input, view))
@@ -147,18 +156,22 @@ impl Machine {
         }
     }
 
-    /// `$task`, as the specification describes it.
+    /// `$task`, as the specification describes it; within an extension, the task that it extends.
     fn describe_task(&self, output: Option<&Arc<Value>>) -> Value {
-        let Some((frame, current)) =
-            self.frames.last().and_then(|frame| frame.current.as_ref().map(|c| (frame, c)))
-        else {
-            return Value::Null;
-        };
-        let Some(task) = Frame::task(frame) else { return Value::Null };
+        let extended = self.around().zip(self.around().skip(1)).find_map(|(frame, below)| {
+            matches!(frame.owner, Owner::Before(_) | Owner::After { .. }).then_some(below)
+        });
+        let Some(frame) = extended.or(self.here.frames.last()) else { return Value::Null };
+        let (Some(task), Some(current)) = (Frame::task(frame), &frame.current) else { return Value::Null };
+        let output = if extended.is_some() { None } else { output };
+        let definition = self.document.definition().pointer(&task.pointer).unwrap_or(&Value::Null);
         json!({
             "name": task.name,
             "reference": &*task.path,
-            "definition": self.document.definition().pointer(&task.path).cloned().unwrap_or(Value::Null),
+            "definition": definition,
+            // The specification's own example of an extension reads these two here.
+            "call": definition.get("call"),
+            "with": definition.get("with"),
             "input": &*current.raw_input,
             "output": output.map(|output| &**output),
             "startedAt": describe_time(current.started_at),
@@ -174,6 +187,43 @@ impl Machine {
             "startedAt": describe_time(self.started_at),
         })
     }
+}
+
+/// An address whose fields are filled in (RFC 6570, level 1: only unreserved characters stay as they are).
+fn address(parts: &[UriPart], input: &Value) -> Result<String, Fault> {
+    let mut text = String::new();
+    for part in parts {
+        let name = match part {
+            UriPart::Text(part) => {
+                text.push_str(part);
+                continue;
+            }
+            UriPart::Field(name) => name,
+        };
+        let value = match input.get(name) {
+            Some(Value::String(value)) => value.clone(),
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
+            other => {
+                let is = if other.is_some_and(|value| !value.is_null()) {
+                    "neither text nor a number"
+                } else {
+                    "not there"
+                };
+                return Err(Fault::expression(format!(
+                    "`{{{name}}}` of the address: `.{name}` of the input is {is}"
+                )));
+            }
+        };
+        for byte in value.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    text.push(char::from(byte))
+                }
+                _ => text.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    Ok(text)
 }
 
 /// `$runtime`. It names no version of ours: a run that an upgrade interrupts must see the same when it is replayed.

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 
-fn at(seconds: i64) -> Timestamp {
+pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
 
@@ -13,7 +13,7 @@ fn document(tasks: &str) -> Arc<Document> {
     }))
 }
 
-fn start(tasks: &str, input: Value) -> (Machine, Vec<Effect>) {
+pub fn start(tasks: &str, input: Value) -> (Machine, Vec<Effect>) {
     Machine::start(Start {
         document: document(tasks),
         run: RunId::new("run_1"),
@@ -128,8 +128,9 @@ fn calls_are_asked_for_with_their_arguments_and_each_visit_counts() {
 fn unknown_and_repeated_references_change_nothing() {
     let (mut machine, effects) = start(SYNC, json!({"data": {"data": {"object": {"customer": "c"}}}}));
     let right = effects[0].at().clone();
-    assert_eq!(machine.waiting(), Some(&right));
+    assert!(machine.awaits(&right));
     let wrong = EffectRef { visit: 2, ..right.clone() };
+    assert!(!machine.awaits(&wrong));
     let resolved = |at: &EffectRef| Input::Resolved {
         at: at.clone(),
         outcome: Ok(json!({"id": 1, "invoices": []})),

@@ -147,6 +147,34 @@ const STATE: &str = "  - look: {call: acme.things.get, with: {connection: acme, 
   - again: {call: acme.states.set, with: {connection: acme, name: t, value: '${ $steps.look.size }'}}
 ";
 
+const FORKED: &str = "  - both:
+      fork:
+        branches:
+        - left:
+            do:
+            - one: {call: acme.charges.create, with: {connection: acme, name: one}}
+            - two: {call: acme.notes.create, with: {connection: acme, name: '${ $steps.one.id }'}}
+        - right:
+            do:
+            - look: {call: acme.things.get, with: {connection: acme, id: p1}}
+            - pause: {wait: PT2S}
+            - three: {call: acme.customers.create, with: {connection: acme, name: three}}
+  - after: {call: acme.states.set, with: {connection: acme, name: s, value: '${ [.[].id] }'}}
+";
+
+const TIMED: &str = "  - bounded:
+      timeout: {after: PT1H}
+      do:
+      - first: {call: acme.charges.create, with: {connection: acme, name: first}}
+      - pause: {wait: PT1M}
+  - race:
+      fork:
+        compete: true
+        branches:
+        - quick: {do: [{w: {wait: PT1M}}, {won: {call: acme.notes.create, with: {connection: acme, name: won}}}]}
+        - long: {wait: PT1H}
+";
+
 /// Two writes of one kind with reads around them, so that a cut can fall before, between and behind.
 fn writes(operation: &str) -> String {
     format!(
@@ -159,7 +187,7 @@ fn writes(operation: &str) -> String {
     )
 }
 
-fn case(name: &str, tasks: &str) -> Case {
+pub fn case(name: &str, tasks: &str) -> Case {
     Case {
         name: name.to_owned(),
         document: document(name, "{}", tasks),
@@ -187,6 +215,8 @@ pub fn cases() -> Vec<Case> {
         },
         case("raised", RAISED),
         case("waits", WAITS),
+        case("forked", FORKED),
+        case("timed", TIMED),
         case("none", &writes("acme.pings.send")),
         case("destructive", &writes("acme.refunds.create")),
     ];

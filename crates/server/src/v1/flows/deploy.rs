@@ -26,7 +26,7 @@ pub async fn deploy_document(
     document: &Document,
     given: Deployment,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let unknown = lint::calls(app.catalog(), &format!("{}.yaml", document.name()), document);
+    let unknown = connect::lint::calls(app.catalog(), &format!("{}.yaml", document.name()), document);
     if !unknown.is_empty() {
         return Err(lint::problem(&unknown));
     }

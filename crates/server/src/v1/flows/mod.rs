@@ -57,7 +57,7 @@ pub async fn lint(State(app): State<App>, body: Body) -> Result<Json<Value>, Pro
     let text = fields.text("text", "give the flow's YAML or JSON");
     fields.finish(&["file", "text"])?;
     let diagnostics = match Document::parse(&file, &text) {
-        Ok(document) => lint::calls(app.catalog(), &file, &document),
+        Ok(document) => connect::lint::calls(app.catalog(), &file, &document),
         Err(diagnostics) => diagnostics,
     };
     Ok(Json(json!({"ok": diagnostics.is_empty(), "diagnostics": diagnostics})))

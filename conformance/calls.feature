@@ -1,0 +1,157 @@
+Feature: Flows call plain HTTP and emit events
+
+  Scenario: A request has a method, an address, headers, a query and a body
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    do:
+    - post:
+        call: http
+        with:
+          method: post
+          endpoint: https://service.test/things/{id}
+          headers: {x-kind: '${ .kind }'}
+          query: {page: 2}
+          body: {name: '${ .name }'}
+          output: content
+    """
+    And given the workflow input is:
+    """yaml
+    {id: a/b, kind: k, name: n}
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    {method: POST, path: things/a%2Fb, query: {page: '2'}, kind: k, authorization: null, body: {name: n}}
+    """
+
+  Scenario: A policy says who calls
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    use: {authentications: {me: {bearer: {token: '${ .token }'}}}}
+    do:
+    - get:
+        call: http
+        with: {method: get, endpoint: {uri: https://service.test/x, authentication: {use: me}}}
+        output: {as: .authorization}
+    """
+    And given the workflow input is:
+    """yaml
+    token: t
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    Bearer t
+    """
+
+  Scenario: A password is asked for and given
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    do:
+    - login:
+        call: http
+        with:
+          method: get
+          endpoint: {uri: 'https://httpbin.org/basic-auth/{user}/{password}', authentication: {basic: {username: '${ .user }', password: '${ .password }'}}}
+          output: response
+        output: {as: '{status: .statusCode, user: .content.user}'}
+    """
+    And given the workflow input is:
+    """yaml
+    {user: u, password: p}
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    {status: 200, user: u}
+    """
+
+  Scenario: A redirection is no error where the flow says so
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    do:
+    - guard:
+        try: [{strict: {call: http, with: {method: get, endpoint: https://service.test/status/302}}}]
+        catch: {errors: {with: {status: 302}}, do: [{note: {set: {strict: false}}}]}
+    - loose: {call: http, with: {method: get, endpoint: https://service.test/status/302, redirect: true}}
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    status: '302'
+    """
+    And note should run after strict
+
+  Scenario: An answer that says no is a communication error with its status
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    do:
+    - ask: {call: http, with: {method: get, endpoint: https://service.test/status/404}}
+    """
+    When the workflow is executed
+    Then the workflow should fault with error:
+    """yaml
+    {type: https://serverlessworkflow.io/spec/1.0.0/errors/communication, status: 404, instance: /do/0/ask}
+    """
+
+  Scenario: An operation is called by its description
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    use: {authentications: {me: {basic: {username: u, password: '${ .p }'}}}}
+    do:
+    - find:
+        call: openapi
+        with:
+          document: {name: store, endpoint: {uri: https://petstore.swagger.io/v2/swagger.json}}
+          operationId: findPetsByStatus
+          parameters: {status: [sold]}
+          authentication: {use: me}
+          output: content
+          redirect: false
+        output: {as: '[.[].status]'}
+    """
+    And given the workflow input is:
+    """yaml
+    p: q
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    [sold, sold]
+    """
+
+  Scenario: An event is emitted whole
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    do:
+    - tell:
+        emit:
+          event:
+            with:
+              id: e1
+              source: https://kit.test/flows
+              type: test.kit.told
+              time: '2026-01-31T12:00:00Z'
+              subject: '${ .about }'
+              datacontenttype: application/json
+              dataschema: https://kit.test/schema
+              data: {n: 1}
+    """
+    And given the workflow input is:
+    """yaml
+    about: x
+    """
+    When the workflow is executed
+    Then the workflow should complete
+    And the workflow output should have properties 'id', 'specversion', 'time', 'source', 'type', 'subject', 'datacontenttype', 'dataschema', 'data'
+    And the workflow output should have a 'data' property with value:
+    """yaml
+    n: 1
+    """

@@ -1,0 +1,95 @@
+//! What can be wrong with a flow beyond its language: calls of operations that no connector has, and arguments that the
+//! operations do not take.
+
+use flow::schema::Schema;
+use flow::{CallSite, Diagnostic, Document};
+use serde_json::Value;
+
+use crate::Catalog;
+use crate::manifest::Operation;
+
+/// The function sets that the engine performs itself.
+const BUILT_IN: [&str; 1] = ["revenue"];
+/// Arguments that every operation takes, besides its own.
+const COMMON: [&str; 3] = ["connection", "view", "page"];
+
+/// A diagnostic for each call that nobody can perform as it is written.
+pub fn calls(catalog: &Catalog, file: &str, document: &Document) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for call in document.calls() {
+        let set = call.operation.split('.').next().unwrap_or_default();
+        if BUILT_IN.contains(&set) {
+            continue;
+        }
+        match catalog.operation(&call.operation) {
+            Some((_, operation)) => arguments(file, &call, operation, &mut found),
+            None => found.push(unknown(catalog, file, &call, set)),
+        }
+    }
+    found
+}
+
+fn unknown(catalog: &Catalog, file: &str, call: &CallSite, set: &str) -> Diagnostic {
+    let (message, suggestion) = match catalog.get(set) {
+        Some(manifest) => {
+            let known = manifest.operations().map(|operation| operation.name.as_str());
+            let near = flow::nearest::nearest(&call.operation, known).map(str::to_owned);
+            (format!("{} has no operation `{}`", manifest.title, call.operation), near)
+        }
+        None => {
+            let slugs = catalog.slugs().collect::<Vec<_>>().join(", ");
+            let near = flow::nearest::nearest(set, catalog.slugs());
+            let near = near.map(|slug| call.operation.replacen(set, slug, 1));
+            (format!("there is no connector for `{}`; there are: {slugs}", call.operation), near)
+        }
+    };
+    let path = call.path.clone();
+    at(file, (call.line, call.column), path, "operation_unknown", message, suggestion)
+}
+
+/// Arguments that are unknown, missing, or written out and of the wrong kind.
+fn arguments(file: &str, call: &CallSite, operation: &Operation, found: &mut Vec<Diagnostic>) {
+    let schema = operation.input_schema();
+    let properties = schema["properties"].as_object();
+    let known = || properties.into_iter().flat_map(|all| all.keys().map(String::as_str)).chain(COMMON);
+    for argument in &call.arguments {
+        let place = (argument.line, argument.column);
+        let path = format!("{}/with/{}", call.path, argument.name);
+        let name = argument.name.as_str();
+        let Some(property) = properties.and_then(|all| all.get(name)) else {
+            if !COMMON.contains(&name) {
+                let message = format!("`{}` takes no argument `{name}`", operation.name);
+                let near = flow::nearest::nearest(name, known()).map(str::to_owned);
+                found.push(at(file, place, path, "argument_unknown", message, near));
+            }
+            continue;
+        };
+        let wrong = match (&argument.value, Schema::compile(property)) {
+            (Some(value), Ok(schema)) if !value.is_null() => schema.check(value).err(),
+            _ => None,
+        };
+        if let Some(why) = wrong {
+            let message = format!("`{name}` of `{}`: {why}", operation.name);
+            found.push(at(file, place, path, "argument_type", message, None));
+        }
+    }
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    for name in required.filter(|_| !call.computed) {
+        if !call.arguments.iter().any(|argument| argument.name == name) {
+            let message = format!("`{}` needs the argument `{name}`", operation.name);
+            let path = format!("{}/with", call.path);
+            found.push(at(file, (call.line, call.column), path, "argument_missing", message, None));
+        }
+    }
+}
+
+fn at(
+    file: &str,
+    (line, column): (usize, usize),
+    path: String,
+    code: &str,
+    message: String,
+    suggestion: Option<String>,
+) -> Diagnostic {
+    Diagnostic { file: file.to_owned(), line, column, path, code: code.to_owned(), message, suggestion }
+}

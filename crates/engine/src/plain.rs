@@ -1,0 +1,84 @@
+//! What a flow does to the world without a connector: calls of plain HTTP, and events that it emits.
+//!
+//! A call is sent once: what is to be repeated, and when, the flow says itself (`try`, `retry`). Its exact request is
+//! durable before it is sent, as for any write. After a crash, `PUT` and `DELETE` are sent again, being repeatable by
+//! their definition, and so are `POST` and `PATCH`: at least once.
+
+use connect::plain::{Request, perform};
+use flow::{EventId, Fault};
+use serde_json::Value;
+use store::NewEvent;
+
+use crate::effect::Call;
+use crate::fault;
+use crate::history::Open;
+use crate::journal::Lost;
+use crate::key::effect_key;
+use crate::run::Run;
+
+/// Whether an operation is a call without a connector.
+pub fn is_plain(operation: &str) -> bool {
+    matches!(operation, "http" | "openapi")
+}
+
+impl Run<'_> {
+    /// Sends a call of plain HTTP.
+    pub async fn plain(&self, call: &Call, open: &mut Open) -> Result<Result<Value, Fault>, Lost> {
+        let node = self.node;
+        let (transport, egress) = (node.transport.as_ref(), &node.config.egress);
+        let of_call = |error: &connect::Error| fault::of_call(&call.operation, error);
+        let request = match &open.intent {
+            Some(intent) => match serde_json::from_value(intent.request.clone()) {
+                Ok(request) => request,
+                Err(error) => {
+                    let why = format!("{}: the journalled request does not decode: {error}", call.operation);
+                    return Ok(Err(Fault::runtime(why)));
+                }
+            },
+            None => match Request::prepare(transport, egress, &call.operation, &call.with).await {
+                Ok(request) => request,
+                Err(error) => return Ok(Err(of_call(&error))),
+            },
+        };
+        let now = node.clock.now();
+        self.note_cut_off(call, open, now);
+        open.attempts += 1;
+        if request.writes() {
+            let key = effect_key(&self.origin, &call.at, self.history().again(&call.at));
+            let bytes = || serde_json::to_value(&request).unwrap_or_default();
+            self.intend(call, &key, bytes, open, now).await?;
+        } else {
+            self.journal.save_writes().await?;
+        }
+        let answer = perform(transport, egress, &request, &call.with).await;
+        open.answered = open.attempts;
+        Ok(answer.map_err(|error| {
+            open.unknown |= error.unknown;
+            of_call(&error)
+        }))
+    }
+
+    /// Puts an event of the flow's own into the inbox, once, whatever happens meanwhile: its id is the same each time.
+    pub async fn emit(&self, event: &Value) -> Result<Result<Value, Fault>, Lost> {
+        let node = self.node;
+        let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        let Ok(time) = text("time").parse() else {
+            return Ok(Err(Fault::expression("`emit`: `time` is not a time such as `2026-01-31T12:00:00Z`")));
+        };
+        let new = NewEvent {
+            id: node.with_rng(|rng| EventId::random(rng)),
+            connection: text("source"),
+            dedupe_key: text("id"),
+            r#type: text("type"),
+            time,
+            live: self.live(),
+            subject: event["subject"].as_str().map(str::to_owned),
+            data: event["data"].clone(),
+        };
+        self.journal.save_writes().await?;
+        let accepted = node.store.accept_event(&self.claim.workspace, new, node.clock.now()).await;
+        accepted.map_err(Lost::Store)?;
+        node.events.notify_one();
+        Ok(Ok(event.clone()))
+    }
+}

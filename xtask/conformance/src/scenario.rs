@@ -1,0 +1,224 @@
+//! What the steps of a scenario mean.
+
+use std::sync::Arc;
+
+use connect::plain::{Egress, Request, perform};
+use flow::{Document, Effect, Fault, Input, Machine, RunId, Start, Status};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::gherkin::{Scenario, Step};
+use crate::stand_in::{HOSTS, StandIn, ready};
+
+/// The most effects of a scenario.
+const EFFECTS_MAX: usize = 1_000;
+
+#[derive(Default)]
+struct Stage {
+    text: String,
+    /// What is wrong with the flow, by code.
+    problems: Vec<String>,
+    input: Value,
+    status: Option<Status>,
+    /// The tasks that ran, in order.
+    order: Vec<String>,
+}
+
+pub fn run(scenario: &Scenario) -> Result<(), String> {
+    let mut stage = Stage { input: Value::Object(serde_json::Map::new()), ..Stage::default() };
+    for step in &scenario.steps {
+        stage.step(step).map_err(|why| format!("{}: {why}", step.text))?;
+    }
+    Ok(())
+}
+
+fn yaml(step: &Step) -> Result<Value, String> {
+    let text = step.document.as_deref().ok_or("a text must follow")?;
+    let node = flow::yaml::parse("text", text).map_err(|problems| format!("{problems:?}"))?;
+    Ok(node.to_value())
+}
+
+/// The texts between single quotes.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('\'').skip(1).step_by(2).collect()
+}
+
+impl Stage {
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        let text = step.text.trim_end_matches(':');
+        match text {
+            "a workflow with definition" => {
+                self.text = step.document.clone().ok_or("a text must follow")?;
+                Ok(())
+            }
+            "the workflow input is" => {
+                self.input = yaml(step)?;
+                Ok(())
+            }
+            "the workflow is executed" => {
+                self.execute();
+                Ok(())
+            }
+            "the workflow should complete" => self.output().map(drop),
+            "the workflow should complete with output" => {
+                let (output, wanted) = (self.output()?, yaml(step)?);
+                if *output == wanted { Ok(()) } else { Err(format!("the output is {output}, not {wanted}")) }
+            }
+            "the workflow should fault" => self.fault().map(drop),
+            "the workflow should fault with error" => {
+                let (fault, wanted) = (self.fault()?.to_value(), yaml(step)?);
+                let differs = wanted
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .find(|(name, value)| fault.get(*name) != Some(value));
+                match differs {
+                    Some((name, value)) => Err(format!("`{name}` is not {value} in {fault}")),
+                    None => Ok(()),
+                }
+            }
+            _ if text.starts_with("the workflow should be refused with") => {
+                self.refused(quoted(text).first().copied())
+            }
+            _ if text.starts_with("the workflow output should have properties") => {
+                quoted(text).into_iter().try_for_each(|path| self.property(path).map(drop))
+            }
+            _ if text.starts_with("the workflow output should have a") => self.one_property(text, step),
+            _ => self.order_of(text),
+        }
+    }
+
+    fn execute(&mut self) {
+        match Document::parse("flow.yaml", &self.text) {
+            Ok(document) => {
+                let (machine, log) = play(Arc::new(document), self.input.clone());
+                self.order = machine.steps().iter().map(|step| step.name.clone()).collect();
+                self.status = Some(log.unwrap_or_else(|| machine.status()));
+            }
+            Err(problems) => {
+                self.problems = problems.iter().map(|problem| format!("{} {problem}", problem.code)).collect()
+            }
+        }
+    }
+
+    fn status(&self) -> Result<&Status, String> {
+        match &self.status {
+            Some(status) => Ok(status),
+            None if self.problems.is_empty() => Err("it was not executed".to_owned()),
+            None => Err(format!("the flow is refused: {}", self.problems.join("; "))),
+        }
+    }
+
+    fn output(&self) -> Result<&Value, String> {
+        match self.status()? {
+            Status::Completed(output) => Ok(output),
+            Status::Failed(fault) => Err(format!("it failed: {fault}")),
+            Status::Running => Err("it did not end".to_owned()),
+        }
+    }
+
+    fn fault(&self) -> Result<&Fault, String> {
+        match self.status()? {
+            Status::Failed(fault) => Ok(fault),
+            Status::Completed(output) => Err(format!("it completed with {output}")),
+            Status::Running => Err("it did not end".to_owned()),
+        }
+    }
+
+    fn refused(&self, code: Option<&str>) -> Result<(), String> {
+        let code = code.ok_or("a code in quotes must follow")?;
+        if self.problems.iter().any(|problem| problem.starts_with(&format!("{code} "))) {
+            return Ok(());
+        }
+        Err(format!("it is not: {:?}", self.problems))
+    }
+
+    fn property(&self, path: &str) -> Result<&Value, String> {
+        let output = self.output()?;
+        let found = path.split('.').try_fold(output, |value, name| value.get(name));
+        found.ok_or_else(|| format!("`{path}` is not in {output}"))
+    }
+
+    fn one_property(&self, text: &str, step: &Step) -> Result<(), String> {
+        let path = *quoted(text).first().ok_or("a name in quotes must follow")?;
+        let value = self.property(path)?;
+        if text.ends_with("with value") {
+            let wanted = yaml(step)?;
+            return if *value == wanted { Ok(()) } else { Err(format!("`{path}` is {value}, not {wanted}")) };
+        }
+        let count = text.split_whitespace().rev().nth(1).and_then(|count| count.parse::<usize>().ok());
+        let Some(count) = count.filter(|_| text.contains("containing")) else {
+            return Err("this step is not known".to_owned());
+        };
+        let items = value.as_array().map(Vec::len);
+        if items == Some(count) { Ok(()) } else { Err(format!("`{path}` is {value}")) }
+    }
+
+    fn order_of(&self, text: &str) -> Result<(), String> {
+        self.output()?;
+        let place = |name: &str| {
+            self.order.iter().position(|task| task == name).ok_or_else(|| format!("`{name}` did not run"))
+        };
+        let holds = match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+            [name, "should", "run", "first"] => place(name)? == 0,
+            [name, "should", "run", "last"] => place(name)? + 1 == self.order.len(),
+            [name, "should", "run", "after", other] => place(name)? > place(other)?,
+            [name, "should", "not", "run"] => place(name).is_err(),
+            _ => return Err("this step is not known".to_owned()),
+        };
+        if holds { Ok(()) } else { Err(format!("they ran in this order: {:?}", self.order)) }
+    }
+}
+
+/// Runs a flow to its end: calls are answered by stand-ins, the earliest wait ends when nothing else is to be done.
+fn play(document: Arc<Document>, input: Value) -> (Machine, Option<Status>) {
+    let mut now = Timestamp::UNIX_EPOCH;
+    let start = Start {
+        document,
+        run: RunId::new("run_1"),
+        input: Arc::new(input),
+        settings: Arc::new(Value::Null),
+        started_at: now,
+    };
+    let (mut machine, mut open) = Machine::start(start);
+    let web = StandIn;
+    let egress = match Egress::new(HOSTS.iter().map(|host| (*host).to_owned())) {
+        Ok(egress) => egress,
+        Err(why) => return (machine, Some(Status::Failed(Fault::configuration(why)))),
+    };
+    for _ in 0..EFFECTS_MAX {
+        open.retain(|effect| machine.awaits(effect.at()));
+        let call = open.iter().position(|effect| matches!(effect, Effect::Call { .. }));
+        let until = |place: &usize| match &open[*place] {
+            Effect::Wait { until, .. } => *until,
+            Effect::Call { .. } => Timestamp::MIN,
+        };
+        let Some(place) = call.or_else(|| (0..open.len()).min_by_key(until)) else { return (machine, None) };
+        let input = match open.remove(place) {
+            Effect::Call { at, operation, with, .. } => {
+                Input::Resolved { at, outcome: answer(&web, &egress, &operation, with), now }
+            }
+            Effect::Wait { at, until } => {
+                now = now.max(until);
+                Input::Elapsed { at, now }
+            }
+        };
+        open.extend(machine.advance(input));
+    }
+    (machine, None)
+}
+
+fn answer(web: &StandIn, egress: &Egress, operation: &str, with: Value) -> Result<Value, Fault> {
+    match operation {
+        "http" | "openapi" => ready(async {
+            let request = Request::prepare(web, egress, operation, &with).await?;
+            perform(web, egress, &request, &with).await
+        })
+        .map_err(|error| {
+            let status = error.status.unwrap_or(500);
+            Fault { status, ..Fault::communication(error.to_string()) }
+        }),
+        // An event goes out as it is; an operation of the kit answers with its arguments.
+        _ => Ok(with),
+    }
+}
