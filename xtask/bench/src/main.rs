@@ -7,6 +7,7 @@
 //! Start at [`measure`] for the phases, [`load`] for the generator, [`sink`] for the far end.
 
 mod bare;
+mod cluster;
 mod event;
 mod load;
 mod measure;
@@ -51,6 +52,12 @@ pub struct Args {
     /// For how long that is measured
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     rate_seconds: u64,
+    /// Only with the embedded database
+    #[arg(long, conflicts_with = "postgres")]
+    sqlite: bool,
+    /// Only with PostgreSQL; without either, both where PostgreSQL is installed
+    #[arg(long)]
+    postgres: bool,
     /// Where the throwaway data lies; its disk decides what a synced write takes [default: the system's]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
@@ -74,7 +81,16 @@ fn main() -> Result<()> {
     if let Some(seconds) = args.hold {
         return measure::hold(&args, seconds);
     }
-    let found = measure::all(&args)?;
+    let mut found = Vec::new();
+    if !args.postgres {
+        found.push(("SQLite", measure::all(&args, None)?));
+    }
+    match (args.sqlite, cluster::Cluster::start(args.scratch.as_deref())) {
+        (true, _) => {}
+        (false, Ok(cluster)) => found.push(("PostgreSQL", measure::all(&args, Some(&cluster))?)),
+        (false, Err(error)) if args.postgres => return Err(error),
+        (false, Err(error)) => eprintln!("bench: without PostgreSQL: {error:#}"),
+    }
     if args.json {
         println!("{}", report::document(&found));
     } else {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cluster::Cluster;
 use crate::event::{Kind, Template};
 use crate::sink::{EVENTS_MAX, Sink};
 use crate::subject::{Killed, Subject};
@@ -45,6 +46,8 @@ pub struct W1 {
     pub cpu_ms: f64,
     pub generator_cpu_ms: f64,
     pub sink_cpu_ms: f64,
+    /// Of the database, where it has processes of its own.
+    pub database_cpu_ms: Option<f64>,
     pub bytes: f64,
     /// Synced transactions, and statements, where the server counts them.
     pub commits: Option<f64>,
@@ -60,6 +63,7 @@ pub struct Quantiles {
 
 struct Bench<'a> {
     args: &'a Args,
+    cluster: Option<&'a Cluster>,
     subject: Subject,
     sink: Sink,
     hook: String,
@@ -70,13 +74,13 @@ struct Bench<'a> {
     runs: u64,
 }
 
-/// Everything, on a fresh server.
-pub fn all(args: &Args) -> Result<Found> {
+/// Everything, on a fresh server; on PostgreSQL if there is a cluster.
+pub fn all(args: &Args, cluster: Option<&Cluster>) -> Result<Found> {
     let binary = std::fs::metadata(&args.binary)
         .with_context(|| format!("{}: `cargo xtask bench` builds it", args.binary.display()))?;
-    progress("time to ready");
-    let ready_ms = ready(args)?;
-    let mut bench = Bench::start(args)?;
+    progress(if cluster.is_some() { "PostgreSQL: time to ready" } else { "SQLite: time to ready" });
+    let ready_ms = ready(args, cluster)?;
+    let mut bench = Bench::start(args, cluster)?;
     std::thread::sleep(SETTLE);
     let idle_rss_mb = process::memory_mb(bench.subject.pid(), "VmRSS")?;
     progress(&format!("end to end at {}/s", args.rate));
@@ -109,7 +113,7 @@ pub fn all(args: &Args) -> Result<Found> {
 
 /// Keeps a server under the load of W1.
 pub fn hold(args: &Args, seconds: u64) -> Result<()> {
-    let mut bench = Bench::start(args)?;
+    let mut bench = Bench::start(args, None)?;
     bench.warm_up()?;
     println!("{}", bench.subject.pid());
     let began = Instant::now();
@@ -124,13 +128,17 @@ fn progress(what: &str) {
     eprintln!("bench: {what}");
 }
 
-fn ready(args: &Args) -> Result<f64> {
+fn ready(args: &Args, cluster: Option<&Cluster>) -> Result<f64> {
     let mut times = Vec::new();
     for _ in 0..STARTS {
-        times.push(Subject::start(&args.binary, args.scratch.as_deref())?.ready.as_secs_f64() * 1e3);
+        times.push(subject(args, cluster)?.ready.as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);
     Ok(times[STARTS / 2])
+}
+
+fn subject(args: &Args, cluster: Option<&Cluster>) -> Result<Subject> {
+    Subject::start(&args.binary, args.scratch.as_deref(), cluster.map(Cluster::url).as_deref())
 }
 
 /// Answers per second of the bare server.
@@ -157,12 +165,12 @@ fn unix_now() -> Result<u64> {
 }
 
 impl Bench<'_> {
-    fn start(args: &Args) -> Result<Bench<'_>> {
+    fn start<'a>(args: &'a Args, cluster: Option<&'a Cluster>) -> Result<Bench<'a>> {
         let sink = Sink::start()?;
-        let subject = Subject::start(&args.binary, args.scratch.as_deref())?;
+        let subject = subject(args, cluster)?;
         let hook = subject.set_up(&sink.address)?;
         let template = Template::new(Kind::Asked)?;
-        Ok(Bench { args, subject, sink, hook, template, next: 0, runs: 0 })
+        Ok(Bench { args, cluster, subject, sink, hook, template, next: 0, runs: 0 })
     }
 
     /// Signed requests for events that were not there before.
@@ -230,6 +238,7 @@ impl Bench<'_> {
         let pid = self.subject.pid();
         let taken =
             || anyhow::Ok((process::cpu(pid)?, process::thread_cpu(sink::THREAD)?, process::written(pid)?));
+        let database = self.cluster.map(Cluster::cpu).transpose()?;
         let store = self.subject.counts()?.store;
         let (cpu, sink_cpu, written) = taken()?;
         let began = Instant::now();
@@ -242,6 +251,7 @@ impl Bench<'_> {
         let took = began.elapsed();
         let (cpu_after, sink_after, written_after) = taken()?;
         let store_after = self.subject.counts()?.store;
+        let database_after = self.cluster.map(Cluster::cpu).transpose()?;
         let runs = sent.answered as f64;
         let per_run = |time: Duration| time.as_secs_f64() * 1e3 / runs;
         let counted = |name: &str| {
@@ -254,6 +264,7 @@ impl Bench<'_> {
             cpu_ms: per_run(cpu_after - cpu),
             generator_cpu_ms: per_run(ours.saturating_sub(sink_then)),
             sink_cpu_ms: per_run(sink_after - sink_cpu),
+            database_cpu_ms: database.zip(database_after).map(|(before, after)| per_run(after - before)),
             bytes: (written_after - written) as f64 / runs,
             commits: counted("commits"),
             statements: counted("statements"),

@@ -26,13 +26,53 @@ pub fn thread_cpu(name: &str) -> Result<Duration> {
     Ok(sum)
 }
 
+/// Processor time of a process and of its children, living and dead.
+pub fn family_cpu(parent: u32) -> Result<Duration> {
+    let mut sum = numbers(Path::new(&format!("/proc/{parent}/stat")))?.with_dead_children();
+    for process in fs::read_dir("/proc")? {
+        // A process may end between being listed and being read.
+        let Ok(found) = numbers(&process?.path().join("stat")) else { continue };
+        if found.parent == u64::from(parent) {
+            sum += found.own();
+        }
+    }
+    Ok(sum)
+}
+
 fn stat(path: &Path) -> Result<Duration> {
+    Ok(numbers(path)?.own())
+}
+
+/// Of `/proc/…/stat`, times in ticks.
+struct Numbers {
+    parent: u64,
+    own: u64,
+    dead_children: u64,
+}
+
+impl Numbers {
+    fn own(&self) -> Duration {
+        Duration::from_secs_f64(self.own as f64 / TICKS_PER_S)
+    }
+
+    fn with_dead_children(&self) -> Duration {
+        self.own() + Duration::from_secs_f64(self.dead_children as f64 / TICKS_PER_S)
+    }
+}
+
+fn numbers(path: &Path) -> Result<Numbers> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     // The name before the last parenthesis may hold anything.
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
-    let (user, kernel) = ticks(11).zip(ticks(12)).context("/proc has another format")?;
-    Ok(Duration::from_secs_f64((user + kernel) as f64 / TICKS_PER_S))
+    let number = |index: usize| {
+        let found = fields.get(index).and_then(|field| field.parse::<u64>().ok());
+        found.context("/proc has another format")
+    };
+    Ok(Numbers {
+        parent: number(1)?,
+        own: number(11)? + number(12)?,
+        dead_children: number(13)? + number(14)?,
+    })
 }
 
 /// Resident memory in MB: now (`VmRSS`) or at most (`VmHWM`).

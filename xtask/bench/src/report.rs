@@ -10,8 +10,21 @@ fn round(value: f64, decimals: i32) -> f64 {
     (value * scale).round() / scale
 }
 
-/// The document of `--json`.
-pub fn document(found: &Found) -> Value {
+/// What was found on one database after the other, by its name.
+type Databases<'a> = &'a [(&'static str, Found)];
+
+/// The document of `--json`: the first database's figures, with those of a second one under its name.
+pub fn document(databases: Databases<'_>) -> Value {
+    let mut documents = databases.iter().map(|(name, found)| (name.to_lowercase(), figures(found)));
+    let (first, mut document) = documents.next().unwrap_or_default();
+    document["database"] = first.into();
+    for (name, figures) in documents {
+        document[name] = figures;
+    }
+    document
+}
+
+fn figures(found: &Found) -> Value {
     let w1 = &found.w1;
     json!({
         "ack_per_s": found.ack_per_s.round(),
@@ -27,22 +40,24 @@ pub fn document(found: &Found) -> Value {
         "w1_ack_per_s": w1.ack_per_s.round(),
         "generator_cpu_ms": round(w1.generator_cpu_ms, 3),
         "sink_cpu_ms": round(w1.sink_cpu_ms, 3),
+        "database_cpu_ms": w1.database_cpu_ms.map(|time| round(time, 3)),
         "bytes_per_run": w1.bytes.round(),
         "fsyncs_per_run": w1.commits.map(|count| round(count, 3)),
         "statements_per_run": w1.statements.map(|count| round(count, 1)),
     })
 }
 
-/// The table, with what is aimed at and what others reach.
-pub fn table(found: &Found) -> String {
+/// The rows of the table: what is told, its value, and what is aimed at.
+fn rows(found: &Found) -> Vec<(&'static str, String, &'static str)> {
     let w1 = &found.w1;
     let maybe = |value: Option<f64>, decimals: usize| {
-        value.map_or("not counted".to_owned(), |value| format!("{value:.decimals$}"))
+        value.map_or("-".to_owned(), |value| format!("{value:.decimals$}"))
     };
-    let rows = [
+    vec![
         ("W1: completed runs per second", format!("{:.0}", w1.per_s), "2000, later 6000"),
         ("W1: processor time per run, ms", format!("{:.3}", w1.cpu_ms), "0.8, later 0.3"),
-        ("    and of generator, of sink", format!("{:.3}, {:.3}", w1.generator_cpu_ms, w1.sink_cpu_ms), ""),
+        ("    of generator, of sink", format!("{:.3}, {:.3}", w1.generator_cpu_ms, w1.sink_cpu_ms), ""),
+        ("    of the database's processes", maybe(w1.database_cpu_ms, 3), ""),
         ("W1: end to end p50, ms", format!("{:.2}", found.e2e_ms.p50), ""),
         ("W1: end to end p99, ms", format!("{:.2}", found.e2e_ms.p99), "10, later 5"),
         ("W1: bytes written per run", format!("{:.0}", w1.bytes), ""),
@@ -56,14 +71,24 @@ pub fn table(found: &Found) -> String {
         ("memory at most, MB", format!("{:.1}", found.peak_rss_mb), ""),
         ("time to ready, ms", format!("{:.0}", found.ready_ms), ""),
         ("binary, MB", format!("{:.1}", found.binary_mb), ""),
-    ];
+    ]
+}
+
+/// The table, with what is aimed at and what others reach.
+pub fn table(databases: Databases<'_>) -> String {
+    let Some((_, first)) = databases.first() else { return String::new() };
     let mut table = format!(
-        "W1: a signed event of {} bytes → branch → computation → HTTP POST; {} connections; end to end at {}/s\n\n\
-         {:<34}{:>16}   aim\n",
-        found.bytes_of_event, found.connections, found.rate, "", "SQLite"
+        "W1: a signed event of {} bytes → branch → computation → HTTP POST; {} connections; end to end at {}/s\n\n{:<34}",
+        first.bytes_of_event, first.connections, first.rate, ""
     );
-    for (what, value, aim) in rows {
-        table += format!("{what:<34}{value:>16}   {aim}\n").trim_end();
+    for (name, _) in databases {
+        table += &format!("{name:>16}");
+    }
+    table += "   aim\n";
+    let columns: Vec<_> = databases.iter().map(|(_, found)| rows(found)).collect();
+    for (index, (what, _, aim)) in rows(first).into_iter().enumerate() {
+        let values: String = columns.iter().map(|rows| format!("{:>16}", rows[index].1)).collect();
+        table += format!("{what:<34}{values}   {aim}").trim_end();
         table.push('\n');
     }
     table

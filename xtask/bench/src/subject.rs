@@ -49,7 +49,7 @@ pub struct Counts {
 }
 
 impl Subject {
-    pub fn start(binary: &Path, scratch: Option<&Path>) -> Result<Subject> {
+    pub fn start(binary: &Path, scratch: Option<&Path>, database: Option<&str>) -> Result<Subject> {
         let data = match scratch {
             Some(directory) => TempDir::with_prefix_in("tributary-bench-", directory)?,
             None => TempDir::with_prefix("tributary-bench-")?,
@@ -60,6 +60,10 @@ impl Subject {
         for variable in ["TRIBUTARY_DATA", "TRIBUTARY_SERVER", "TRIBUTARY_TOKEN", "TRIBUTARY_CONNECTORS"] {
             command.env_remove(variable);
         }
+        match database {
+            Some(url) => command.env("TRIBUTARY_DATABASE", url),
+            None => command.env_remove("TRIBUTARY_DATABASE"),
+        };
         let began = Instant::now();
         let process = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
         let mut process = Killed(process);
