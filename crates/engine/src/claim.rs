@@ -206,8 +206,8 @@ async fn leased(node: &Node, held: &Held) -> Done {
             _ = abandoned.wait_for(|abandoned| *abandoned) => return Done::Stopped,
             () = node.timer.sleep(renewal) => {}
         }
-        let until = node.clock.now().saturating_add(node.config.lease).unwrap_or(Timestamp::MAX);
-        match node.store.renew_lease(&claim.workspace, &claim.run, claim.epoch, until).await {
+        let (lease, now) = (node.config.lease, node.clock.now());
+        match node.store.renew_lease(&claim.workspace, &claim.run, claim.epoch, lease, now).await {
             Ok(()) => {}
             Err(store::Error::Fenced { .. }) => {
                 return Done::Over(Err(Lost::Fenced));

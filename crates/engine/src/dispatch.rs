@@ -64,7 +64,9 @@ impl Node {
                 Err(store::Error::Conflict { .. }) => {}
                 // Whoever accepted it was about to dispatch it, or another node was faster.
                 Err(store::Error::State { .. }) => {}
-                Err(store::Error::Closed) => return Err(store::Error::Closed),
+                Err(
+                    error @ (store::Error::Closed | store::Error::Unavailable(_) | store::Error::Unsettled),
+                ) => return Err(error),
                 Err(error) => tracing::error!(event = %event.id, %error, "an event cannot be dispatched"),
             }
         }

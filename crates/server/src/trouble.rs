@@ -23,6 +23,11 @@ impl From<store::Error> for Problem {
                 Problem::new(Code::StoreUnavailable, "nothing was stored; try again later")
                     .retry_after(RETRY_AFTER_S)
             }
+            E::Unsettled => {
+                tracing::error!(%error, "a commit is in doubt");
+                Problem::new(Code::StoreUnavailable, "whether it is stored is not known; send it again later")
+                    .retry_after(RETRY_AFTER_S)
+            }
             _ => {
                 tracing::error!(%error, "what is stored cannot be used");
                 Problem::new(Code::Internal, error.to_string())

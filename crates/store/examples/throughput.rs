@@ -1,5 +1,5 @@
 //! How many events a store takes in with 64 callers at a time, and how many runs go through it, 64 at a time:
-//! `cargo run --release -p store --example throughput [seconds] [directory]`.
+//! `cargo run --release -p store --example throughput [seconds] [directory | postgres://… of an empty database]`.
 
 use flow::journal::{Entry, Outcome};
 use flow::{EffectRef, EventId, Mode, OnFailure, RunId, WorkspaceId, chance::Rng};
@@ -77,18 +77,27 @@ impl Tally {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let seconds: u64 = arguments.next().map_or(Ok(5), |text| text.parse())?;
-    let directory = match arguments.next() {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
+    let place = arguments.next();
+    let url = place.as_deref().filter(|place| place.starts_with("postgres"));
+    let directory = match &place {
+        Some(parent) if url.is_none() => tempfile::tempdir_in(parent)?,
+        _ => tempfile::tempdir()?,
     };
-    let store = Store::open(Options::new(directory.path(), MasterKey::from_bytes([1; 32])))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let key = MasterKey::from_bytes([1; 32]);
+    let store = match url {
+        Some(url) => {
+            let options = store::postgres::Options::new(url, "node", directory.path(), key);
+            runtime.block_on(Store::connect(options))?
+        }
+        None => Store::open(Options::new(directory.path(), key))?,
+    };
     let committer = store.committer()?;
     let thread = std::thread::Builder::new().name("committer".into()).spawn(|| committer.run())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(measure(&store, seconds))?;
-    drop(runtime);
     drop(store);
     thread.join().map_err(|_| "the committer panicked")?;
+    drop(runtime);
     Ok(())
 }
 

@@ -12,9 +12,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::database;
 use crate::directory::Lock;
-use crate::unit::{By, Tally};
-use crate::{Error, OnFatal, Result, Unit, UnitResult};
+use crate::row::Row;
+use crate::unit::{By, Statement, Tally};
+use crate::{Error, OnFatal, Result, Unit, UnitResult, postgres};
 
 /// Units that may wait for the committer; more callers wait for a place.
 const MAX_PENDING: usize = 4096;
@@ -33,8 +35,8 @@ pub enum Cut {
 /// Asked at every commit, with its number from 1, whether it is cut off.
 pub type Cuts = Arc<dyn Fn(u64) -> Option<Cut> + Send + Sync>;
 
-struct Pending {
-    unit: Unit,
+pub(crate) struct Pending {
+    pub unit: Unit,
     answer: oneshot::Sender<Result<UnitResult>>,
 }
 
@@ -47,7 +49,7 @@ pub(crate) struct Queue {
 }
 
 /// The committer's end.
-pub(crate) struct Inbox(mpsc::Receiver<Pending>);
+pub(crate) struct Inbox(pub mpsc::Receiver<Pending>);
 
 /// A unit that is on its way.
 pub(crate) struct Ticket(oneshot::Receiver<Result<UnitResult>>);
@@ -104,7 +106,50 @@ impl Ticket {
 }
 
 /// Commits what is pending. Whoever holds it decides where and when it runs.
-pub struct Committer {
+pub struct Committer(pub(crate) Underneath);
+
+pub(crate) enum Underneath {
+    Sqlite(Sqlite),
+    Postgres(Box<postgres::Committer>),
+}
+
+impl Committer {
+    /// Commits until every [`crate::Store`] is dropped or a commit fails. Blocks: give it a thread of its own.
+    pub fn run(self) {
+        match self.0 {
+            Underneath::Sqlite(committer) => committer.run(),
+            Underneath::Postgres(committer) => committer.run(),
+        }
+    }
+
+    /// Commits all that is pending; returns how many units that were. On SQLite inline; on PostgreSQL it blocks until
+    /// the database has answered, so call it outside of the runtime.
+    pub fn step(&mut self) -> usize {
+        match &mut self.0 {
+            Underneath::Sqlite(committer) => committer.step(),
+            Underneath::Postgres(committer) => committer.step(),
+        }
+    }
+
+    /// Transactions committed so far.
+    pub fn commits(&self) -> u64 {
+        match &self.0 {
+            Underneath::Sqlite(committer) => committer.commits,
+            Underneath::Postgres(committer) => committer.commits,
+        }
+    }
+
+    /// Units that wait.
+    pub fn pending(&self) -> usize {
+        match &self.0 {
+            Underneath::Sqlite(committer) => committer.inbox.0.len(),
+            Underneath::Postgres(committer) => committer.inbox.0.len(),
+        }
+    }
+}
+
+/// The committer of an embedded database.
+pub(crate) struct Sqlite {
     connection: Connection,
     inbox: Inbox,
     on_fatal: OnFatal,
@@ -120,8 +165,8 @@ enum Failure {
     Fatal(Error),
 }
 
-impl Committer {
-    pub(crate) fn new(
+impl Sqlite {
+    pub fn new(
         connection: Connection,
         inbox: Inbox,
         on_fatal: OnFatal,
@@ -131,8 +176,7 @@ impl Committer {
         Self { connection, inbox, on_fatal, cuts, commits: 0, dead: false, _lock: lock }
     }
 
-    /// Commits until every [`crate::Store`] is dropped or a commit fails. Blocks: give it a thread of its own.
-    pub fn run(mut self) {
+    fn run(mut self) {
         while let Some(first) = self.inbox.0.blocking_recv() {
             self.commit_with(first);
             if self.dead {
@@ -141,19 +185,13 @@ impl Committer {
         }
     }
 
-    /// Commits all that is pending, inline; returns how many units that were.
-    pub fn step(&mut self) -> usize {
+    fn step(&mut self) -> usize {
         let mut done = 0;
         while !self.dead {
             let Ok(first) = self.inbox.0.try_recv() else { break };
             done += self.commit_with(first);
         }
         done
-    }
-
-    /// Transactions committed so far.
-    pub fn commits(&self) -> u64 {
-        self.commits
     }
 
     /// One transaction of `first` and whatever else is pending.
@@ -241,18 +279,15 @@ impl Committer {
 
     fn statements(&self, unit: &Unit) -> Result<Result<UnitResult>, Failure> {
         let mut rows = Vec::with_capacity(unit.statements.len());
+        let mut returned = Vec::new();
         for statement in &unit.statements {
-            let done = self
-                .connection
-                .prepare_cached(statement.sql)
-                .and_then(|mut prepared| prepared.execute(rusqlite::params_from_iter(&statement.params)));
-            match done {
-                Ok(touched) => {
-                    let touched = touched as u64;
+            match self.statement(statement) {
+                Ok((touched, found)) => {
                     if !statement.expect.met(touched) {
                         return Ok(Err(Error::Conflict { what: first_words(statement.sql) }));
                     }
                     rows.push(touched);
+                    returned.extend(found);
                 }
                 Err(error) if is_unique_violation(&error) => {
                     return Ok(Err(Error::Conflict { what: first_words(statement.sql) }));
@@ -264,7 +299,19 @@ impl Committer {
                 Err(error) => return Err(failure(error)),
             }
         }
-        Ok(Ok(UnitResult { rows }))
+        Ok(Ok(UnitResult { rows, returned }))
+    }
+
+    /// The rows that a statement touched, and those that it answers.
+    fn statement(&self, statement: &Statement) -> rusqlite::Result<(u64, Vec<Row>)> {
+        let mut prepared = self.connection.prepare_cached(statement.sql)?;
+        if prepared.column_count() == 0 {
+            let touched = prepared.execute(rusqlite::params_from_iter(&statement.params))?;
+            return Ok((touched as u64, Vec::new()));
+        }
+        let columns = prepared.column_names().map(Into::into).collect();
+        let rows = database::fetched(&mut prepared, &columns, &statement.params)?;
+        Ok((rows.len() as u64, rows))
     }
 
     fn plain(&self, sql: &str) -> Result<(), Failure> {
@@ -277,11 +324,15 @@ impl Committer {
 }
 
 /// A caller that has gone away does not need its answer.
-fn answer(pending: Pending, result: Result<UnitResult>) {
+pub(crate) fn answer(pending: Pending, result: Result<UnitResult>) {
     pending.answer.send(result).ok();
 }
 
-fn add(counts: &mut BTreeMap<(Arc<str>, &'static str), i64>, tallies: &[Tally], done: &UnitResult) {
+pub(crate) fn add(
+    counts: &mut BTreeMap<(Arc<str>, &'static str), i64>,
+    tallies: &[Tally],
+    done: &UnitResult,
+) {
     for tally in tallies {
         let rows = |index: usize| done.rows.get(index).copied().unwrap_or_default().cast_signed();
         let by = match tally.by {
@@ -327,7 +378,7 @@ fn is_of_the_statement(error: &rusqlite::Error) -> bool {
 }
 
 /// `INSERT INTO runs …` → `INSERT INTO runs`: enough to tell in a message what was not as expected.
-fn first_words(sql: &'static str) -> &'static str {
+pub(crate) fn first_words(sql: &'static str) -> &'static str {
     let end = sql.match_indices([' ', '\n']).nth(2).map_or(sql.len(), |(at, _)| at);
     sql[..end].trim_end()
 }
@@ -335,7 +386,6 @@ fn first_words(sql: &'static str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database;
 
     const FILL: &str = "INSERT INTO pile (bytes) VALUES (zeroblob(20000))";
 
@@ -348,7 +398,7 @@ mod tests {
         connection.pragma_update(None, "max_page_count", 8).unwrap();
         let (queue, inbox) = queue();
         let on_fatal: OnFatal = Arc::new(|error| panic!("{error}"));
-        let mut committer = Committer::new(connection, inbox, on_fatal, None, lock);
+        let mut committer = Sqlite::new(connection, inbox, on_fatal, None, lock);
         let mut commit = |sqls: &[&'static str]| -> Vec<Result<UnitResult>> {
             let mut answers = Vec::new();
             for sql in sqls {

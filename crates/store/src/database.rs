@@ -149,7 +149,7 @@ pub(crate) fn snapshot(
 fn rows(connection: &Connection, names: &mut Names, query: &Query) -> Result<Vec<Row>> {
     let mut statement = connection.prepare_cached(query.sql)?;
     let columns = names.of(query.sql, &statement);
-    fetched(&mut statement, &columns, &query.params)
+    Ok(fetched(&mut statement, &columns, &query.params)?)
 }
 
 /// Runs a statement that answers rows.
@@ -157,12 +157,12 @@ pub(crate) fn fetched(
     statement: &mut rusqlite::Statement<'_>,
     columns: &Columns,
     params: &[Param],
-) -> Result<Vec<Row>> {
+) -> rusqlite::Result<Vec<Row>> {
     let mut found = statement.query(rusqlite::params_from_iter(params))?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
         let values = (0..columns.len()).map(|index| Ok(value(row.get_ref(index)?)));
-        rows.push(Row::new(columns.clone(), values.collect::<Result<_>>()?));
+        rows.push(Row::new(columns.clone(), values.collect::<rusqlite::Result<_>>()?));
     }
     Ok(rows)
 }

@@ -14,10 +14,11 @@
 use flow::{EventId, Fault, Mode, OnFailure, RunId, WorkspaceId};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::row::{Query, Row};
 use crate::stats::counter;
-use crate::unit::{By, values};
+use crate::unit::{By, Lock, values};
 use crate::{
     Dispatch, Dispatching, Error, EventOutcome, EventStatus, FlowOutcome, NewRun, Result, Store, Unit,
     payload,
@@ -176,7 +177,7 @@ impl Store {
     pub async fn start_run(&self, ws: &WorkspaceId, run: NewRun, now: Timestamp) -> Result<RunId> {
         let version = self.first(VERSION, values![ws, &run.flow, run.revision]).await?;
         let version: String = version.ok_or_else(|| unknown(&run.flow, run.revision))?.get("version")?;
-        let unit = Unit::new()
+        let unit = creating(Unit::new(), ws, &run.flow, run.lane.as_deref())
             .one(
                 CREATE,
                 values![
@@ -335,8 +336,7 @@ impl Plan {
         let latest = dispatch.mode == Mode::Latest && lane.is_some();
         let problem =
             fault.map(serde_json::to_string).transpose().map_err(|error| Error::corrupt("fault", error))?;
-        self.unit = self
-            .unit
+        self.unit = creating(self.unit, ws, &dispatch.flow, lane)
             .one(
                 CREATE,
                 values![
@@ -442,6 +442,16 @@ fn header_of(event: &EventId, row: Option<&Row>) -> Result<Header> {
         subject: row.get("subject")?,
         replays: row.get("replays")?,
     })
+}
+
+/// A new run takes its lane's turn if that is free, unless its flow is paused.
+fn creating(unit: Unit, ws: &WorkspaceId, flow: &str, lane: Option<&str>) -> Unit {
+    let (workspace, flow): (Arc<str>, Arc<str>) = (ws.as_str().into(), flow.into());
+    let unit = unit.locking(Lock::FlowShared { workspace: workspace.clone(), flow: flow.clone() });
+    match lane {
+        Some(lane) => unit.locking(Lock::Lane { workspace, flow, lane: lane.into() }),
+        None => unit,
+    }
 }
 
 fn unknown(flow: &str, revision: u32) -> Error {

@@ -39,6 +39,12 @@ pub enum Error {
     /// The database cannot be asked at the moment: nothing was done, later attempts may succeed.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The database went away while it committed: nobody knows whether it did. Whoever asks reads what is there.
+    #[error("the database went away in mid-commit, it is not known whether this is stored")]
+    Unsettled,
+    /// The database refused a statement: a defect.
+    #[error("the database refused a statement: {0}")]
+    Statement(String),
     /// The committer is gone (shut down, or stopped by a failed commit): nothing is written any more.
     #[error("the store no longer accepts writes")]
     Closed,

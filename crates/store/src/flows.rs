@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::row::Row;
 use crate::stats::{NODE, counter};
-use crate::unit::{By, values};
+use crate::unit::{By, Lock, values};
 use crate::{Error, MAX_PAGE, Result, Store, Unit};
 
 /// What is to be deployed.
@@ -144,22 +144,23 @@ impl Store {
     /// Lets new runs of a flow wait. Events go on being dispatched to it, and runs that have begun are finished.
     pub async fn pause_flow(&self, ws: &WorkspaceId, name: &str) -> Result<()> {
         let unit = Unit::new().one(PAUSE, values![ws, name, true]).then(HOLD_TURNS, values![ws, name]);
-        self.change(unit, name).await
+        self.change(ws, unit, name).await
     }
 
     /// Lets the runs that waited begin.
     pub async fn resume_flow(&self, ws: &WorkspaceId, name: &str) -> Result<()> {
         let unit = Unit::new().one(PAUSE, values![ws, name, false]).then(GIVE_TURNS, values![ws, name]);
-        self.change(unit, name).await
+        self.change(ws, unit, name).await
     }
 
     /// Takes a flow out of use: no event reaches it any more. Its runs are finished, its revisions stay.
     pub async fn remove_flow(&self, ws: &WorkspaceId, name: &str) -> Result<()> {
         let unit = Unit::new().one(REMOVE, values![ws, name]).then(GIVE_TURNS, values![ws, name]);
-        self.change(unit, name).await
+        self.change(ws, unit, name).await
     }
 
-    async fn change(&self, unit: Unit, name: &str) -> Result<()> {
+    async fn change(&self, ws: &WorkspaceId, unit: Unit, name: &str) -> Result<()> {
+        let unit = unit.locking(Lock::Flow { workspace: ws.as_str().into(), flow: name.into() });
         match self.commit(unit.tally(NODE, counter::GENERATION, By::Fixed(1))).await {
             Err(Error::Conflict { .. }) => Err(Error::not_found("flow", name)),
             other => other.map(|_| ()),

@@ -12,8 +12,8 @@ use crate::row::{Query, Row};
 use crate::stats::counter;
 use crate::unit::{By, values};
 use crate::{
-    Accepted, Error, Event, EventOutcome, EventQuery, EventStatus, EventSummary, FlowOutcome, Listed,
-    MAX_PAGE, NewEvent, NewQuarantine, Page, Result, Store, Unit, payload,
+    Accepted, Backend, Error, Event, EventOutcome, EventQuery, EventStatus, EventSummary, FlowOutcome,
+    Listed, MAX_PAGE, NewEvent, NewQuarantine, Page, Result, Store, Unit, payload,
 };
 
 /// The columns of an event, in the hot table and in history.
@@ -92,7 +92,11 @@ impl Store {
         let event = accepting(ws, event, now);
         let gathering = self.gathering();
         let ticket = gathering.queue.send(unit).await?;
-        let followed = first.accepting(&gathering, &event);
+        let followed = match &self.inner.backend {
+            Backend::Sqlite(_) => first.accepting(&gathering, &event),
+            // What other nodes have accepted and not committed cannot be seen: the dispatcher keeps the order.
+            Backend::Postgres(_) => false,
+        };
         gathering.release().await?;
         let Event { id, connection, dedupe_key, .. } = event;
         let accepted = self.accepted(ws, id, &connection, &dedupe_key, ticket).await;
@@ -157,9 +161,14 @@ impl Store {
     }
 
     /// Events that no dispatcher has seen yet, of every workspace, in the order of acceptance; at most
-    /// [`MAX_PAGE`](crate::MAX_PAGE) at once, since their bodies come with them.
+    /// [`MAX_PAGE`](crate::MAX_PAGE) at once, since their bodies come with them. Of several nodes only one finds any.
     pub async fn undispatched_events(&self, limit: usize) -> Result<Vec<Event>> {
-        self.rows(WAITING, values![limit.min(MAX_PAGE) as i64]).await?.iter().map(event_of).collect()
+        let params = values![limit.min(MAX_PAGE) as i64];
+        let rows = match &self.inner.backend {
+            Backend::Sqlite(_) => self.rows(WAITING, params).await?,
+            Backend::Postgres(postgres) => postgres.on_duty(Query::new(WAITING, params)).await?,
+        };
+        rows.iter().map(event_of).collect()
     }
 
     /// An event with its body.

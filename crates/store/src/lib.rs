@@ -25,6 +25,7 @@ mod history;
 mod inbox;
 mod page;
 mod payload;
+pub mod postgres;
 mod row;
 pub mod runs;
 mod schema;
@@ -94,10 +95,7 @@ pub struct Store {
 }
 
 struct Inner {
-    readers: database::Readers,
-    history: history::Files,
-    /// Held while something moves between the hot tables and history.
-    moving: tokio::sync::Mutex<()>,
+    backend: Backend,
     committer: Mutex<Option<Committer>>,
     followers: Mutex<Vec<Weak<dyn Follow>>>,
     key: MasterKey,
@@ -105,8 +103,22 @@ struct Inner {
     _lock: Arc<directory::Lock>,
 }
 
+/// The database underneath.
+enum Backend {
+    Sqlite(Sqlite),
+    Postgres(postgres::Postgres),
+}
+
+/// The embedded database.
+struct Sqlite {
+    readers: database::Readers,
+    history: history::Files,
+    /// Held while something moves between the hot tables and history.
+    moving: tokio::sync::Mutex<()>,
+}
+
 impl Store {
-    /// Takes the data directory's lock, opens the database and brings its schema up to date.
+    /// Takes the data directory's lock, opens the embedded database there and brings its schema up to date.
     pub fn open(options: Options) -> Result<Self> {
         let lock = Arc::new(directory::Lock::take(&options.path)?);
         let path = options.path.join(database::FILE);
@@ -115,19 +127,38 @@ impl Store {
         directory::sync(&options.path)?;
         seal::check(&connection, &options.key)?;
         let (queue, pending) = committer::queue();
-        let committer = Committer::new(connection, pending, options.on_fatal, options.cuts, lock.clone());
-        Ok(Self {
-            inner: Arc::new(Inner {
-                readers: database::Readers::new(path, options.readers),
-                history: history::Files::new(options.path)?,
-                moving: tokio::sync::Mutex::new(()),
-                committer: Mutex::new(Some(committer)),
-                followers: Mutex::default(),
-                key: options.key,
-                _lock: lock,
-            }),
-            queue,
-        })
+        let committer =
+            committer::Sqlite::new(connection, pending, options.on_fatal, options.cuts, lock.clone());
+        let backend = Backend::Sqlite(Sqlite {
+            readers: database::Readers::new(path, options.readers),
+            history: history::Files::new(options.path)?,
+            moving: tokio::sync::Mutex::new(()),
+        });
+        let committer = Committer(committer::Underneath::Sqlite(committer));
+        Ok(Self::put_together(backend, queue, committer, options.key, lock))
+    }
+
+    /// Takes the directory's lock, connects to PostgreSQL and brings its schema up to date. To be called on the runtime
+    /// that stays: its connections live there.
+    pub async fn connect(options: postgres::Options) -> Result<Self> {
+        let lock = Arc::new(directory::Lock::take(&options.path)?);
+        let postgres = postgres::Postgres::open(&options).await?;
+        let (queue, pending) = committer::queue();
+        let key = options.key.clone();
+        let committer = postgres.committer(options, pending, lock.clone());
+        Ok(Self::put_together(Backend::Postgres(postgres), queue, committer, key, lock))
+    }
+
+    fn put_together(
+        backend: Backend,
+        queue: committer::Queue,
+        committer: Committer,
+        key: MasterKey,
+        lock: Arc<directory::Lock>,
+    ) -> Self {
+        let committer = Mutex::new(Some(committer));
+        let followers = Mutex::default();
+        Self { inner: Arc::new(Inner { backend, committer, followers, key, _lock: lock }), queue }
     }
 
     /// The one committer of this store, to be placed on a thread. Without it nothing is ever written.
@@ -139,7 +170,12 @@ impl Store {
 
     /// Commits a unit; the answer comes once it is durable.
     pub async fn commit(&self, unit: Unit) -> Result<UnitResult> {
-        self.queue.send(unit).await?.wait().await
+        let changes = unit.tallies.iter().any(|tally| tally.counter == stats::counter::GENERATION);
+        let result = self.queue.send(unit).await?.wait().await;
+        if let (true, Backend::Postgres(postgres)) = (changes, &self.inner.backend) {
+            postgres.changed();
+        }
+        result
     }
 
     /// Commits units, in their order and as a rule in one transaction; each succeeds or fails by itself.
@@ -160,7 +196,10 @@ impl Store {
 
     /// Answers queries in one go: on SQLite from one snapshot, where they are asked.
     pub(crate) async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Row>>> {
-        self.inner.readers.read(queries)
+        match &self.inner.backend {
+            Backend::Sqlite(sqlite) => sqlite.readers.read(queries),
+            Backend::Postgres(postgres) => postgres.read(queries).await,
+        }
     }
 
     /// Every row that a query finds.

@@ -24,7 +24,7 @@ impl Query {
 pub(crate) type Columns = Arc<[Box<str>]>;
 
 /// One row of an answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     columns: Columns,
     values: Vec<Param>,

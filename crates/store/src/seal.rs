@@ -61,7 +61,7 @@ impl MasterKey {
     }
 
     /// Tells whether data was sealed with this key, without telling anything about the key.
-    fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), b"tributary master key");
         base64::engine::general_purpose::STANDARD.encode(tag)
     }

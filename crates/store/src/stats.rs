@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::row::Query;
 use crate::unit::values;
-use crate::{Result, Store};
+use crate::{Backend, Result, Store};
 
 /// The workspace of counters that are not of a workspace.
 pub(crate) const NODE: &str = "";
@@ -113,8 +113,14 @@ impl Store {
         Ok(stats)
     }
 
-    /// A number that moves whenever a flow or a connection changes: what was made from them is good until then.
+    /// A number that moves whenever a flow or a connection changes: what was made from them is good until then. What
+    /// another node changes moves it a moment later.
     pub async fn generation(&self) -> Result<u64> {
-        self.first(GENERATION, Vec::new()).await?.map_or(Ok(0), |row| row.get("value"))
+        match &self.inner.backend {
+            Backend::Sqlite(_) => {
+                self.first(GENERATION, Vec::new()).await?.map_or(Ok(0), |row| row.get("value"))
+            }
+            Backend::Postgres(postgres) => postgres.generation(Query::new(GENERATION, Vec::new())).await,
+        }
     }
 }

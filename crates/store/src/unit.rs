@@ -9,6 +9,8 @@ use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use std::sync::Arc;
 
+use crate::row::Row;
+
 /// What kind of value a placeholder or a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -18,7 +20,7 @@ pub enum Kind {
 }
 
 /// A value bound to a placeholder, or read from a column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Param {
     /// Nothing, where a value of this kind could be. Of a null that was read from SQLite the kind is not known, nor
     /// needed.
@@ -73,9 +75,26 @@ pub(crate) struct Tally {
     pub by: By,
 }
 
+/// What nobody else may do while a unit is under way. On SQLite nobody does anything meanwhile; on PostgreSQL, where a
+/// statement does not see what others are about to commit, these are locks, taken before the unit's first statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Give a turn in this lane.
+    Lane { workspace: Arc<str>, flow: Arc<str>, lane: Arc<str> },
+    /// Give a turn in the lane of this run, or pause its flow.
+    LaneOf { workspace: Arc<str>, run: Arc<str> },
+    /// Pause this flow, or let it go on.
+    FlowShared { workspace: Arc<str>, flow: Arc<str> },
+    /// Give a turn anywhere in this flow.
+    Flow { workspace: Arc<str>, flow: Arc<str> },
+    /// Move anything to history or back.
+    Moving,
+}
+
 /// Statements that take effect together or not at all. One unit touches one workspace.
 #[derive(Clone, Debug, Default)]
 pub struct Unit {
+    pub(crate) locks: Vec<Lock>,
     pub(crate) statements: Vec<Statement>,
     pub(crate) tallies: Vec<Tally>,
 }
@@ -102,6 +121,16 @@ impl Unit {
         self
     }
 
+    pub(crate) fn locking(mut self, lock: Lock) -> Self {
+        self.locks.push(lock);
+        self
+    }
+
+    /// Asks for the lane of a run.
+    pub(crate) fn in_lane_of(self, workspace: impl AsRef<str>, run: impl AsRef<str>) -> Self {
+        self.locking(Lock::LaneOf { workspace: workspace.as_ref().into(), run: run.as_ref().into() })
+    }
+
     pub(crate) fn tally(mut self, workspace: impl AsRef<str>, counter: &'static str, by: By) -> Self {
         self.tallies.push(Tally { workspace: workspace.as_ref().into(), counter, by });
         self
@@ -117,6 +146,8 @@ impl Unit {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnitResult {
     pub rows: Vec<u64>,
+    /// What its statements answered.
+    pub(crate) returned: Vec<Row>,
 }
 
 impl ToSql for Param {

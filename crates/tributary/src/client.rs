@@ -79,7 +79,7 @@ impl Client {
         if UnixStream::connect(&socket).await.is_ok() {
             return Ok(Client::Socket(socket));
         }
-        Ok(Client::Local(Box::new(Local::open(global, may_create)?)))
+        Ok(Client::Local(Box::new(Local::open(global, may_create).await?)))
     }
 
     /// A sentence for commands whose work the engine does: said where no engine runs.
@@ -174,13 +174,16 @@ async fn over_socket(socket: &Path, request: Request<axum::body::Body>) -> anyho
 }
 
 impl Local {
-    fn open(global: &Global, may_create: bool) -> anyhow::Result<Local> {
+    async fn open(global: &Global, may_create: bool) -> anyhow::Result<Local> {
+        let may_create = may_create || global.database.is_some();
         let scratch = if may_create || global.data.exists() { None } else { Some(tempfile::tempdir()?) };
         let data = match &scratch {
             Some(directory) => directory.path().to_owned(),
             None => global.data.clone(),
         };
-        let node = Node::open(&data, global.connectors.as_deref(), node::log_fatal()).map_err(|error| match error.downcast_ref() {
+        let database = global.database.as_deref();
+        let node = Node::open(&data, database, global.connectors.as_deref(), node::log_fatal()).await;
+        let node = node.map_err(|error| match error.downcast_ref() {
             Some(store::Error::Locked { holder, .. }) => anyhow!(
                 "process {holder} owns {} but does not answer on its socket: it is starting, stopping or stuck. Try \
                  again, or stop it",

@@ -21,6 +21,8 @@ use crate::{templates, token};
 pub struct Node {
     pub data: PathBuf,
     pub store: Store,
+    /// The node's name among those that share its database.
+    pub name: String,
     pub catalog: Arc<Catalog>,
     pub transport: Arc<dyn Transport>,
     pub clock: Arc<dyn Clock>,
@@ -65,11 +67,27 @@ impl Node {
     /// Takes the data directory, made if it is missing. Fails with [`store::Error::Locked`] inside if another
     /// process has it.
     /// The connectors are the built-in ones and those of the folder `connectors`, if there is one.
-    pub fn open(data: &Path, connectors: Option<&Path>, on_fatal: OnFatal) -> anyhow::Result<Node> {
+    /// With `database`, a PostgreSQL, everything else is kept there, and other nodes may share it.
+    pub async fn open(
+        data: &Path,
+        database: Option<&str>,
+        connectors: Option<&Path>,
+        on_fatal: OnFatal,
+    ) -> anyhow::Result<Node> {
         let catalog = catalog(connectors)?;
         let key = MasterKey::load_or_create(data, &mut SystemRng::default())
             .with_context(|| format!("the key of {}", data.display()))?;
-        let store = Store::open(Options { on_fatal, ..Options::new(data, key) })?;
+        let (store, name) = match database {
+            None => (Store::open(Options { on_fatal, ..Options::new(data, key) })?, SINGLE.to_owned()),
+            Some(url) => {
+                let name = name(data)?;
+                let options = store::postgres::Options {
+                    on_fatal,
+                    ..store::postgres::Options::new(url, &name, data, key)
+                };
+                (Store::connect(options).await?, name)
+            }
+        };
         let committer = store.committer()?;
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())
@@ -78,6 +96,7 @@ impl Node {
         Ok(Node {
             data: data.to_owned(),
             store,
+            name,
             catalog: Arc::new(catalog),
             transport: Arc::new(HttpTransport::new().context("outgoing HTTP")?),
             clock: Arc::new(WallClock),
@@ -127,6 +146,27 @@ impl Node {
             tracing::error!("the committer panicked");
         }
     }
+}
+
+/// The name of the only node of its database.
+const SINGLE: &str = "node";
+const NAME_FILE: &str = "node";
+
+/// The data directory's name for its node, made once: what the node held when it died is its own again.
+fn name(data: &Path) -> anyhow::Result<String> {
+    let path = data.join(NAME_FILE);
+    let unusable = || format!("the node's name in {}", path.display());
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(unusable),
+    }
+    let mut bytes = [0; 8];
+    SystemRng::default().fill(&mut bytes);
+    let name = bytes.iter().fold("node_".to_owned(), |name, byte| format!("{name}{byte:02x}"));
+    std::fs::write(&path, format!("{name}\n")).with_context(unusable)?;
+    Ok(name)
 }
 
 /// The built-in connectors, and those of an operator's folder.

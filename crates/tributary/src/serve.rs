@@ -30,10 +30,14 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(25);
 #[command(after_help = "Examples:
   tributary serve
   tributary serve --data /var/lib/tributary --listen 0.0.0.0:7717 --public-url https://hooks.example.com
+  tributary serve --database postgres://tributary:…@db.example.com/tributary?sslmode=require
   tributary serve --alert-slack slack:#ops
   tributary serve --allow-host api.example.com --allow-host '*.intranet.example.com'
   tributary serve --connectors ./connectors    with connectors of your own beside the built-in ones
   tributary serve --sandbox          with simulated Stripe, ChartMogul and Slack beside it
+
+With --database (or $TRIBUTARY_DATABASE) everything is kept in PostgreSQL 14 or later, and any number of
+servers share it: each with a data directory of its own, all with the same file `key` in it.
 
 The REST API needs the token that lies in the data directory's file `token`; commands on this machine
 use the socket there instead. Webhooks come in at PUBLIC-URL/hooks/…; put TLS in front (a reverse
@@ -62,6 +66,8 @@ pub struct Args {
 /// What a server is started with.
 pub struct Config {
     pub data: PathBuf,
+    /// A PostgreSQL; without it, the data directory holds everything.
+    pub database: Option<String>,
     pub listen: SocketAddr,
     pub public_url: Option<Url>,
     pub templates: Option<PathBuf>,
@@ -79,6 +85,7 @@ impl Config {
     pub fn new(data: impl Into<PathBuf>) -> Config {
         Config {
             data: data.into(),
+            database: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             public_url: None,
             templates: None,
@@ -107,7 +114,8 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Server> {
         let egress = connect::plain::Egress::new(config.allow_host)
             .map_err(|why| anyhow::anyhow!("--allow-host: {why}"))?;
-        let node = Node::open(&config.data, config.connectors.as_deref(), config.on_fatal)?;
+        let (database, connectors) = (config.database.as_deref(), config.connectors.as_deref());
+        let node = Node::open(&config.data, database, connectors, config.on_fatal).await?;
         let tcp = TcpListener::bind(config.listen).await.with_context(|| {
             format!("cannot listen on {}; --listen ADDR takes another address", config.listen)
         })?;
@@ -117,7 +125,12 @@ impl Server {
 
         let sinks = config.alerts.sinks(&node);
         // The data directory's name for the node: what it held when it died is its own again.
-        let engine_config = engine::Config { workers: config.workers, egress, ..engine::Config::default() };
+        let engine_config = engine::Config {
+            node: node.name.clone(),
+            workers: config.workers,
+            egress,
+            ..engine::Config::default()
+        };
         let engine = node.engine(sinks, engine_config);
         let wake = engine.wake_handle();
         let end_to_end = Arc::new(Histogram::default());
@@ -183,6 +196,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut server = Server::start(Config {
         data: global.data.clone(),
+        database: global.database.clone(),
         listen: args.listen,
         public_url: args.public_url,
         templates: global.templates.clone(),

@@ -65,6 +65,19 @@ impl Files {
             .map(Some)
     }
 
+    /// Answers queries from the latest month in which the first of them finds a row.
+    pub fn find(&self, queries: &[Query]) -> Result<Option<Vec<Vec<Row>>>> {
+        for month in self.months() {
+            let found = self.read(&month, queries)?;
+            if let Some(answers) =
+                found.filter(|answers| answers.first().is_some_and(|rows| !rows.is_empty()))
+            {
+                return Ok(Some(answers));
+            }
+        }
+        Ok(None)
+    }
+
     /// Writes to a month's file, made if there is none: every statement or none.
     pub fn write(&self, month: &str, statements: &[(&'static str, Vec<Param>)]) -> Result<()> {
         self.with(month, |opened| {

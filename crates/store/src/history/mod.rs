@@ -1,8 +1,10 @@
-//! History: what is over leaves the hot tables for one file per month, which is dropped whole when its time is up.
+//! History: what is over leaves the hot tables for one file per month (on PostgreSQL, a partition), which is dropped
+//! whole when its time is up.
 //!
 //! A run goes to the month in which it finished, an event to the month in which it came, once no hot run works for
 //! it. A move is written to the file first and deleted from the hot tables after; a crash in between leaves both,
-//! and the hot one counts. Bringing back goes the other way round. Of two files the later month counts.
+//! and the hot one counts. Bringing back goes the other way round. Of two files the later month counts. On PostgreSQL
+//! a move is one transaction.
 
 mod files;
 mod moves;
@@ -11,9 +13,9 @@ mod rows;
 use std::collections::BTreeSet;
 
 use crate::row::{Query, Row};
-use crate::{Listed, Page, Result, Store};
+use crate::{Backend, Listed, Page, Result, Store};
 
-pub(crate) use files::Files;
+pub(crate) use files::{Files, Month, month_of};
 pub use moves::{DEDUPE_LIFE, FACT_LIFE};
 
 /// How often a search begins again: what it looks for may be brought back between its look at the hot tables and its
@@ -30,10 +32,12 @@ impl Store {
             if found(&hot) {
                 return Ok(Some(hot));
             }
-            for month in self.inner.history.months() {
-                if let Some(old) = self.inner.history.read(&month, queries)?.filter(found) {
-                    return Ok(Some(old));
-                }
+            let old = match &self.inner.backend {
+                Backend::Sqlite(sqlite) => sqlite.history.find(queries)?,
+                Backend::Postgres(postgres) => Some(postgres.read_history(queries).await?).filter(found),
+            };
+            if old.is_some() {
+                return Ok(old);
             }
         }
         Ok(None)
@@ -58,8 +62,13 @@ impl Store {
     ) -> Result<Listed<T>> {
         let queries = [query];
         let mut places = self.read(&queries).await?;
-        for month in self.inner.history.months() {
-            places.extend(self.inner.history.read(&month, &queries)?.into_iter().flatten());
+        match &self.inner.backend {
+            Backend::Sqlite(sqlite) => {
+                for month in sqlite.history.months() {
+                    places.extend(sqlite.history.read(&month, &queries)?.into_iter().flatten());
+                }
+            }
+            Backend::Postgres(postgres) => places.extend(postgres.read_history(&queries).await?),
         }
         let mut seen = BTreeSet::new();
         let mut rows = Vec::new();

@@ -2,13 +2,14 @@
 
 use flow::{EventId, RunId, WorkspaceId};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::files::{Month, month_of};
 use super::rows::{JOURNAL, Moved, OF_EVENT, OF_RUN, OUTCOMES, RUN_EVENTS, Table};
+use super::{Month, month_of};
+use crate::postgres::{self, Postgres};
 use crate::row::{Query, Row};
 use crate::unit::{Param, values};
-use crate::{Error, Result, Store, Unit};
+use crate::{Backend, Error, Result, Sqlite, Store, Unit};
 
 /// Dedupe keys are kept this long after the first delivery. Vendors redeliver for days (Stripe: 3), and back-fills
 /// from their event lists reach back a month (Stripe: 30 days).
@@ -51,17 +52,58 @@ impl Store {
     /// to history; at most `limit` of each. Returns how many moved: 0 means that nothing is left to move. Can be
     /// cut off anywhere and called again.
     pub async fn retire(&self, older_than: Timestamp, limit: usize) -> Result<usize> {
-        let _moving = self.inner.moving.lock().await;
         let limit = limit.min(MAX_MOVED) as i64;
-        let runs = self.rows(RUNS_OVER, values![older_than, limit]).await?;
+        let over = values![older_than, limit];
+        let sqlite = match &self.inner.backend {
+            Backend::Sqlite(sqlite) => sqlite,
+            Backend::Postgres(postgres) => {
+                let runs = self.rows(RUNS_OVER, over.clone()).await?;
+                let moved = self.move_all(postgres, postgres::history::runs(&runs)?).await?;
+                let events = self.rows(EVENTS_OVER, over).await?;
+                return Ok(moved + self.move_all(postgres, postgres::history::events(&events)?).await?);
+            }
+        };
+        let _moving = sqlite.moving.lock().await;
+        let runs = self.rows(RUNS_OVER, over.clone()).await?;
         let runs = runs.iter().map(run_over).collect::<Result<_>>()?;
-        let moved = self.leave(OF_RUN, runs).await?;
-        let events = self.rows(EVENTS_OVER, values![older_than, limit]).await?;
+        let moved = self.leave(sqlite, OF_RUN, runs).await?;
+        let events = self.rows(EVENTS_OVER, over).await?;
         let events = events.iter().map(event_over).collect::<Result<_>>()?;
-        Ok(moved + self.leave(OF_EVENT, events).await?)
+        Ok(moved + self.leave(sqlite, OF_EVENT, events).await?)
     }
 
-    async fn leave(&self, tables: &'static [&'static Table], leaving: Vec<Leaving>) -> Result<usize> {
+    /// Moves within the one database: whole in one unit each.
+    async fn move_all(&self, postgres: &Postgres, moves: Vec<(Month, Unit)>) -> Result<usize> {
+        let mut units = Vec::with_capacity(moves.len());
+        let mut months = BTreeSet::new();
+        for (month, unit) in moves {
+            months.insert(month);
+            units.push(unit);
+        }
+        postgres.make_months(&months).await?;
+        self.moved(units).await
+    }
+
+    /// How many of the moves were made.
+    async fn moved(&self, units: Vec<Unit>) -> Result<usize> {
+        let mut moved = 0;
+        for result in self.commit_all(units).await {
+            match result {
+                Ok(_) => moved += 1,
+                // Retried or replayed meanwhile: it stays, and what was written to history does not count.
+                Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(moved)
+    }
+
+    async fn leave(
+        &self,
+        sqlite: &Sqlite,
+        tables: &'static [&'static Table],
+        leaving: Vec<Leaving>,
+    ) -> Result<usize> {
         let mut months: BTreeMap<Month, Vec<(&'static str, Vec<Param>)>> = BTreeMap::new();
         let mut units = Vec::with_capacity(leaving.len());
         for Leaving { ws, id, month, forget } in leaving {
@@ -70,80 +112,66 @@ impl Store {
             units.push(forget);
         }
         for (month, rows) in &months {
-            self.inner.history.write(month, rows)?;
+            sqlite.history.write(month, rows)?;
         }
-        let mut left = 0;
-        for result in self.commit_all(units).await {
-            match result {
-                Ok(_) => left += 1,
-                // Retried or replayed meanwhile: it stays, and what was written to history does not count.
-                Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(left)
+        self.moved(units).await
     }
 
     /// Brings a run and the events that it works for back to the hot tables, if they are in history.
     pub(crate) async fn restore_run(&self, ws: &WorkspaceId, id: &RunId) -> Result<()> {
-        let _moving = self.inner.moving.lock().await;
         let (ws, id) = (ws.as_str(), id.as_str());
+        let sqlite = match &self.inner.backend {
+            Backend::Sqlite(sqlite) => sqlite,
+            // Does nothing to what is not in history.
+            Backend::Postgres(_) => {
+                return self.commit(postgres::history::restore_run(ws, id)).await.map(|_| ());
+            }
+        };
+        let _moving = sqlite.moving.lock().await;
         if self.is_hot(IS_RUN, ws, id).await? {
             return Ok(());
         }
         let mut queries = Moved::queries(OF_RUN, ws, id);
         queries.push(Query::new(WORKED_FOR, values![ws, id]));
-        let Some(mut rows) = self.in_history(&queries)? else { return Ok(()) };
+        let Some(mut rows) = sqlite.history.find(&queries)? else { return Ok(()) };
         let events = rows.pop().unwrap_or_default();
         let events: Vec<String> = events.iter().map(|row| row.get("event")).collect::<Result<_>>()?;
         let mut unit = Moved::new(OF_RUN, rows).restore(Unit::new());
         for event in &events {
             if !self.is_hot(IS_EVENT, ws, event).await?
-                && let Some(rows) = self.in_history(&Moved::queries(OF_EVENT, ws, event))?
+                && let Some(rows) = sqlite.history.find(&Moved::queries(OF_EVENT, ws, event))?
             {
                 unit = Moved::new(OF_EVENT, rows).restore(unit);
             }
         }
         self.commit(unit).await?;
-        self.forget(OF_RUN, ws, id)?;
-        events.iter().try_for_each(|event| self.forget(OF_EVENT, ws, event))
+        forget(sqlite, OF_RUN, ws, id)?;
+        events.iter().try_for_each(|event| forget(sqlite, OF_EVENT, ws, event))
     }
 
     /// Brings an event back to the hot tables, if it is in history.
     pub(crate) async fn restore_event(&self, ws: &WorkspaceId, id: &EventId) -> Result<()> {
-        let _moving = self.inner.moving.lock().await;
         let (ws, id) = (ws.as_str(), id.as_str());
+        let sqlite = match &self.inner.backend {
+            Backend::Sqlite(sqlite) => sqlite,
+            // Does nothing to what is not in history.
+            Backend::Postgres(_) => {
+                return self.commit(postgres::history::restore_event(ws, id)).await.map(|_| ());
+            }
+        };
+        let _moving = sqlite.moving.lock().await;
         if self.is_hot(IS_EVENT, ws, id).await? {
             return Ok(());
         }
-        if let Some(rows) = self.in_history(&Moved::queries(OF_EVENT, ws, id))? {
+        if let Some(rows) = sqlite.history.find(&Moved::queries(OF_EVENT, ws, id))? {
             self.commit(Moved::new(OF_EVENT, rows).restore(Unit::new())).await?;
-            self.forget(OF_EVENT, ws, id)?;
+            forget(sqlite, OF_EVENT, ws, id)?;
         }
         Ok(())
     }
 
     async fn is_hot(&self, sql: &'static str, ws: &str, id: &str) -> Result<bool> {
         Ok(self.first(sql, values![ws, id]).await?.is_some())
-    }
-
-    /// Reads from the latest month in which the first query finds a row.
-    fn in_history(&self, queries: &[Query]) -> Result<Option<Vec<Vec<Row>>>> {
-        for month in self.inner.history.months() {
-            let found = self.inner.history.read(&month, queries)?;
-            if let Some(answers) =
-                found.filter(|answers| answers.first().is_some_and(|rows| !rows.is_empty()))
-            {
-                return Ok(Some(answers));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Deletes from history what the hot tables have again.
-    fn forget(&self, tables: &[&Table], ws: &str, id: &str) -> Result<()> {
-        let deletes: Vec<_> = tables.iter().map(|table| (table.delete, values![ws, id])).collect();
-        self.inner.history.months().iter().try_for_each(|month| self.inner.history.write(month, &deletes))
     }
 
     /// Forgets some dedupe keys and facts whose life is over; returns how many. 0 means that none is left.
@@ -157,15 +185,25 @@ impl Store {
 
     /// Deletes the history of every month that was over before the month of `keep_from`; returns how many.
     pub async fn drop_history(&self, keep_from: Timestamp) -> Result<usize> {
-        let _moving = self.inner.moving.lock().await;
         let keep_from = month_of(keep_from);
-        let months = self.inner.history.months();
+        let sqlite = match &self.inner.backend {
+            Backend::Sqlite(sqlite) => sqlite,
+            Backend::Postgres(postgres) => return postgres.drop_months(&keep_from).await,
+        };
+        let _moving = sqlite.moving.lock().await;
+        let months = sqlite.history.months();
         let over: Vec<&Month> = months.iter().filter(|month| **month < keep_from).collect();
         for month in &over {
-            self.inner.history.drop_month(month)?;
+            sqlite.history.drop_month(month)?;
         }
         Ok(over.len())
     }
+}
+
+/// Deletes from history what the hot tables have again.
+fn forget(sqlite: &Sqlite, tables: &[&Table], ws: &str, id: &str) -> Result<()> {
+    let deletes: Vec<_> = tables.iter().map(|table| (table.delete, values![ws, id])).collect();
+    sqlite.history.months().iter().try_for_each(|month| sqlite.history.write(month, &deletes))
 }
 
 fn run_over(row: &Row) -> Result<Leaving> {

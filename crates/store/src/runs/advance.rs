@@ -65,7 +65,9 @@ impl Store {
         until: Timestamp,
         hold: bool,
     ) -> Result<bool> {
-        let unit = Unit::new().one(PARK, values![ws, run, epoch, entries.len() as u64, until, hold]);
+        let unit = Unit::new()
+            .one(PARK, values![ws, run, epoch, entries.len() as u64, until, hold])
+            .in_lane_of(ws.as_str(), run.as_str());
         let unit = written(unit, ws, run, entries)?.then(PASS_ON, values![ws, run]);
         self.passing_on(unit, run, epoch).await
     }
@@ -93,6 +95,7 @@ impl Store {
         let fault =
             fault.map(serde_json::to_string).transpose().map_err(|error| Error::corrupt("fault", error))?;
         let unit = Unit::new()
+            .in_lane_of(ws.as_str(), run.as_str())
             .one(FINISH, values![ws, run, epoch, entries().count() as u64, status.as_str(), now, fault]);
         let unit = written(unit, ws, run, entries())?;
         let unit = if status == RunStatus::Completed {

@@ -11,19 +11,22 @@ use crate::{Error, Param, Result, Store, Unit, inbox, payload};
 /// Runs claimed, woken or released in one go.
 const MAX_CLAIMS: usize = 256;
 
-const READY: &str =
-    "SELECT workspace, id, epoch FROM runs WHERE status = 'queued' AND turn = 1 ORDER BY seq LIMIT ?1";
-const CLAIM: &str = "UPDATE runs SET status = 'running', epoch = epoch + 1, node = ?4, lease_until = ?5, \
-    started_at = CASE WHEN started_at IS NULL THEN ?6 ELSE started_at END \
-    WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'queued' AND turn = 1";
-const CLAIMED: &str = "SELECT workspace, id, epoch, flow, revision, lane, keyed, event, input, entries, retries, \
-    created_at, lease_until FROM runs WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
-const RENEW: &str = "UPDATE runs SET lease_until = ?4 \
+const READY: &str = "SELECT seq FROM runs WHERE status = 'queued' AND turn = 1 ORDER BY seq LIMIT 1";
+/// The lease is of ?3 microseconds. Runs that another node is about to claim are passed over.
+const CLAIM: &str = "UPDATE runs SET status = 'running', epoch = epoch + 1, node = ?1, \
+    lease_until = /*clock*/?2 + ?3, started_at = CASE WHEN started_at IS NULL THEN ?2 ELSE started_at END \
+    WHERE seq IN (SELECT seq FROM runs WHERE status = 'queued' AND turn = 1 ORDER BY seq LIMIT ?4 \
+    /*pg FOR UPDATE SKIP LOCKED*/) RETURNING seq, workspace, id, epoch, flow, revision, lane, keyed, event, input, \
+    entries, retries, created_at, lease_until";
+const RENEW: &str = "UPDATE runs SET lease_until = /*clock*/?4 + ?5 \
     WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
 const RELEASE: &str = "UPDATE runs SET status = 'queued', node = NULL, lease_until = NULL \
     WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
-const EXPIRED: &str = "SELECT workspace, id, epoch FROM runs WHERE status = 'running' AND lease_until <= ?1 \
-    ORDER BY lease_until, seq LIMIT ?2";
+/// A lease that was renewed meanwhile is not over.
+const EXPIRE: &str = "UPDATE runs SET status = 'queued', node = NULL, lease_until = NULL \
+    WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running' AND lease_until <= /*clock*/?4";
+const EXPIRED: &str = "SELECT workspace, id, epoch FROM runs WHERE status = 'running' \
+    AND lease_until <= /*clock*/?1 ORDER BY lease_until, seq LIMIT ?2";
 const OF_NODE: &str = "SELECT workspace, id, epoch FROM runs WHERE status = 'running' AND node = ?1 \
     AND lease_until IS NOT NULL ORDER BY lease_until, seq LIMIT ?2";
 const DUE: &str = "SELECT workspace, id, epoch FROM runs WHERE status = 'parked' AND ready_at <= ?1 \
@@ -48,32 +51,21 @@ impl Store {
         lease: SignedDuration,
         now: Timestamp,
     ) -> Result<Vec<ClaimedRun>> {
-        self.wake_due(now).await?;
-        let until = now.saturating_add(lease).unwrap_or(Timestamp::MAX);
         let limit = limit.min(MAX_CLAIMS) as i64;
-        let ready = self.seen(READY, values![limit]).await?;
-        let units = ready
-            .iter()
-            .map(|(ws, run, epoch)| Unit::new().one(CLAIM, values![ws, run, *epoch, node, until, now]));
-        let results = self.commit_all(units.collect()).await;
-        let mut claimed = Vec::with_capacity(ready.len());
-        for ((ws, run, epoch), result) in ready.iter().zip(results) {
-            match result {
-                Ok(_) => claimed.push((ws, run, epoch + 1)),
-                Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        let queries = [Query::new(DUE, values![now, MAX_CLAIMS as i64]), Query::new(READY, Vec::new())];
+        let answers = self.read(&queries).await?;
+        let [due, ready] = &answers[..] else { return Ok(Vec::new()) };
+        let woken = self.each(due.iter().map(seen).collect::<Result<_>>()?, WAKE, None).await?;
+        if limit == 0 || ready.is_empty() && woken == 0 {
+            return Ok(Vec::new());
         }
-        self.claimed(claimed).await
+        let unit = Unit::new().then(CLAIM, values![node, now, micros(lease), limit]);
+        self.claimed(self.commit(unit).await?.returned).await
     }
 
-    /// What was claimed, with the events that it is for. A run that was cancelled since is nobody's.
-    async fn claimed(&self, claimed: Vec<(&WorkspaceId, &RunId, u64)>) -> Result<Vec<ClaimedRun>> {
-        let queries: Vec<Query> = claimed
-            .into_iter()
-            .map(|(ws, run, epoch)| Query::new(CLAIMED, values![ws, run, epoch]))
-            .collect();
-        let rows: Vec<Row> = self.read(&queries).await?.into_iter().flatten().collect();
+    /// What was claimed, oldest first, with the events that it is for.
+    async fn claimed(&self, mut rows: Vec<Row>) -> Result<Vec<ClaimedRun>> {
+        rows.sort_by_cached_key(|row| row.get::<i64>("seq").unwrap_or_default());
         let mut runs = rows.iter().map(claimed_run).collect::<Result<Vec<_>>>()?;
         let events: Vec<Option<EventId>> = rows.iter().map(|row| row.get("event")).collect::<Result<_>>()?;
         let queries: Vec<Query> = runs
@@ -91,15 +83,16 @@ impl Store {
         Ok(runs)
     }
 
-    /// Keeps a claimed run until `until`.
+    /// Keeps a claimed run for another `lease` from `now`, by the clock that times leases.
     pub async fn renew_lease(
         &self,
         ws: &WorkspaceId,
         run: &RunId,
         epoch: u64,
-        until: Timestamp,
+        lease: SignedDuration,
+        now: Timestamp,
     ) -> Result<()> {
-        self.fenced(Unit::new().one(RENEW, values![ws, run, epoch, until]), run, epoch).await
+        self.fenced(Unit::new().one(RENEW, values![ws, run, epoch, now, micros(lease)]), run, epoch).await
     }
 
     /// Gives a claimed run back: it keeps its lane's turn, and whoever claims it goes on from its journal.
@@ -111,7 +104,7 @@ impl Store {
     pub async fn release_expired(&self, now: Timestamp) -> Result<usize> {
         let limit = MAX_CLAIMS as i64;
         let expired = self.seen(EXPIRED, values![now, limit]).await?;
-        self.each(expired, RELEASE).await
+        self.each(expired, EXPIRE, Some(now)).await
     }
 
     /// Gives back every run that this node held: called when it starts, for what it held when it died.
@@ -122,7 +115,7 @@ impl Store {
             if held.is_empty() {
                 return Ok(released);
             }
-            released += self.each(held, RELEASE).await?;
+            released += self.each(held, RELEASE, None).await?;
         }
     }
 
@@ -142,24 +135,18 @@ impl Store {
 
     async fn seen(&self, sql: &'static str, params: Vec<Param>) -> Result<Vec<Seen>> {
         let rows = self.rows(sql, params).await?;
-        rows.iter().map(|row| Ok((row.get("workspace")?, row.get("id")?, row.get("epoch")?))).collect()
-    }
-
-    async fn wake_due(&self, now: Timestamp) -> Result<()> {
-        let limit = MAX_CLAIMS as i64;
-        let due = self.seen(DUE, values![now, limit]).await?;
-        if !due.is_empty() {
-            self.each(due, WAKE).await?;
-        }
-        Ok(())
+        rows.iter().map(seen).collect()
     }
 
     /// The same change of each run that is still as it was seen; returns how many were.
-    async fn each(&self, runs: Vec<Seen>, sql: &'static str) -> Result<usize> {
+    async fn each(&self, runs: Vec<Seen>, sql: &'static str, now: Option<Timestamp>) -> Result<usize> {
         let units = runs
             .iter()
             .map(|(ws, run, epoch)| {
-                Unit::new().one(sql, values![ws, run, *epoch]).then(PASS_ON, values![ws, run])
+                let unit = Unit::new().in_lane_of(ws.as_str(), run.as_str());
+                let mut params = values![ws, run, *epoch];
+                params.extend(now.map(Param::from));
+                unit.one(sql, params).then(PASS_ON, values![ws, run])
             })
             .collect();
         let mut changed = 0;
@@ -172,6 +159,15 @@ impl Store {
         }
         Ok(changed)
     }
+}
+
+fn seen(row: &Row) -> Result<Seen> {
+    Ok((row.get("workspace")?, row.get("id")?, row.get("epoch")?))
+}
+
+/// A lease as it is added to an instant, in microseconds.
+fn micros(lease: SignedDuration) -> i64 {
+    i64::try_from(lease.as_micros()).unwrap_or(i64::MAX / 4)
 }
 
 fn claimed_run(row: &Row) -> Result<ClaimedRun> {
@@ -202,9 +198,9 @@ mod tests {
         for sql in [
             READY,
             CLAIM,
-            CLAIMED,
             RENEW,
             RELEASE,
+            EXPIRE,
             EXPIRED,
             OF_NODE,
             DUE,

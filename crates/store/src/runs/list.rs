@@ -68,6 +68,7 @@ impl Store {
     pub async fn retry_run(&self, ws: &WorkspaceId, id: &RunId, _now: Timestamp) -> Result<()> {
         self.restore_run(ws, id).await?;
         let unit = Unit::new()
+            .in_lane_of(ws.as_str(), id.as_str())
             .one(RETRY, values![ws, id])
             .then(MARK_OUTCOMES, values![ws, id, false])
             .then(PASS_ON, values![ws, id])
@@ -87,6 +88,7 @@ impl Store {
                 .tally(ws, counter::FAILED, By::Fixed(-1)),
             _ => Unit::new().one(CANCEL, values![ws, id, now]),
         };
+        let unit = unit.in_lane_of(ws.as_str(), id.as_str());
         let unit = unit.then(PASS_ON, values![ws, id]).tally(ws, counter::CANCELLED, By::Fixed(1));
         self.intervene(unit, ws, id, "it is over").await
     }

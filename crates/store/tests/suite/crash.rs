@@ -1,11 +1,11 @@
 //! Crashes: what was acknowledged is there, what was not is there whole or not at all.
 
-use crate::world::{World, at, copy_files, key, resolved};
+use super::world::{Settings, World, at, resolved};
 use flow::Mode;
 use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
-use store::{Options, RunStatus};
+use store::RunStatus;
 
 /// What holds between tables whatever transaction was the last one.
 fn consistent(world: &World) {
@@ -104,7 +104,7 @@ fn a_run_goes_on_where_its_journal_ends() {
     let entry = [resolved("/do/0/a", json!(1))];
     world.go(world.store.journal_append(&world.ws, &run, claimed.epoch, &entry)).unwrap();
 
-    let world = world.reopen(|path| Options::new(path, key()));
+    let world = world.reopen(Settings::default());
     assert_eq!(world.go(world.store.run(&world.ws, &run)).unwrap().unwrap().status, RunStatus::Running);
     assert_eq!(world.go(world.store.release_node("node-1")).unwrap(), 1);
     let again = world.claim_one();
@@ -113,4 +113,15 @@ fn a_run_goes_on_where_its_journal_ends() {
     assert_eq!(journal, [(1, entry[0].clone())]);
     assert!(world.finish(&claimed).is_err(), "the epoch before the crash is over");
     world.finish(&again).unwrap();
+}
+
+/// Copies a store's files as they are at this moment, as the disk would be after a crash.
+pub fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if name.contains(".db") && !name.ends_with("-shm") {
+            std::fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! How events become runs, and what they become when they don't.
 
-use crate::world::{Task, World, at};
+use super::world::{Task, World, at};
 use flow::{EventId, Fault, Mode, OnFailure, RunId};
 use store::{Dispatch, Error, EventOutcome, EventQuery, FlowOutcome, NewEvent, Page, RunStatus};
 

@@ -1,6 +1,6 @@
 //! Deployments, connections and hooks.
 
-use crate::world::{World, at};
+use super::world::{World, at};
 use flow::{HookId, WorkspaceId};
 use serde_json::json;
 use store::{Deployed, Error, NewConnection, NewFlow, Secrets};

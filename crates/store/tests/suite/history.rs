@@ -1,12 +1,12 @@
 //! What is over goes to history and stays findable; what is wanted again comes back.
 
-use crate::world::{World, at, key, resolved};
+use super::world::{Settings, World, at, resolved};
 use flow::{EventId, Mode, RunId};
 use jiff::Timestamp;
 use serde_json::json;
 use std::sync::Arc;
 use store::committer::Cut;
-use store::{EventOutcome, EventQuery, Options, Page, RunQuery, RunStatus};
+use store::{EventOutcome, EventQuery, Page, RunQuery, RunStatus};
 
 const LATER: i64 = 100_000;
 
@@ -79,8 +79,8 @@ fn what_is_over_moves_and_looks_the_same() {
     assert_eq!(hot(&world), 0);
     assert_eq!(seen(&world, &events, &runs), before);
     assert_eq!(retire(&world, at(LATER)), 0);
-    assert!(world.path().join("history-2026-11.db").exists());
-    let world = world.reopen(|path| Options::new(path, key()));
+    assert!(world.has_month("2026-11"));
+    let world = world.reopen(Settings::default());
     assert_eq!(seen(&world, &events, &runs), before);
 }
 
@@ -118,13 +118,10 @@ fn a_move_cut_off_anywhere_loses_and_doubles_nothing() {
     for (nth, cut) in [(1, Cut::Before), (1, Cut::After), (2, Cut::Before), (2, Cut::After)] {
         let (world, events, runs) = lived(4);
         let before = seen(&world, &events, &runs);
-        let world = world.reopen(|path| {
-            let mut options = Options::new(path, key());
-            options.cuts = Some(Arc::new(move |commit| (commit == nth).then_some(cut)));
-            options
-        });
+        let cuts: store::Cuts = Arc::new(move |commit| (commit == nth).then_some(cut));
+        let world = world.reopen(Settings { cuts: Some(cuts), ..Settings::default() });
         assert!(world.go(world.store.retire(at(LATER), 100)).is_err());
-        let world = world.reopen(|path| Options::new(path, key()));
+        let world = world.reopen(Settings::default());
         assert_eq!(seen(&world, &events, &runs), before, "{nth} {cut:?}");
         retire(&world, at(LATER));
         assert_eq!(hot(&world), 0);
@@ -179,7 +176,7 @@ fn a_month_is_dropped_whole_and_its_dedupe_keys_stay() {
     assert_eq!(drop_before("2026-11-30T23:59:59Z"), 0, "its month is not over");
     assert_eq!(drop_before("2026-12-01T00:00:00Z"), 1);
     assert_eq!(world.go(world.store.run(&world.ws, &runs[0])).unwrap(), None);
-    assert!(!world.path().join("history-2026-11.db").exists());
+    assert!(!world.has_month("2026-11"));
     let again = world.go(world.store.accept_event(&world.ws, world.new_event("e0", at(0)), at(0))).unwrap();
     assert!(matches!(again, store::Accepted::Duplicate(_)));
 }

@@ -1,6 +1,6 @@
 //! Acceptance, dedupe, quarantine, lists of events.
 
-use crate::world::{Task, World, at};
+use super::world::{Task, World, at};
 use flow::{EventId, Fault, Mode, WorkspaceId};
 use store::{Accepted, EventOutcome, EventQuery, EventStatus, EventSummary, NewEvent, NewQuarantine, Page};
 

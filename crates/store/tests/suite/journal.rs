@@ -1,6 +1,6 @@
 //! The journal: appended under an epoch, read back as it was.
 
-use crate::world::{World, at, effect, resolved};
+use super::world::{World, at, effect, resolved};
 use flow::Fault;
 use flow::journal::{Entry, Outcome};
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! Turns, claims, leases, fences.
 
-use crate::world::{Chance, Task, World, at};
+use super::world::{Chance, Task, World, at};
 use flow::journal::Outcome;
 use flow::{Mode, OnFailure, RunId};
 use jiff::SignedDuration;
@@ -47,6 +47,10 @@ fn claims_are_bounded_and_of_one_node_each() {
     assert_eq!(claimed, [runs[2..].to_vec(), vec![]]);
 }
 
+fn lease() -> SignedDuration {
+    SignedDuration::from_secs(30)
+}
+
 /// A run claimed twice: the first holder has lost it.
 fn lost() -> (World, ClaimedRun, ClaimedRun) {
     let world = World::new();
@@ -65,20 +69,20 @@ fn lost() -> (World, ClaimedRun, ClaimedRun) {
 fn who_has_lost_a_run_writes_nothing() {
     let (world, old, new) = lost();
     let (ws, store) = (&world.ws, &world.store);
-    let entry = [crate::world::resolved("/do/0/a", json!(1))];
+    let entry = [super::world::resolved("/do/0/a", json!(1))];
     let outcome = Outcome::Output(json!(1));
     let attempts: Vec<(&str, Result<(), Error>)> = vec![
         ("append", world.go(store.journal_append(ws, &old.run, old.epoch, &entry))),
         ("park", world.go(store.park(ws, &old.run, old.epoch, &entry, at(99), false)).map(drop)),
         ("finish", world.go(store.finish(ws, &old.run, old.epoch, &entry, &outcome, at(40))).map(drop)),
-        ("renew", world.go(store.renew_lease(ws, &old.run, old.epoch, at(99)))),
+        ("renew", world.go(store.renew_lease(ws, &old.run, old.epoch, lease(), at(69)))),
         ("release", world.go(store.release_run(ws, &old.run, old.epoch))),
     ];
     for (what, result) in attempts {
         assert!(matches!(result, Err(Error::Fenced { .. })), "{what}: {result:?}");
     }
     assert!(world.go(store.journal(ws, &old.run)).unwrap().is_empty());
-    world.go(store.renew_lease(ws, &new.run, new.epoch, at(99))).unwrap();
+    world.go(store.renew_lease(ws, &new.run, new.epoch, lease(), at(69))).unwrap();
     world.go(store.journal_append(ws, &new.run, new.epoch, &entry)).unwrap();
     world.finish(&new).unwrap();
     assert_eq!(world.go(store.journal(ws, &old.run)).unwrap().len(), 2);
@@ -270,14 +274,12 @@ fn runs_are_listed_newest_first_and_narrowed() {
 /// What must hold after every step: at most one run of a lane has the turn, only such a run works, and no lane
 /// stands still for want of a turn.
 fn check(world: &World, seed: u64, step: usize) {
-    let sql = world.sql();
     let bad = |what: &str, query: &str| {
-        let n: i64 = sql.query_row(query, (), |row| row.get(0)).unwrap();
-        assert_eq!(n, 0, "{what}, seed {seed}, step {step}");
+        assert_eq!(world.count(query), 0, "{what}, seed {seed}, step {step}");
     };
     bad(
         "two runs with a turn",
-        "SELECT count(*) FROM (SELECT 1 FROM runs WHERE turn = 1 GROUP BY workspace, flow, lane HAVING count(*) > 1)",
+        "SELECT count(*) FROM (SELECT 1 FROM runs WHERE turn = 1 GROUP BY workspace, flow, lane HAVING count(*) > 1) AS twice",
     );
     bad("work without a turn", "SELECT count(*) FROM runs WHERE status = 'running' AND turn = 0");
     bad(

@@ -1,14 +1,63 @@
-//! The one suite of the store: what it promises, whatever the database underneath.
+//! The one suite of the store: what it promises, on both databases.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+#![allow(clippy::duplicate_mod, reason = "the same tests run on each database")]
 
-mod committer;
-mod crash;
-mod dispatch;
-mod flows;
-mod history;
-mod inbox;
-mod journal;
-mod lanes;
-mod secrets;
-mod world;
+mod cluster;
+
+/// What a world is made on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
+#[path = "."]
+mod on_sqlite {
+    const DATABASE: crate::Database = crate::Database::Sqlite;
+    #[path = "crash.rs"]
+    mod crash;
+    #[path = "secrets.rs"]
+    mod secrets;
+    #[path = "world.rs"]
+    mod world;
+
+    #[path = "committer.rs"]
+    mod committer;
+    #[path = "dispatch.rs"]
+    mod dispatch;
+    #[path = "flows.rs"]
+    mod flows;
+    #[path = "history.rs"]
+    mod history;
+    #[path = "inbox.rs"]
+    mod inbox;
+    #[path = "journal.rs"]
+    mod journal;
+    #[path = "lanes.rs"]
+    mod lanes;
+}
+
+#[path = "."]
+mod on_postgres {
+    const DATABASE: crate::Database = crate::Database::Postgres;
+    #[path = "nodes.rs"]
+    mod nodes;
+    #[path = "world.rs"]
+    mod world;
+
+    #[path = "committer.rs"]
+    mod committer;
+    #[path = "dispatch.rs"]
+    mod dispatch;
+    #[path = "flows.rs"]
+    mod flows;
+    #[path = "history.rs"]
+    mod history;
+    #[path = "inbox.rs"]
+    mod inbox;
+    #[path = "journal.rs"]
+    mod journal;
+    #[path = "lanes.rs"]
+    mod lanes;
+}

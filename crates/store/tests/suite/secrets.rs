@@ -1,6 +1,6 @@
 //! Sealed credentials, and the data directory that keeps them.
 
-use crate::world::{Chance, World, at, key};
+use super::world::{Chance, World, at, key};
 use flow::WorkspaceId;
 use std::fs;
 use store::{Error, MasterKey, NewConnection, Options, Secrets, Store};
@@ -142,7 +142,7 @@ fn a_database_of_a_newer_program_is_left_alone() {
     world.sql().execute("UPDATE meta SET value = '999' WHERE name = 'schema'", ()).unwrap();
     let path = world.path().to_owned();
     let copy = tempfile::tempdir().unwrap();
-    crate::world::copy_files(&path, copy.path());
+    super::crash::copy_files(&path, copy.path());
     let refused = Store::open(Options::new(copy.path(), key())).map(|_| ());
     assert!(matches!(refused, Err(Error::Newer { found: 999, .. })), "{refused:?}");
 }

@@ -6,16 +6,23 @@ use flow::journal::{Entry, Outcome};
 use flow::{EffectRef, EventId, Fault, RunId, WorkspaceId};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::Future;
 use std::path::Path;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use store::postgres::LeaseClock;
 use store::{
-    Accepted, ClaimedRun, Committer, Dispatch, Dispatching, FlowOutcome, MasterKey, Mode, NewEvent, NewFlow,
-    OnFailure, Options, Result, Store,
+    Accepted, ClaimedRun, Committer, Cuts, Dispatch, Dispatching, FlowOutcome, MasterKey, Mode, NewEvent,
+    NewFlow, OnFailure, OnFatal, Options, Result, Store,
 };
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::DATABASE;
+use crate::Database;
+use crate::cluster::cluster;
 
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
@@ -51,6 +58,26 @@ pub struct World {
     committer: RefCell<Committer>,
     chance: RefCell<Chance>,
     directory: Option<TempDir>,
+    postgres: Option<Place>,
+}
+
+/// A database of one's own on the throwaway server, and the runtime that its sessions live on.
+pub struct Place {
+    pub url: String,
+    runtime: Runtime,
+    client: OnceCell<tokio_postgres::Client>,
+}
+
+/// What a world is opened with.
+pub struct Settings {
+    pub cuts: Option<Cuts>,
+    pub on_fatal: OnFatal,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { cuts: None, on_fatal: Arc::new(|_| {}) }
+    }
 }
 
 pub fn key() -> MasterKey {
@@ -68,16 +95,36 @@ impl World {
     }
 
     pub fn new_in(directory: TempDir) -> Self {
-        let mut world = Self::open(Options::new(directory.path(), key()));
-        world.directory = Some(directory);
-        world
+        let postgres = (DATABASE == Database::Postgres).then(|| Place {
+            url: cluster().database(),
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap(),
+            client: OnceCell::new(),
+        });
+        Self::open(directory, postgres, Settings::default())
     }
 
-    pub fn open(options: Options) -> Self {
-        let store = Store::open(options).unwrap();
+    fn open(directory: TempDir, postgres: Option<Place>, settings: Settings) -> Self {
+        let Settings { cuts, on_fatal } = settings;
+        let store = match &postgres {
+            None => Store::open(Options { cuts, on_fatal, ..Options::new(directory.path(), key()) }),
+            Some(place) => {
+                let options = store::postgres::Options {
+                    cuts,
+                    on_fatal,
+                    clock: LeaseClock::Caller,
+                    ..store::postgres::Options::new(&place.url, "node", directory.path(), key())
+                };
+                place.runtime.block_on(Store::connect(options))
+            }
+        };
+        let store = store.unwrap();
         let committer = RefCell::new(store.committer().unwrap());
-        let ws = WorkspaceId::default();
-        Self { store, ws, committer, chance: RefCell::new(Chance(1)), directory: None }
+        let (ws, chance) = (WorkspaceId::default(), RefCell::new(Chance(1)));
+        Self { store, ws, committer, chance, directory: Some(directory), postgres }
     }
 
     pub fn path(&self) -> &Path {
@@ -85,43 +132,74 @@ impl World {
     }
 
     /// Drops everything as it is and opens it again, as after a crash.
-    pub fn reopen(mut self, options: impl FnOnce(&Path) -> Options) -> Self {
-        let directory = self.directory.take().unwrap();
+    pub fn reopen(mut self, settings: Settings) -> Self {
+        let (directory, postgres) = (self.directory.take().unwrap(), self.postgres.take());
         drop(self);
-        let mut world = Self::open(options(directory.path()));
-        world.directory = Some(directory);
-        world
+        Self::open(directory, postgres, settings)
     }
 
-    /// A connection of one's own, to look at what no interface tells.
+    /// A connection of one's own to the embedded database, to look at what no interface tells.
     pub fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path().join("tributary.db")).unwrap()
     }
 
     pub fn count(&self, sql: &str) -> i64 {
-        self.sql().query_row(sql, (), |row| row.get(0)).unwrap()
+        let Some(place) = &self.postgres else {
+            return self.sql().query_row(sql, (), |row| row.get(0)).unwrap();
+        };
+        let client = place.client.get_or_init(|| {
+            place.runtime.block_on(async {
+                let (client, connection) =
+                    tokio_postgres::connect(&place.url, tokio_postgres::NoTls).await.unwrap();
+                tokio::spawn(connection);
+                client
+            })
+        });
+        place.runtime.block_on(client.query_one(sql, &[])).unwrap().get(0)
     }
 
-    /// Polls a future to its end, committing whenever it waits.
+    /// Whether there is history of a month.
+    pub fn has_month(&self, month: &str) -> bool {
+        match &self.postgres {
+            None => self.path().join(format!("history-{month}.db")).exists(),
+            Some(_) => {
+                let table = format!("tributary_history.runs_{}", month.replace('-', "_"));
+                self.count(&format!("SELECT count(*) WHERE to_regclass('{table}') IS NOT NULL")) == 1
+            }
+        }
+    }
+
+    /// Polls a future to its end, committing whenever it waits for that.
     pub fn go<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
-        let mut context = Context::from_waker(Waker::noop());
         loop {
-            if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            if let Poll::Ready(value) = self.poll(future.as_mut(), 0) {
                 return value;
             }
             self.step();
         }
     }
 
+    /// Polls a future until it is ready or has put something beside the `before` units that wait for the committer.
+    fn poll<T>(&self, mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>, before: usize) -> Poll<T> {
+        let Some(place) = &self.postgres else {
+            return future.poll(&mut Context::from_waker(Waker::noop()));
+        };
+        place.runtime.block_on(std::future::poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(value) => Poll::Ready(Poll::Ready(value)),
+            Poll::Pending if self.committer.borrow().pending() > before => Poll::Ready(Poll::Pending),
+            Poll::Pending => Poll::Pending,
+        }))
+    }
+
     /// Polls futures side by side, in order: what they write before they first wait is one transaction.
     pub fn all<T>(&self, mut tasks: Vec<Task<'_, T>>) -> Vec<T> {
-        let mut context = Context::from_waker(Waker::noop());
         let mut done: Vec<Option<T>> = tasks.iter().map(|_| None).collect();
         loop {
             for (task, slot) in tasks.iter_mut().zip(&mut done) {
+                let before = self.committer.borrow().pending();
                 if slot.is_none()
-                    && let Poll::Ready(value) = task.as_mut().poll(&mut context)
+                    && let Poll::Ready(value) = self.poll(task.as_mut(), before)
                 {
                     *slot = Some(value);
                 }
@@ -253,16 +331,5 @@ pub fn resolved(path: &str, output: Value) -> Entry {
         attempts: 1,
         started_at: at(1),
         at: at(2),
-    }
-}
-
-/// Copies a store's files as they are at this moment, as the disk would be after a crash.
-pub fn copy_files(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        if name.contains(".db") && !name.ends_with("-shm") {
-            std::fs::copy(entry.path(), to.join(name)).unwrap();
-        }
     }
 }

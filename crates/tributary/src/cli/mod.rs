@@ -69,6 +69,10 @@ pub struct Global {
     /// The data directory; the server's socket, token and database lie there
     #[arg(long, global = true, env = "TRIBUTARY_DATA", default_value = "tributary-data", value_name = "DIR")]
     pub data: PathBuf,
+    /// Keep everything in PostgreSQL: postgres://user:password@host:5432/database. Then the data directory holds this
+    /// node's key, token, socket and name
+    #[arg(long, global = true, env = "TRIBUTARY_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub database: Option<String>,
     /// Speak to a server elsewhere instead, for example https://tributary.example.com (its token in $TRIBUTARY_TOKEN)
     #[arg(long, global = true, env = "TRIBUTARY_SERVER", value_name = "URL")]
     pub server: Option<url::Url>,
@@ -114,7 +118,7 @@ pub enum Command {
 pub async fn run(cli: Cli) -> Exit {
     let Cli { global, command } = cli;
     let outcome = match command {
-        Command::Demo(args) => demo::run(args, global.json).await.map(|good| match good {
+        Command::Demo(args) => demo::run(args, &global).await.map(|good| match good {
             true => Exit::Done,
             false => Exit::Failed,
         }),

@@ -33,6 +33,7 @@ use server::Server;
 use world::World;
 
 use crate::ambient::WallClock;
+use crate::cli::Global;
 
 /// How long runs may take to finish after the last event was delivered.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(180);
@@ -70,20 +71,21 @@ impl Args {
     }
 }
 
-/// Lives the month and reconciles it. True: no discrepancy and no failed run.
+/// Lives the month and reconciles it, on the PostgreSQL of `--database` (an empty one) if there is one. True: no discrepancy and no failed run.
 ///
 /// # Errors
 /// When the demo itself cannot go on: no port, no child, no answer, or Ctrl-C. The child is gone and the data
 /// directory removed on every way out.
-pub async fn run(args: Args, json: bool) -> anyhow::Result<bool> {
+pub async fn run(args: Args, global: &Global) -> anyhow::Result<bool> {
     tokio::select! {
         biased;
         signal = interrupted() => Err(signal?),
-        done = live(&args, json) => done,
+        done = live(&args, global) => done,
     }
 }
 
-async fn live(args: &Args, json: bool) -> anyhow::Result<bool> {
+async fn live(args: &Args, global: &Global) -> anyhow::Result<bool> {
+    let json = global.json;
     let began = Instant::now();
     let config = life::Config::new(args.seed, args.customers, args.days);
     let progress = Progress::new(args.days, json);
@@ -96,7 +98,7 @@ async fn live(args: &Args, json: bool) -> anyhow::Result<bool> {
     // Nobody listened yet: what the old customers did so far was never told to anybody.
     drop(world.stripe.drain_events());
 
-    let server = Server::start(directory.path()).await?;
+    let server = Server::start(directory.path(), global.database.clone()).await?;
     let ready = setup::connect(&server, &world).await?;
     let crashes = Crashes::new(server, args.seed, args.kills());
     let month = Month { life: past, world: &world, ready: &ready, crashes: &crashes, progress: &progress };

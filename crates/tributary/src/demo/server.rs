@@ -26,6 +26,7 @@ pub struct ReadyLine {
 /// A running server. Dropping it kills the child.
 pub struct Server {
     data: PathBuf,
+    database: Option<String>,
     log: PathBuf,
     ready: ReadyLine,
     child: Child,
@@ -33,10 +34,10 @@ pub struct Server {
 
 impl Server {
     /// Starts one on a fresh data directory in `directory`, on any free port.
-    pub async fn start(directory: &Path) -> anyhow::Result<Server> {
+    pub async fn start(directory: &Path, database: Option<String>) -> anyhow::Result<Server> {
         let (data, log) = (directory.join("data"), directory.join("server.log"));
-        let (child, ready) = spawn(&data, &log, "127.0.0.1:0").await?;
-        Ok(Server { data, log, ready, child })
+        let (child, ready) = spawn(&data, database.as_deref(), &log, "127.0.0.1:0").await?;
+        Ok(Server { data, database, log, ready, child })
     }
 
     /// Where it listens, and where its token is.
@@ -51,7 +52,8 @@ impl Server {
 
     /// Starts again on the same data and port.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        let (child, ready) = spawn(&self.data, &self.log, &self.ready.address).await?;
+        let (child, ready) =
+            spawn(&self.data, self.database.as_deref(), &self.log, &self.ready.address).await?;
         self.child = child;
         self.ready = ready;
         Ok(())
@@ -77,10 +79,21 @@ fn log_tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(LOG_LINES_MAX)..].join("\n")
 }
 
-async fn spawn(data: &Path, log: &Path, listen: &str) -> anyhow::Result<(Child, ReadyLine)> {
+async fn spawn(
+    data: &Path,
+    database: Option<&str>,
+    log: &Path,
+    listen: &str,
+) -> anyhow::Result<(Child, ReadyLine)> {
     let exe = std::env::current_exe().context("this program's own path is unknown")?;
     let stderr = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
-    let mut child = Command::new(exe)
+    let mut command = Command::new(exe);
+    match database {
+        // Not as an argument, which everybody on the machine can read.
+        Some(url) => command.env("TRIBUTARY_DATABASE", url),
+        None => command.env_remove("TRIBUTARY_DATABASE"),
+    };
+    let mut child = command
         .args(["serve", "--json", "--listen", listen, "--data"])
         .arg(data)
         .env("NO_COLOR", "1")

@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::cluster::cluster;
+
 /// Runs `tributary demo --json …`.
 pub fn demo(args: &[&str]) -> (Output, Value) {
     let output = Command::new(env!("CARGO_BIN_EXE_tributary"))
@@ -53,6 +55,22 @@ fn a_small_month_is_right_to_the_cent() {
             "{key}"
         );
     }
+}
+
+/// The same, with everything kept in PostgreSQL, and the server killed meanwhile.
+#[test]
+fn a_month_on_postgresql_is_right_to_the_cent() {
+    let url = cluster().database();
+    let args = ["--customers", "10", "--days", "10", "--seed", "3", "--kills", "3", "--database", &url];
+    let (output, document) = demo(&args);
+    assert_eq!(document["discrepancies"], json!([]), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(document["runs"]["failed"], json!(0));
+    assert_eq!(document["mrr"]["stripe_cents"], document["mrr"]["chartmogul_cents"]);
+    assert!(document["mrr"]["stripe_cents"].as_i64() > Some(0));
+    let database = url.split(['/', '?']).nth(3).expect("a name");
+    let events: i64 = cluster().sql(database, "SELECT count(*) FROM events").parse().expect("a number");
+    assert!(events > 10, "they are in the database: {events}");
 }
 
 /// A life of one customer and one day is a life too.

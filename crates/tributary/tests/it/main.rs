@@ -4,6 +4,8 @@
 mod alerts;
 mod app;
 mod clients;
+#[path = "../../../store/tests/suite/cluster.rs"]
+mod cluster;
 mod command_line;
 mod connections;
 mod crash;
