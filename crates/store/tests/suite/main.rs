@@ -36,6 +36,8 @@ mod on_sqlite {
     mod journal;
     #[path = "lanes.rs"]
     mod lanes;
+    #[path = "migrations.rs"]
+    mod migrations;
 }
 
 #[path = "."]
@@ -60,4 +62,6 @@ mod on_postgres {
     mod journal;
     #[path = "lanes.rs"]
     mod lanes;
+    #[path = "migrations.rs"]
+    mod migrations;
 }

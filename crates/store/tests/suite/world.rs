@@ -57,7 +57,12 @@ pub struct World {
     pub ws: WorkspaceId,
     committer: RefCell<Committer>,
     chance: RefCell<Chance>,
-    directory: Option<TempDir>,
+    ground: Option<Ground>,
+}
+
+/// Where a world is, open or not: a directory, and what a database was made on.
+pub struct Ground {
+    directory: TempDir,
     postgres: Option<Place>,
 }
 
@@ -89,12 +94,8 @@ pub fn at(seconds: i64) -> Timestamp {
     "2026-11-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
 }
 
-impl World {
-    pub fn new() -> Self {
-        Self::new_in(tempfile::tempdir().unwrap())
-    }
-
-    pub fn new_in(directory: TempDir) -> Self {
+impl Ground {
+    pub fn new(directory: TempDir) -> Self {
         let postgres = (DATABASE == Database::Postgres).then(|| Place {
             url: cluster().database(),
             runtime: tokio::runtime::Builder::new_multi_thread()
@@ -104,38 +105,66 @@ impl World {
                 .unwrap(),
             client: OnceCell::new(),
         });
-        Self::open(directory, postgres, Settings::default())
+        Self { directory, postgres }
     }
 
-    fn open(directory: TempDir, postgres: Option<Place>, settings: Settings) -> Self {
+    pub fn open(&self, settings: Settings) -> Result<Store> {
         let Settings { cuts, on_fatal } = settings;
-        let store = match &postgres {
-            None => Store::open(Options { cuts, on_fatal, ..Options::new(directory.path(), key()) }),
-            Some(place) => {
-                let options = store::postgres::Options {
-                    cuts,
-                    on_fatal,
-                    clock: LeaseClock::Caller,
-                    ..store::postgres::Options::new(&place.url, "node", directory.path(), key())
-                };
-                place.runtime.block_on(Store::connect(options))
-            }
+        let path = self.directory.path();
+        let Some(place) = &self.postgres else {
+            return Store::open(Options { cuts, on_fatal, ..Options::new(path, key()) });
         };
-        let store = store.unwrap();
+        let options = store::postgres::Options {
+            cuts,
+            on_fatal,
+            clock: LeaseClock::Caller,
+            ..store::postgres::Options::new(&place.url, "node", path, key())
+        };
+        place.runtime.block_on(Store::connect(options))
+    }
+
+    /// Runs statements on the bare database; the answer on PostgreSQL.
+    pub fn sql(&self, text: &str) -> String {
+        match &self.postgres {
+            Some(place) => cluster().sql(place.url.split(['/', '?']).nth(3).unwrap(), text),
+            None => {
+                let file = self.directory.path().join("tributary.db");
+                rusqlite::Connection::open(file).unwrap().execute_batch(text).unwrap();
+                String::new()
+            }
+        }
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::new_in(tempfile::tempdir().unwrap())
+    }
+
+    pub fn new_in(directory: TempDir) -> Self {
+        Self::of(Ground::new(directory), Settings::default())
+    }
+
+    pub fn of(ground: Ground, settings: Settings) -> Self {
+        let store = ground.open(settings).unwrap();
         let committer = RefCell::new(store.committer().unwrap());
         let (ws, chance) = (WorkspaceId::default(), RefCell::new(Chance(1)));
-        Self { store, ws, committer, chance, directory: Some(directory), postgres }
+        Self { store, ws, committer, chance, ground: Some(ground) }
+    }
+
+    fn ground(&self) -> &Ground {
+        self.ground.as_ref().unwrap()
     }
 
     pub fn path(&self) -> &Path {
-        self.directory.as_ref().unwrap().path()
+        self.ground().directory.path()
     }
 
     /// Drops everything as it is and opens it again, as after a crash.
     pub fn reopen(mut self, settings: Settings) -> Self {
-        let (directory, postgres) = (self.directory.take().unwrap(), self.postgres.take());
+        let ground = self.ground.take().unwrap();
         drop(self);
-        Self::open(directory, postgres, settings)
+        Self::of(ground, settings)
     }
 
     /// A connection of one's own to the embedded database, to look at what no interface tells.
@@ -144,7 +173,7 @@ impl World {
     }
 
     pub fn count(&self, sql: &str) -> i64 {
-        let Some(place) = &self.postgres else {
+        let Some(place) = &self.ground().postgres else {
             return self.sql().query_row(sql, (), |row| row.get(0)).unwrap();
         };
         let client = place.client.get_or_init(|| {
@@ -160,7 +189,7 @@ impl World {
 
     /// Whether there is history of a month.
     pub fn has_month(&self, month: &str) -> bool {
-        match &self.postgres {
+        match &self.ground().postgres {
             None => self.path().join(format!("history-{month}.db")).exists(),
             Some(_) => {
                 let table = format!("tributary_history.runs_{}", month.replace('-', "_"));
@@ -182,7 +211,7 @@ impl World {
 
     /// Polls a future until it is ready or has put something beside the `before` units that wait for the committer.
     fn poll<T>(&self, mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>, before: usize) -> Poll<T> {
-        let Some(place) = &self.postgres else {
+        let Some(place) = &self.ground().postgres else {
             return future.poll(&mut Context::from_waker(Waker::noop()));
         };
         place.runtime.block_on(std::future::poll_fn(|context| match future.as_mut().poll(context) {
