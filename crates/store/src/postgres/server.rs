@@ -20,9 +20,10 @@ const OLDEST: u32 = 140_000;
 const CONNECT: Duration = Duration::from_secs(5);
 /// After a failed attempt nobody tries again before this; doubled each time, up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// What every session is set to. Every statement has an index to go by, so a plan is made once and never by a scan of
-/// a table that happened to be empty then. The time-outs end what hangs and what a dead node left open.
-const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; \
+/// What every session is set to. Every statement has an index to go by and touches few rows, so a plan is made once, and
+/// never by a scan or a hash of a table that happened to be small then. The time-outs end what hangs and what a dead node left open.
+const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
     SET lock_timeout = '15s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'; \
     SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on; SET client_min_messages = warning";
 /// History's sessions find its tables under the names of the hot ones.

@@ -76,6 +76,13 @@ impl Cluster {
         format!("postgres:///{database}?host={host}&user=postgres")
     }
 
+    /// How many rows a table of the database at `url` has.
+    #[allow(dead_code, reason = "for the suites that may hold no statements")]
+    pub fn rows(&self, url: &str, table: &str) -> i64 {
+        let database = url.split(['/', '?']).nth(3).expect("a name");
+        self.sql(database, &format!("SELECT count(*) FROM {table}")).parse().expect("a number")
+    }
+
     /// Runs statements as the superuser; the first column of the answer, a line each.
     pub fn sql(&self, database: &str, text: &str) -> String {
         let mut psql = Command::new(programs().unwrap().join("psql"))
