@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use store::ClaimedRun;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -32,6 +32,7 @@ pub async fn dispatcher(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
             Ok(0) => pause(&node, node.config.poll_interval, &node.events, &mut stop).await,
             Ok(_) => node.runs.notify_one(),
             Err(store::Error::Closed) => return,
+            Err(error) if error.passes() => until_good(&node, &mut stop).await,
             Err(error) => {
                 tracing::error!(%error, "events cannot be dispatched");
                 pause(&node, STORE_PAUSE, &node.events, &mut stop).await;
@@ -47,13 +48,13 @@ pub async fn claimer(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut working: JoinSet<()> = JoinSet::new();
-    let mut swept = None;
+    let mut sweep_at = Timestamp::MIN;
     let mut poll = node.timer.sleep(node.config.poll_interval);
     // Runs may be ready: known at a poke and at each polling interval, and after a claim that took all there was room for.
     let mut ready = true;
     while !stopping(&stop) {
         if ready && node.places.available_permits() > 0 {
-            match claim(&node, &mut swept).await {
+            match claim(&node, &mut sweep_at).await {
                 Ok((claims, all)) => {
                     ready = !all;
                     for held in claims {
@@ -61,6 +62,11 @@ pub async fn claimer(
                     }
                 }
                 Err(store::Error::Closed) => break,
+                Err(error) if error.passes() => {
+                    until_good(&node, &mut stop).await;
+                    // Leases could not be renewed either: whoever holds one renews it before anybody looks.
+                    sweep_at = node.clock.now().saturating_add(node.config.lease).unwrap_or(Timestamp::MAX);
+                }
                 Err(error) => {
                     tracing::error!(%error, "runs cannot be claimed");
                     pause(&node, STORE_PAUSE, &node.runs, &mut stop).await;
@@ -80,6 +86,8 @@ pub async fn claimer(
             }
         }
     }
+    // Runs go on to their next safe point, and are released there.
+    node.stopping.send_replace(true);
     // Whatever began until now is carried on; nothing more begins.
     node.places.close();
     while let Ok(work) = begun.try_recv() {
@@ -107,10 +115,11 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// Claims what there is room for, after putting back into the queue what dead nodes left: that once per polling
 /// interval, since it looks over all leases. Whether that was all that was ready comes with it.
-async fn claim(node: &Arc<Node>, swept: &mut Option<Timestamp>) -> store::Result<(Vec<Held>, bool)> {
+async fn claim(node: &Arc<Node>, sweep_at: &mut Timestamp) -> store::Result<(Vec<Held>, bool)> {
     let now = node.clock.now();
-    if swept.is_none_or(|last| now.duration_since(last).unsigned_abs() >= node.config.poll_interval) {
-        *swept = Some(now);
+    // A clock that was set back must not put it off for long.
+    if now >= *sweep_at || sweep_at.duration_since(now) > longest(node) {
+        *sweep_at = now.saturating_add(node.config.poll_interval).unwrap_or(Timestamp::MAX);
         node.store.release_expired(now).await?;
     }
     let mut places = Vec::new();
@@ -126,6 +135,20 @@ async fn claim(node: &Arc<Node>, swept: &mut Option<Timestamp>) -> store::Result
         claimed.into_iter().zip(places).map(|(claim, place)| Held::certain(node, claim, place)).collect(),
         all,
     ))
+}
+
+/// Holds until the store takes writes again, or the node stops.
+async fn until_good(node: &Node, stop: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        biased;
+        () = stopped(stop) => {}
+        () = node.until_good() => {}
+    }
+}
+
+/// The longest that a sweep is put off.
+fn longest(node: &Node) -> SignedDuration {
+    SignedDuration::try_from(node.config.poll_interval).unwrap_or(SignedDuration::MAX).max(node.config.lease)
 }
 
 async fn pause(node: &Node, time: Duration, poke: &tokio::sync::Notify, stop: &mut watch::Receiver<bool>) {
@@ -163,6 +186,7 @@ pub async fn worker(node: Arc<Node>, held: Held) {
         Done::Over(Ok(Ending::Failed(fault))) => node.alert(alert::Failure {
             workspace: &claim.workspace,
             flow: &claim.flow,
+            revision: claim.revision,
             run: &claim.run,
             event: claim.event.as_ref().map(|event| event.dedupe_key.as_str()),
             fault: &fault,
@@ -181,7 +205,7 @@ pub async fn worker(node: Arc<Node>, held: Held) {
         Done::Over(Err(Lost::Store(error))) => {
             tracing::error!(run = %claim.run, %error, "the run is left until its lease ends");
         }
-        Done::Stopped => release(&node, claim).await,
+        Done::Over(Ok(Ending::Stopped)) | Done::Stopped => release(&node, claim).await,
     }
 }
 
@@ -212,6 +236,7 @@ async fn leased(node: &Node, held: &Held) -> Done {
             Err(store::Error::Fenced { .. }) => {
                 return Done::Over(Err(Lost::Fenced));
             }
+            Err(error) if error.passes() => tracing::debug!(run = %claim.run, "the lease waits as well"),
             Err(error) => tracing::warn!(run = %claim.run, %error, "the lease is not renewed"),
         }
     }

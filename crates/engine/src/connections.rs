@@ -16,6 +16,24 @@ pub struct Connections {
     opened: Mutex<Opened>,
 }
 
+/// Why a connection cannot be used.
+pub enum NotOpen {
+    /// The store did not answer.
+    Store(store::Error),
+    /// It is missing, or not as it should be.
+    Fault(Fault),
+}
+
+impl NotOpen {
+    /// As the failure of whoever wanted it.
+    pub fn into_fault(self, name: &str) -> Fault {
+        match self {
+            NotOpen::Store(error) => fault::connection(format!("connection `{name}`: {error}")),
+            NotOpen::Fault(fault) => fault,
+        }
+    }
+}
+
 /// A generation, and the connections of it by (workspace, name).
 type Opened = (u64, BTreeMap<(WorkspaceId, String), Arc<Connection>>);
 
@@ -26,9 +44,8 @@ impl Connections {
         store: &Store,
         workspace: &WorkspaceId,
         name: &str,
-    ) -> Result<Arc<Connection>, Fault> {
-        let unreadable = |error: store::Error| fault::connection(format!("connection `{name}`: {error}"));
-        let generation = store.generation().await.map_err(unreadable)?;
+    ) -> Result<Arc<Connection>, NotOpen> {
+        let generation = store.generation().await.map_err(NotOpen::Store)?;
         let key = (workspace.clone(), name.to_owned());
         if let (seen, opened) = &*self.lock()
             && *seen == generation
@@ -36,9 +53,9 @@ impl Connections {
         {
             return Ok(connection.clone());
         }
-        let stored = store.connection(workspace, name).await.map_err(unreadable)?;
-        let stored = stored.ok_or_else(|| fault::connection(format!("there is no connection `{name}`")))?;
-        let connection = Arc::new(connection(stored)?);
+        let stored = store.connection(workspace, name).await.map_err(NotOpen::Store)?;
+        let missing = || NotOpen::Fault(fault::connection(format!("there is no connection `{name}`")));
+        let connection = Arc::new(connection(stored.ok_or_else(missing)?).map_err(NotOpen::Fault)?);
         let mut opened = self.lock();
         // Read before the connection was: what changed in between is opened again.
         if opened.0 != generation || opened.1.len() >= CONNECTIONS_CACHED_MAX {

@@ -43,6 +43,7 @@ impl Deployment {
     }
 }
 
+/// A deployment, or what is wrong with it as one text.
 pub type Parsed = Result<Arc<Deployment>, String>;
 
 /// Parsed deployments by (workspace, flow, revision). A revision never changes, so nothing here grows old.

@@ -91,16 +91,19 @@ impl Node {
     ) -> Option<Dispatch> {
         let deployment = match deployment {
             Ok(deployment) => deployment,
+            // A version deployed it that understood it. Which events it asks for cannot be told, so that each may be
+            // one: it gets a failed run, to be seen, and to be retried by a program that understands.
             Err(detail) => {
-                // It was deployed by a version that understood it. Which events it asks for cannot be told, so the
-                // log is the only place to say so.
-                tracing::error!(
-                    flow = flow.name,
-                    revision = flow.revision,
-                    detail,
-                    "a deployed flow does not parse"
-                );
-                return None;
+                return Some(Dispatch {
+                    run: self.with_rng(|rng| RunId::random(rng)),
+                    flow: flow.name.clone(),
+                    revision: flow.revision,
+                    lane: None,
+                    mode: Mode::Queue,
+                    on_failure: OnFailure::Continue,
+                    fact: None,
+                    fault: Some(fault::unusable(&flow.name, flow.revision, detail)),
+                });
             }
         };
         let now = self.clock.now();
@@ -142,6 +145,7 @@ impl Node {
                 self.alert(alert::Failure {
                     workspace: &dispatching.workspace,
                     flow: &dispatch.flow,
+                    revision: dispatch.revision,
                     run: &dispatch.run,
                     event: Some(&event.dedupe_key),
                     fault,

@@ -48,7 +48,7 @@ pub struct Call {
 pub enum Performed {
     /// It is over.
     Done { result: Result<Value, Fault>, attempts: u32, started_at: Timestamp },
-    /// It is to be tried again so late that the run is put aside.
+    /// It is to be tried again so late that the run is put aside, or the node stops before that.
     Park(Timestamp),
 }
 
@@ -196,8 +196,8 @@ impl Run<'_> {
                 if wait > self.node.config.wait_in_place_max {
                     return Ok(Settled::Park(until));
                 }
-                if wait.is_positive() {
-                    self.node.timer.sleep(wait.unsigned_abs()).await;
+                if wait.is_positive() && self.stopped_within(wait.unsigned_abs()).await {
+                    return Ok(Settled::Park(until));
                 }
             }
             let error = match self.attempt(call, target, open).await? {

@@ -10,7 +10,7 @@ use store::ClaimedRun;
 
 use crate::Node;
 use crate::held::Held;
-use crate::limits::{COMMIT_TRIES_MAX, ENTRIES_WAITING_MAX, STORE_PAUSE};
+use crate::limits::ENTRIES_WAITING_MAX;
 
 /// The run is no longer ours, or nothing can be written: whoever holds it drops it without a further effect.
 #[derive(Debug)]
@@ -124,19 +124,17 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// One commit, tried again while there may be room soon.
+/// One commit, tried again for as long as there may be room later.
 async fn write(node: &Node, held: &Held, entries: Vec<Entry>, close: Close) -> Result<(), Lost> {
-    let mut tries = 1;
     loop {
         let Err(error) = attempt(node, held, &entries, &close).await else { return Ok(()) };
         match error {
             store::Error::Fenced { .. } | store::Error::Conflict { .. } => return Err(Lost::Fenced),
             // A full disk may have room again, a database be back; until then the run holds its place, and nothing is
             // sent.
-            store::Error::Full(_) | store::Error::Unavailable(_) if tries < COMMIT_TRIES_MAX => {
-                tracing::warn!(run = %held.claim.run, %error, tries, "a commit is tried again");
-                tries += 1;
-                node.timer.sleep(STORE_PAUSE).await;
+            error if error.passes() => {
+                tracing::debug!(run = %held.claim.run, %error, "the run holds");
+                node.until_good().await;
             }
             error => return Err(Lost::Store(error)),
         }

@@ -23,8 +23,10 @@ mod earlier;
 mod effect;
 pub mod fault;
 mod gate;
+mod health;
 mod held;
 pub mod history;
+pub mod housekeeping;
 mod journal;
 pub mod key;
 pub mod limits;
@@ -36,15 +38,17 @@ mod work;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use connect::{Catalog, Transport};
-use flow::WorkspaceId;
+use connect::{Catalog, Connection, Transport};
+use connections::NotOpen;
 use flow::chance::Rng;
 use flow::clock::Clock;
+use flow::{Fault, WorkspaceId};
 use jiff::{SignedDuration, Timestamp};
 use store::{ClaimedRun, Store};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 pub use alert::{Alert, AlertSink};
+pub use housekeeping::{Housekeeper, Retention};
 pub use limits::Config;
 pub use timer::{RuntimeTimer, Timer};
 
@@ -112,6 +116,8 @@ pub(crate) struct Node {
     /// Events or runs wait in the store that have to be taken up before newer ones.
     behind: begin::Behind,
     lanes: held::Lanes,
+    /// Runs are to be let go of at their next safe point.
+    stopping: watch::Sender<bool>,
     /// Turns true when the node stops and what is not finished is to go back to the queue.
     abandon: watch::Sender<bool>,
 }
@@ -144,9 +150,15 @@ impl Engine {
             begun,
             behind: begin::Behind::default(),
             lanes: held::Lanes::default(),
+            stopping: watch::Sender::new(false),
             abandon: watch::Sender::new(false),
         };
         Engine { node: Arc::new(node), alerts, works }
+    }
+
+    /// What keeps the store small; nobody else does. The wiring runs it beside the engine.
+    pub fn housekeeper(&self) -> Housekeeper {
+        Housekeeper { node: self.node.clone() }
     }
 
     /// Has the runs that end from now on told to `observer`; only the first one is kept.
@@ -162,15 +174,12 @@ impl Engine {
     /// Works until `stop` turns true (or its sender is gone): then claims nothing more, lets runs in progress finish
     /// for a while, and releases the rest to the queue.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        // What this node held when it died is taken up at once; a lease would only make it wait.
-        if let Err(error) = self.node.store.release_node(&self.node.config.node).await {
-            tracing::error!(%error, "runs left by this node wait until their leases end");
-        }
         // The store knows it as long as this lives.
         let beginner: Arc<dyn store::Follow> = Arc::new(begin::Beginner::new(self.node.clone()));
         self.node.store.follow(Arc::downgrade(&beginner));
         let (over, is_over) = watch::channel(false);
         let work = async {
+            self.node.take_up_own().await;
             futures_util::future::join(
                 claim::dispatcher(self.node.clone(), stop.clone()),
                 claim::claimer(self.node.clone(), self.works, stop),
@@ -178,11 +187,23 @@ impl Engine {
             .await;
             over.send_replace(true);
         };
-        futures_util::future::join(work, alert::deliver(&self.node, self.alerts, is_over)).await;
+        let health = health::watch(&self.node, is_over.clone());
+        futures_util::future::join3(work, health, alert::deliver(&self.node, self.alerts, is_over)).await;
     }
 }
 
 impl Node {
+    /// What this node held when it died is taken up at once; a lease would only make it wait.
+    async fn take_up_own(&self) {
+        while let Err(error) = self.store.release_node(&self.config.node).await {
+            if !error.passes() {
+                tracing::error!(%error, "runs left by this node wait until their leases end");
+                return;
+            }
+            self.until_good().await;
+        }
+    }
+
     /// Replayed events and runs retried by hand came in long ago: how long they took says nothing.
     fn observe_end(&self, claim: &ClaimedRun) {
         let event = claim.event.as_ref().filter(|event| event.replays == 0 && claim.retries == 0);
@@ -201,35 +222,56 @@ impl Node {
     }
 
     /// The revision that a run began with, parsed.
-    async fn deployment(&self, claim: &ClaimedRun) -> Result<Arc<deployments::Deployment>, String> {
-        if let Some(kept) = self.deployments.kept(&claim.workspace, &claim.flow, claim.revision) {
-            return kept;
+    async fn deployment(&self, claim: &ClaimedRun) -> store::Result<deployments::Parsed> {
+        let ClaimedRun { workspace, flow, revision, .. } = claim;
+        if let Some(kept) = self.deployments.kept(workspace, flow, *revision) {
+            return Ok(kept);
         }
-        let flow = self.store.flow_revision(&claim.workspace, &claim.flow, claim.revision).await;
-        let flow = flow.map_err(|error| error.to_string())?.ok_or("it is not stored any more")?;
-        self.deployments.of(&flow)
+        match self.read(|| self.store.flow_revision(workspace, flow, *revision)).await? {
+            Some(flow) => Ok(self.deployments.of(&flow)),
+            None => Ok(Err("it is not stored any more".to_owned())),
+        }
     }
 
     /// Live or test mode of a connection, where it still exists.
     async fn mode(&self, workspace: &WorkspaceId, connection: &str) -> Option<(bool, String)> {
-        let opened = self.connections.open(&self.store, workspace, connection).await.ok()?;
+        let opened = self.connection(workspace, connection).await.ok()?;
         Some((opened.live, opened.name.clone()))
+    }
+
+    /// A connection, as soon as the database can say.
+    async fn connection(&self, workspace: &WorkspaceId, name: &str) -> Result<Arc<Connection>, Fault> {
+        loop {
+            match self.connections.open(&self.store, workspace, name).await {
+                Err(NotOpen::Store(error)) if error.passes() => self.timer.sleep(limits::HEALTH_PROBE).await,
+                opened => return opened.map_err(|not| not.into_fault(name)),
+            }
+        }
+    }
+
+    /// Where a flow's document wants its failures told; none where it cannot be read.
+    fn target(&self, workspace: &WorkspaceId, flow: &str, revision: u32) -> Option<alert::Target> {
+        let deployment = self.deployments.kept(workspace, flow, revision)?.ok()?;
+        alert::Target::of(&deployment)
     }
 
     /// Logs a failure, and has people told unless they were just told of another one of the flow.
     fn alert(&self, failure: alert::Failure<'_>) {
-        let alert::Failure { workspace, flow, run, event, fault } = failure;
+        let alert::Failure { workspace, flow, revision, run, event, fault } = failure;
         tracing::error!(%workspace, flow, %run, event, r#type = fault.r#type, %fault, "a run failed");
         let now = self.clock.now();
         let Some(untold) = self.throttle.admit(workspace.as_str(), flow, now) else { return };
         let alert = Alert {
             workspace: workspace.as_str().to_owned(),
-            flow: flow.to_owned(),
-            run: run.as_str().to_owned(),
-            event: event.map(str::to_owned),
-            fault: fault.clone(),
-            untold,
+            about: alert::About::Run {
+                flow: flow.to_owned(),
+                run: run.as_str().to_owned(),
+                event: event.map(str::to_owned),
+                fault: fault.clone(),
+                untold,
+            },
             at: now,
+            target: self.target(workspace, flow, revision),
         };
         if self.alerts.try_send(alert).is_err() {
             tracing::warn!(%run, "too many alerts wait; this one is only in the log");

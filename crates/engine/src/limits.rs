@@ -43,8 +43,18 @@ pub const ALERT_ANSWER_BYTES_MAX: usize = 64 << 10;
 pub const ALERT_DETAIL_MAX: usize = 600;
 /// Journal entries that wait for the next commit that is needed anyway; more get a commit of their own.
 pub const ENTRIES_WAITING_MAX: usize = 128;
-/// A commit that fails for a passing reason (busy, queue full) is tried again this often.
-pub const COMMIT_TRIES_MAX: u32 = 5;
+/// How often a store that takes no writes is asked whether it does again.
+pub const HEALTH_PROBE: Duration = Duration::from_secs(2);
+/// So long writes must go through before it is told that the trouble is over.
+pub const HEALTH_STEADY: SignedDuration = SignedDuration::from_secs(10);
+/// Runs, and events, that housekeeping moves in one step.
+pub const HOUSEKEEPING_BATCH: usize = 64;
+/// Shortest rest after a step of housekeeping.
+pub const HOUSEKEEPING_PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks of housekeeping when there was nothing to do.
+pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+/// The same where what is over may stay for a shorter time.
+pub const HOUSEKEEPING_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Pause before a failed commit or claim is tried again.
 pub const STORE_PAUSE: Duration = Duration::from_millis(200);
 
@@ -67,6 +77,8 @@ pub struct Config {
     pub egress: connect::plain::Egress,
     /// When and how often failed attempts are repeated.
     pub retry: crate::retry::Policy,
+    /// How long is kept what is over.
+    pub retention: crate::housekeeping::Retention,
 }
 
 impl Default for Config {
@@ -80,6 +92,7 @@ impl Default for Config {
             stop_grace: STOP_GRACE,
             egress: connect::plain::Egress::default(),
             retry: crate::retry::Policy::default(),
+            retention: crate::housekeeping::Retention::default(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! One run, from claim to finish, park or loss: the journal is told to the machine again, then effects are performed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use connect::{Connection, Manifest};
 use flow::journal::{Entry, Outcome};
 use flow::{EffectRef, Fault, Input, Machine, Start};
 use jiff::Timestamp;
 use store::ClaimedRun;
+use tokio::sync::watch;
 
 use crate::deployments::Deployment;
 use crate::earlier::Earlier;
@@ -24,6 +26,8 @@ pub enum Ending {
     Completed,
     Failed(Fault),
     Parked(Timestamp),
+    /// The node stops. What is known is in the journal, and the run can go back to the queue.
+    Stopped,
 }
 
 /// A claimed run at work.
@@ -38,12 +42,13 @@ pub struct Run<'a> {
     deployment: Arc<Deployment>,
     /// Live or test mode, fixed by the connection of the event, else by the first connection called.
     live: Mutex<Option<(bool, String)>>,
+    stop: watch::Receiver<bool>,
 }
 
 /// Works on a claimed run until it is over or has to wait for long.
 pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
     let claim = &held.claim;
-    let deployment = match node.deployment(claim).await {
+    let deployment = match node.deployment(claim).await.map_err(Lost::Store)? {
         Ok(deployment) => deployment,
         Err(detail) => {
             let fault = fault::unusable(&claim.flow, claim.revision, &detail);
@@ -51,7 +56,7 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
         }
     };
     let entries = match claim.begun {
-        true => node.store.journal(&claim.workspace, &claim.run).await,
+        true => node.read(|| node.store.journal(&claim.workspace, &claim.run)).await,
         false => Ok(Vec::new()),
     };
     let entries = match entries {
@@ -64,6 +69,9 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
         Err(error) => return Err(Lost::Store(error)),
     };
     let history = History::read(entries.into_iter().map(|(_, entry)| entry));
+    if claim.retries > 0 && history.started.is_none() && !asked_for(claim, &deployment) {
+        return pass_by(Journal::new(node, held)).await;
+    }
     if claim.epoch > CLAIMS_MAX + history.effects {
         let detail = format!("it was taken up {} times and does not come to an end", claim.epoch);
         return fail(Journal::new(node, held), fault::limit(detail)).await;
@@ -77,7 +85,7 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
     let earlier = if state_flow {
         Earlier::default()
     } else {
-        Earlier::read(&node.store, claim).await.map_err(Lost::Store)?
+        node.read(|| Earlier::read(&node.store, claim)).await.map_err(Lost::Store)?
     };
     let live = match &claim.event {
         Some(event) => node.mode(&claim.workspace, &event.connection).await,
@@ -86,7 +94,8 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
     let effects = history.effects;
     let journal = Journal::new(node, held);
     let (history, live) = (Mutex::new(history), Mutex::new(live));
-    Run { node, held, claim, origin, earlier, history, journal, deployment, live }.drive(effects).await
+    let stop = node.stopping.subscribe();
+    Run { node, held, claim, origin, earlier, history, journal, deployment, live, stop }.drive(effects).await
 }
 
 /// Fails a run in which the program itself failed. A write in flight stays an intent without an answer.
@@ -106,12 +115,43 @@ fn trigger(claim: &ClaimedRun, state_flow: bool) -> String {
     }
 }
 
+/// Whether the flow asks for the run's event. A run that failed because nobody could read the flow may be for an
+/// event that is none of its business; that shows when it is retried by a program that can.
+fn asked_for(claim: &ClaimedRun, deployment: &Deployment) -> bool {
+    let Some(event) = &claim.event else { return true };
+    let event = event.to_cloud_event();
+    let connections = |name: &str| deployment.connection(name);
+    deployment.document.triggers().iter().any(|filter| filter.matches(&event, &connections))
+}
+
+/// Ends a run that has nothing to do.
+async fn pass_by(journal: Journal<'_>) -> Result<Ending, Lost> {
+    journal.finish(Outcome::Output(serde_json::Value::Null)).await?;
+    Ok(Ending::Completed)
+}
+
 async fn fail(journal: Journal<'_>, fault: Fault) -> Result<Ending, Lost> {
     journal.finish(Outcome::Fault(fault.clone())).await?;
     Ok(Ending::Failed(fault))
 }
 
 impl Run<'_> {
+    /// Whether the node stops: the run is to be let go of at its next safe point.
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Lets time pass; true if the node is told to stop meanwhile.
+    pub async fn stopped_within(&self, time: Duration) -> bool {
+        let mut stop = self.stop.clone();
+        let sleep = self.node.timer.sleep(time);
+        tokio::select! {
+            biased;
+            Ok(_) = stop.wait_for(|stop| *stop) => true,
+            () = sleep => false,
+        }
+    }
+
     pub fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,8 +215,7 @@ impl Run<'_> {
     /// Opens the connection that the document calls `name`, for calls of `manifest`'s operations.
     pub async fn connection(&self, name: &str, manifest: &Manifest) -> Result<Arc<Connection>, Fault> {
         let deployed = self.deployment.connection(name);
-        let connection =
-            self.node.connections.open(&self.node.store, &self.claim.workspace, &deployed).await?;
+        let connection = self.node.connection(&self.claim.workspace, &deployed).await?;
         connections::check(&connection, manifest)?;
         let mut mode = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         match &*mode {

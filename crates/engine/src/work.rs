@@ -5,6 +5,7 @@
 //! | a call under way | whichever comes first: its answer, or the time of the earliest wait |
 //! | only waits, the earliest soon | that one, in place |
 //! | only waits, all late | the run is put aside until the earliest |
+//! | the node stops | calls under way come to their answers, then the run is let go of |
 //!
 //! The machine is told results in the order in which they are entered in the journal, one at a time. What it awaits no
 //! longer (a timeout came, another branch won) is dropped; a write that was under way then may have happened.
@@ -71,7 +72,7 @@ enum Next {
     /// The time of this one has come.
     Time(Aside),
     Park(Timestamp),
-    /// A timer that was set for less than the whole wait; look again.
+    /// A timer that was set for less than the whole wait, or the node stops; look again.
     Again,
     Nothing,
 }
@@ -102,7 +103,13 @@ impl<'r, 'a> Work<'r, 'a> {
                 }
                 Status::Failed(fault) => return run.fail(fault).await,
             }
-            if !self.begin() {
+            if run.is_stopping() {
+                // What is under way comes to its answer; nothing more begins.
+                if self.calls.is_empty() {
+                    run.journal.save().await?;
+                    return Ok(Ending::Stopped);
+                }
+            } else if !self.begin() {
                 return run.fail(fault::limit(format!("more than {EFFECTS_MAX} calls and waits"))).await;
             }
             run.journal.save_much().await?;
@@ -146,7 +153,9 @@ impl<'r, 'a> Work<'r, 'a> {
 
     async fn next(&mut self) -> Result<Next, Lost> {
         let node = self.run.node;
-        let earliest = (0..self.aside.len()).min_by_key(|place| self.aside[*place].until);
+        // Nothing wakes any more while the node stops.
+        let waits = if self.run.is_stopping() { 0 } else { self.aside.len() };
+        let earliest = (0..waits).min_by_key(|place| self.aside[*place].until);
         let Some(place) = earliest else {
             if self.calls.is_empty() {
                 return Ok(Next::Nothing);
@@ -162,7 +171,9 @@ impl<'r, 'a> Work<'r, 'a> {
             if wait > node.config.wait_in_place_max {
                 return Ok(Next::Park(until));
             }
-            node.timer.sleep(wait.unsigned_abs()).await;
+            if self.run.stopped_within(wait.unsigned_abs()).await {
+                return Ok(Next::Again);
+            }
             return Ok(Next::Time(self.aside.remove(place)));
         }
         let timer = node.timer.sleep(wait.min(TIMER_MAX).unsigned_abs());

@@ -21,6 +21,7 @@ pub mod template;
 mod trouble;
 mod v1;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -68,6 +69,9 @@ struct Inner {
     doors: door::Doors,
     /// REST calls that read, decide and write take turns: there is one server per data directory.
     turn: tokio::sync::Mutex<()>,
+    proof: tokio::sync::Mutex<health::Proof>,
+    stopping: AtomicBool,
+    backup: v1::backups::Slot,
 }
 
 /// How a caller comes in.
@@ -95,7 +99,10 @@ impl App {
             deps,
             metrics: Metrics::default(),
             doors: door::Doors::default(),
-            turn: tokio::sync::Mutex::new(()),
+            turn: tokio::sync::Mutex::default(),
+            proof: tokio::sync::Mutex::default(),
+            stopping: AtomicBool::new(false),
+            backup: v1::backups::Slot::default(),
         }))
     }
 
@@ -121,6 +128,19 @@ impl App {
 
     pub(crate) fn token(&self) -> &Token {
         &self.0.deps.token
+    }
+
+    /// From now on the server is not ready: nobody should send it anything new.
+    pub fn stopping(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn backup(&self) -> &v1::backups::Slot {
+        &self.0.backup
     }
 
     /// The counters of the webhook door.
@@ -161,6 +181,9 @@ impl App {
 /// All routes, for callers that come in by `door`.
 pub fn router(app: App, door: Door) -> Router {
     let mut api = v1::routes().route("/metrics", get(health::metrics));
+    if door == Door::Socket {
+        api = api.merge(v1::backups::routes());
+    }
     if door == Door::Network {
         api = api.route_layer(axum::middleware::from_fn_with_state(app.clone(), access::require_token));
     }

@@ -18,7 +18,13 @@ impl From<store::Error> for Problem {
                 Code::WrongState,
                 format!("{error}; look again and repeat what still makes sense"),
             ),
-            E::Full(_) | E::Unavailable(_) | E::Closed | E::Database(_) | E::Io { .. } | E::Locked { .. } => {
+            // The engine tells of it once; a line for each delivery would only help to fill the disk.
+            E::Full(_) | E::Unavailable(_) => {
+                tracing::debug!(%error, "nothing was stored");
+                Problem::new(Code::StoreUnavailable, "nothing was stored; try again later")
+                    .retry_after(RETRY_AFTER_S)
+            }
+            E::Closed | E::Database(_) | E::Io { .. } | E::Locked { .. } => {
                 tracing::error!(%error, "the store does not do its work");
                 Problem::new(Code::StoreUnavailable, "nothing was stored; try again later")
                     .retry_after(RETRY_AFTER_S)

@@ -9,11 +9,13 @@
 
 use rusqlite::{Connection, ErrorCode, ffi};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::database;
 use crate::directory::Lock;
+use crate::health::Pulse;
 use crate::row::Row;
 use crate::unit::{By, Statement, Tally};
 use crate::{Error, OnFatal, Result, Unit, UnitResult, postgres};
@@ -154,6 +156,8 @@ pub(crate) struct Sqlite {
     inbox: Inbox,
     on_fatal: OnFatal,
     cuts: Option<Cuts>,
+    pulse: Arc<Pulse>,
+    pages_max: Option<Arc<AtomicU32>>,
     commits: u64,
     dead: bool,
     _lock: Arc<Lock>,
@@ -171,9 +175,26 @@ impl Sqlite {
         inbox: Inbox,
         on_fatal: OnFatal,
         cuts: Option<Cuts>,
+        pulse: Arc<Pulse>,
         lock: Arc<Lock>,
     ) -> Self {
-        Self { connection, inbox, on_fatal, cuts, commits: 0, dead: false, _lock: lock }
+        Self {
+            connection,
+            inbox,
+            on_fatal,
+            cuts,
+            pulse,
+            pages_max: None,
+            commits: 0,
+            dead: false,
+            _lock: lock,
+        }
+    }
+
+    /// The same, with a database that is full at so many pages.
+    pub(crate) fn bounded(mut self, pages_max: Option<Arc<AtomicU32>>) -> Self {
+        self.pages_max = pages_max;
+        self
     }
 
     fn run(mut self) {
@@ -205,17 +226,23 @@ impl Sqlite {
         let count = batch.len();
         match self.transact(&batch) {
             Ok(results) => {
+                // A transaction of refused units wrote nothing, and proves nothing.
+                if results.iter().any(Result::is_ok) {
+                    self.pulse.good();
+                }
                 for (pending, result) in batch.into_iter().zip(results) {
                     answer(pending, result);
                 }
             }
             Err(Failure::Full) => {
+                self.pulse.bad(&Error::Full("the database"));
                 for pending in batch {
                     answer(pending, Err(Error::Full("the database")));
                 }
             }
             Err(Failure::Fatal(error)) => {
                 self.dead = true;
+                self.pulse.closed();
                 (self.on_fatal)(&error);
                 self.inbox.0.close();
                 for pending in batch {
@@ -238,6 +265,10 @@ impl Sqlite {
     }
 
     fn attempt(&mut self, batch: &[Pending]) -> Result<Vec<Result<UnitResult>>, Failure> {
+        if let Some(pages) = &self.pages_max {
+            let pages = pages.load(Ordering::Relaxed);
+            self.connection.pragma_update(None, "max_page_count", pages).map_err(failure)?;
+        }
         self.plain("BEGIN IMMEDIATE")?;
         let mut results = Vec::with_capacity(batch.len());
         let mut counts = BTreeMap::new();
@@ -398,7 +429,7 @@ mod tests {
         connection.pragma_update(None, "max_page_count", 8).unwrap();
         let (queue, inbox) = queue();
         let on_fatal: OnFatal = Arc::new(|error| panic!("{error}"));
-        let mut committer = Sqlite::new(connection, inbox, on_fatal, None, lock);
+        let mut committer = Sqlite::new(connection, inbox, on_fatal, None, Arc::default(), lock);
         let mut commit = |sqls: &[&'static str]| -> Vec<Result<UnitResult>> {
             let mut answers = Vec::new();
             for sql in sqls {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 
 /// The directory's lock, released when dropped or when the process ends, however it ends.
 pub(crate) struct Lock {

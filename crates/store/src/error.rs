@@ -53,13 +53,27 @@ pub enum Error {
     Corrupt { what: &'static str, detail: String },
     /// The database itself failed.
     #[error("database: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(rusqlite::Error),
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
 }
 
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full("the database"),
+            _ => Self::Database(error),
+        }
+    }
+}
+
 impl Error {
+    /// Nothing was written and nothing is broken: the same write may go through later.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Full(_) | Self::Unavailable(_))
+    }
+
     pub(crate) fn not_found(what: &'static str, name: impl ToString) -> Self {
         Self::NotFound { what, name: name.to_string() }
     }

@@ -12,6 +12,7 @@
 //! **Where to start.** `schema/` for what is kept, [`runs`] for the states of a run, [`dispatch`] for how an event
 //! becomes runs, [`committer`] for how writes become durable.
 
+pub mod backup;
 pub mod committer;
 pub mod connections;
 mod database;
@@ -21,6 +22,7 @@ mod error;
 pub mod event;
 pub mod flows;
 mod follow;
+pub mod health;
 mod history;
 mod inbox;
 mod page;
@@ -35,6 +37,7 @@ mod unit;
 
 use row::{Query, Row};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use committer::{Committer, Cut, Cuts};
@@ -47,6 +50,7 @@ pub use event::{
 pub use flow::{Mode, OnFailure};
 pub use flows::{Deployed, Flow, NewFlow};
 pub use follow::{AtOnce, Follow, Sure};
+pub use health::Health;
 pub use history::{DEDUPE_LIFE, FACT_LIFE};
 pub use page::{Listed, MAX_PAGE, Page};
 pub use runs::{ClaimedRun, Dispatch, Dispatching, NewRun, Run, RunQuery, RunStatus};
@@ -72,6 +76,9 @@ pub struct Options {
     pub on_fatal: OnFatal,
     /// Ends the committer at chosen commits, for tests and simulation.
     pub cuts: Option<Cuts>,
+    /// Pages of the main database at most, looked at before every transaction: beyond them it is full, as on a full
+    /// disk. For tests and simulation; SQLite only.
+    pub pages_max: Option<Arc<AtomicU32>>,
 }
 
 impl Options {
@@ -83,6 +90,7 @@ impl Options {
             readers: 4,
             on_fatal: Arc::new(|error| tracing::error!(%error, "the store stops")),
             cuts: None,
+            pages_max: None,
         }
     }
 }
@@ -95,6 +103,8 @@ pub struct Store {
 }
 
 struct Inner {
+    directory: PathBuf,
+    pulse: Arc<health::Pulse>,
     backend: Backend,
     committer: Mutex<Option<Committer>>,
     followers: Mutex<Vec<Weak<dyn Follow>>>,
@@ -127,15 +137,23 @@ impl Store {
         directory::sync(&options.path)?;
         seal::check(&connection, &options.key)?;
         let (queue, pending) = committer::queue();
-        let committer =
-            committer::Sqlite::new(connection, pending, options.on_fatal, options.cuts, lock.clone());
+        let pulse = Arc::new(health::Pulse::default());
+        let committer = committer::Sqlite::new(
+            connection,
+            pending,
+            options.on_fatal,
+            options.cuts,
+            pulse.clone(),
+            lock.clone(),
+        )
+        .bounded(options.pages_max);
         let backend = Backend::Sqlite(Sqlite {
             readers: database::Readers::new(path, options.readers),
-            history: history::Files::new(options.path)?,
+            history: history::Files::new(options.path.clone())?,
             moving: tokio::sync::Mutex::new(()),
         });
         let committer = Committer(committer::Underneath::Sqlite(committer));
-        Ok(Self::put_together(backend, queue, committer, options.key, lock))
+        Ok(Self::put_together(options.path, backend, queue, committer, options.key, pulse, lock))
     }
 
     /// Takes the directory's lock, connects to PostgreSQL and brings its schema up to date. To be called on the runtime
@@ -144,21 +162,25 @@ impl Store {
         let lock = Arc::new(directory::Lock::take(&options.path)?);
         let postgres = postgres::Postgres::open(&options).await?;
         let (queue, pending) = committer::queue();
-        let key = options.key.clone();
-        let committer = postgres.committer(options, pending, lock.clone());
-        Ok(Self::put_together(Backend::Postgres(postgres), queue, committer, key, lock))
+        let (key, path) = (options.key.clone(), options.path.clone());
+        let pulse = Arc::new(health::Pulse::default());
+        let committer = postgres.committer(options, pending, pulse.clone(), lock.clone());
+        Ok(Self::put_together(path, Backend::Postgres(postgres), queue, committer, key, pulse, lock))
     }
 
     fn put_together(
+        directory: PathBuf,
         backend: Backend,
         queue: committer::Queue,
         committer: Committer,
         key: MasterKey,
+        pulse: Arc<health::Pulse>,
         lock: Arc<directory::Lock>,
     ) -> Self {
         let committer = Mutex::new(Some(committer));
         let followers = Mutex::default();
-        Self { inner: Arc::new(Inner { backend, committer, followers, key, _lock: lock }), queue }
+        let inner = Inner { directory, pulse, backend, committer, followers, key, _lock: lock };
+        Self { inner: Arc::new(inner), queue }
     }
 
     /// The one committer of this store, to be placed on a thread. Without it nothing is ever written.

@@ -38,7 +38,8 @@ pub(crate) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<()>
     Ok(())
 }
 
-fn version(connection: &Connection) -> Result<i64> {
+/// The step that a database is at; 0 where there is none.
+pub(crate) fn version(connection: &Connection) -> Result<i64> {
     if !connection.table_exists(None, "meta")? {
         return Ok(0);
     }

@@ -41,6 +41,14 @@ impl MasterKey {
         directory::make(directory)?;
         let path = directory.join(KEY_FILE);
         if !path.exists() {
+            // Another key than the one that this data was sealed with would only hide that it is missing.
+            if directory.join(crate::database::FILE).exists() {
+                return Err(Error::Key(format!(
+                    "{} is missing. A backup leaves it out: copy it there from where you keep it (mode 0600). Without \
+                     it the stored credentials cannot be opened",
+                    path.display()
+                )));
+            }
             let mut bytes = [0; KEY_BYTES];
             rng.fill(&mut bytes);
             create(directory, &path, &bytes)?;

@@ -4,6 +4,7 @@
 //! Start at [`cli::run`] for a command's way, at [`node::Node::start`] for how the rooms are put together, and at
 //! [`serve::run`] for the process that runs them.
 
+pub mod age;
 pub mod alerts;
 pub mod ambient;
 pub mod cli;

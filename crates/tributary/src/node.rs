@@ -2,6 +2,7 @@
 //! transport, the real clock and randomness; and from them the server's routes and the engine.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -53,7 +54,7 @@ impl Default for AppOptions {
 /// For a process of which nothing is left to save: says why, and ends it before anything more is acknowledged.
 pub fn exit_on_fatal() -> OnFatal {
     Arc::new(|error| {
-        tracing::error!(%error, "a commit failed: the process ends, since nobody knows what is on the disk");
+        tracing::error!(%error, "a commit failed: the process ends, since nobody knows what is on the disk; started again it goes on, with everything acknowledged");
         std::process::exit(1);
     })
 }
@@ -74,11 +75,24 @@ impl Node {
         connectors: Option<&Path>,
         on_fatal: OnFatal,
     ) -> anyhow::Result<Node> {
+        Node::open_with(data, database, connectors, on_fatal, None).await
+    }
+
+    /// The same, with an embedded database that is full at so many pages: for tests.
+    pub async fn open_with(
+        data: &Path,
+        database: Option<&str>,
+        connectors: Option<&Path>,
+        on_fatal: OnFatal,
+        pages_max: Option<Arc<AtomicU32>>,
+    ) -> anyhow::Result<Node> {
         let catalog = catalog(connectors)?;
         let key = MasterKey::load_or_create(data, &mut SystemRng::default())
             .with_context(|| format!("the key of {}", data.display()))?;
         let (store, name) = match database {
-            None => (Store::open(Options { on_fatal, ..Options::new(data, key) })?, SINGLE.to_owned()),
+            None => {
+                (Store::open(Options { on_fatal, pages_max, ..Options::new(data, key) })?, SINGLE.to_owned())
+            }
             Some(url) => {
                 let name = name(data)?;
                 let options = store::postgres::Options {

@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use engine::Housekeeper;
+use jiff::SignedDuration;
 use serde_json::json;
 use server::metrics::Histogram;
-use server::{Door, listen};
+use server::{App, Door, listen};
 use store::OnFatal;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
+use crate::age::{self, Age};
 use crate::alerts::Alerts;
 use crate::cli::{Exit, Global};
 use crate::client::SOCKET;
@@ -31,7 +36,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(25);
   tributary serve
   tributary serve --data /var/lib/tributary --listen 0.0.0.0:7717 --public-url https://hooks.example.com
   tributary serve --database postgres://tributary:…@db.example.com/tributary?sslmode=require
-  tributary serve --alert-slack slack:#ops
+  tributary serve --alert-slack slack:#ops --keep-history 90d
   tributary serve --allow-host api.example.com --allow-host '*.intranet.example.com'
   tributary serve --connectors ./connectors    with connectors of your own beside the built-in ones
   tributary serve --sandbox          with simulated Stripe, ChartMogul and Slack beside it
@@ -41,7 +46,10 @@ servers share it: each with a data directory of its own, all with the same file 
 
 The REST API needs the token that lies in the data directory's file `token`; commands on this machine
 use the socket there instead. Webhooks come in at PUBLIC-URL/hooks/…; put TLS in front (a reverse
-proxy): Tributary itself speaks plain HTTP.")]
+proxy): Tributary itself speaks plain HTTP.
+
+SIGTERM stops it in good order within 25 s: no new requests, those in flight are answered, runs come to
+a safe point and go back to the queue. A second one stops it at once, which is safe as well.")]
 pub struct Args {
     /// Where to listen
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7717")]
@@ -58,6 +66,15 @@ pub struct Args {
     pub allow_host: Vec<String>,
     #[command(flatten)]
     pub alerts: Alerts,
+    /// How long history is kept, such as 90d; `forever` keeps it
+    #[arg(long, value_name = "TIME", default_value = "400d", value_parser = age::parse)]
+    pub keep_history: Age,
+    /// How long ended runs stay beside the running ones before they move to history
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = age::parse)]
+    pub keep_hot: Age,
+    /// Stop when standard input closes: whoever started this server has ended
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
     /// Start simulated Stripe, ChartMogul and Slack as well, and print how to connect them
     #[arg(long)]
     pub sandbox: bool,
@@ -77,6 +94,10 @@ pub struct Config {
     /// Hosts that flows may call without a connector.
     pub allow_host: Vec<String>,
     pub alerts: Alerts,
+    /// How long is kept what is over.
+    pub retention: engine::Retention,
+    /// Makes the database full at so many pages, for tests.
+    pub pages_max: Option<Arc<AtomicU32>>,
     pub on_fatal: OnFatal,
 }
 
@@ -93,6 +114,8 @@ impl Config {
             workers: engine::limits::WORKERS,
             allow_host: Vec::new(),
             alerts: Alerts::default(),
+            retention: engine::Retention::default(),
+            pages_max: None,
             on_fatal: node::log_fatal(),
         }
     }
@@ -105,8 +128,10 @@ pub struct Server {
     pub address: SocketAddr,
     /// Where its socket is.
     pub socket: PathBuf,
+    app: App,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    housekeeping: JoinHandle<()>,
 }
 
 impl Server {
@@ -115,7 +140,8 @@ impl Server {
         let egress = connect::plain::Egress::new(config.allow_host)
             .map_err(|why| anyhow::anyhow!("--allow-host: {why}"))?;
         let (database, connectors) = (config.database.as_deref(), config.connectors.as_deref());
-        let node = Node::open(&config.data, database, connectors, config.on_fatal).await?;
+        let node =
+            Node::open_with(&config.data, database, connectors, config.on_fatal, config.pages_max).await?;
         let tcp = TcpListener::bind(config.listen).await.with_context(|| {
             format!("cannot listen on {}; --listen ADDR takes another address", config.listen)
         })?;
@@ -129,6 +155,7 @@ impl Server {
             node: node.name.clone(),
             workers: config.workers,
             egress,
+            retention: config.retention,
             ..engine::Config::default()
         };
         let engine = node.engine(sinks, engine_config);
@@ -148,9 +175,10 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(listen::serve_tcp(tcp, server::router(app.clone(), Door::Network), stopping.clone()));
-        tasks.spawn(listen::serve_unix(unix, server::router(app, Door::Socket), stopping.clone()));
+        tasks.spawn(listen::serve_unix(unix, server::router(app.clone(), Door::Socket), stopping.clone()));
+        let housekeeping = keep_house(engine.housekeeper(), stopping.clone())?;
         tasks.spawn(engine.run(stopping));
-        Ok(Server { node, address, socket, stop, tasks })
+        Ok(Server { node, address, socket, app, stop, tasks, housekeeping })
     }
 
     /// The data directory.
@@ -169,6 +197,7 @@ impl Server {
     /// Takes no more requests, lets those in flight and runs in progress finish for a while, gives the data
     /// directory back.
     pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.app.stopping();
         self.stop.send_replace(true);
         let ended = async {
             while let Some(task) = self.tasks.join_next().await {
@@ -185,7 +214,40 @@ impl Server {
             }
             _ => {}
         }
-        tokio::task::spawn_blocking(move || self.node.close()).await.context("the store did not close")
+        // What holds the store must be gone before it closes.
+        drop(self.app);
+        let closed = tokio::task::spawn_blocking(move || {
+            if self.housekeeping.join().is_err() {
+                tracing::error!("housekeeping panicked");
+            }
+            self.node.close();
+        });
+        closed.await.context("the store did not close")
+    }
+}
+
+/// Housekeeping on a thread of its own: it waits for the disk, and must not make requests wait with it.
+fn keep_house(housekeeper: Housekeeper, stop: watch::Receiver<bool>) -> anyhow::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.context("cannot start housekeeping")?;
+    std::thread::Builder::new()
+        .name("housekeeping".to_owned())
+        .spawn(move || runtime.block_on(housekeeper.run(stop)))
+        .context("cannot start housekeeping's thread")
+}
+
+/// Completes when standard input ends. On a thread, since a read of it cannot be taken back; the thread ends with the
+/// process.
+async fn stdin_closed() {
+    let (closed, told) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        if let Err(error) = std::io::copy(&mut std::io::stdin(), &mut std::io::sink()) {
+            tracing::debug!(%error, "standard input broke");
+        }
+        closed.send(()).ok();
+    });
+    if thread.is_err() || told.await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -204,6 +266,11 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         workers: args.workers,
         allow_host: args.allow_host,
         alerts: args.alerts,
+        retention: engine::Retention {
+            hot: args.keep_hot.0.unwrap_or(SignedDuration::MAX),
+            history: args.keep_history.0,
+        },
+        pages_max: None,
         on_fatal: node::exit_on_fatal(),
     })
     .await?;
@@ -214,10 +281,23 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         biased;
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        () = stdin_closed(), if args.stop_with_stdin => tracing::info!("standard input closed: stopping"),
         error = server.broken() => return Err(error),
     }
-    server.stop().await?;
+    tokio::select! {
+        biased;
+        stopped = server.stop() => stopped?,
+        _ = terminate.recv() => return Ok(at_once()),
+        _ = interrupt.recv() => return Ok(at_once()),
+    }
+    tracing::info!("stopped; everything acknowledged is on the disk");
     Ok(Exit::Done)
+}
+
+/// Ends the process as a crash would: safe, but runs in progress are taken up only by the next start.
+fn at_once() -> Exit {
+    tracing::warn!("told a second time: stopping at once");
+    std::process::exit(1)
 }
 
 /// Tells a parent process or a person where the server is.

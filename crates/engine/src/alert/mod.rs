@@ -1,6 +1,7 @@
-//! Telling people that a run failed: always the log, and a message or a web address where configured.
+//! Telling people that a run failed, or that nothing can be stored: always the log, and a message or a web address where configured.
 
 mod sinks;
+mod target;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,44 +14,83 @@ use tokio::sync::{mpsc, watch};
 
 use crate::limits::{ALERT_DETAIL_MAX, ALERT_INTERVAL, ALERT_TIME_MAX};
 
+pub use target::Target;
+
 pub use sinks::{ByConnection, ByWebhook, Message};
 
-/// A failed run, as people are told of it. Holds no input, output or credential.
+/// Something that people are told. Holds no input, output or credential.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alert {
     pub workspace: String,
-    pub flow: String,
-    pub run: String,
-    /// What the run was for, by the vendor's event id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub event: Option<String>,
-    pub fault: Fault,
-    /// Failures of the same flow that were not told, to keep the noise down.
-    pub untold: u32,
+    #[serde(flatten)]
+    pub about: About,
     pub at: Timestamp,
+    /// Where the flow's own document wants it.
+    #[serde(skip)]
+    pub target: Option<Target>,
+}
+
+/// What it is about.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum About {
+    /// A run failed.
+    Run {
+        flow: String,
+        run: String,
+        /// What the run was for, by the vendor's event id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        event: Option<String>,
+        fault: Fault,
+        /// Failures of the same flow that were not told, to keep the noise down.
+        untold: u32,
+    },
+    /// A node's store takes no writes; without a fault, it does again.
+    Store { node: String, fault: Option<Fault> },
 }
 
 impl Alert {
+    /// What it is about, in a word: a run's id, a node's name.
+    pub fn subject(&self) -> &str {
+        match &self.about {
+            About::Run { run, .. } => run,
+            About::Store { node, .. } => node,
+        }
+    }
+
     /// One paragraph for a chat or a mail.
     pub fn text(&self) -> String {
-        let detail: String = self.fault.detail.chars().take(ALERT_DETAIL_MAX).collect();
-        let mut text = format!("Flow {} failed: {} ({})", self.flow, self.fault.title, self.fault.code());
-        if !detail.is_empty() {
-            text.push_str(&format!(": {detail}"));
+        match &self.about {
+            About::Run { flow, run, event, fault, untold } => {
+                let mut text = format!("Flow {flow} failed: {}", told(fault));
+                if let Some(at) = &fault.instance {
+                    text.push_str(&format!(" At {at}."));
+                }
+                text.push_str(&format!(" Run {run}"));
+                if let Some(event) = event {
+                    text.push_str(&format!(", event {event}"));
+                }
+                if *untold > 0 {
+                    text.push_str(&format!(" ({untold} more failed since the last message)"));
+                }
+                text + "."
+            }
+            About::Store { node, fault: Some(fault) } => format!(
+                "Tributary ({node}) takes no events now: {}. Vendors are told to deliver again later, runs wait. It \
+                 goes on by itself once writing works again.",
+                told(fault)
+            ),
+            About::Store { node, fault: None } => {
+                format!("Tributary ({node}) takes events again: writing works, runs go on.")
+            }
         }
-        if let Some(at) = &self.fault.instance {
-            text.push_str(&format!(" At {at}."));
-        }
-        text.push_str(&format!(" Run {}", self.run));
-        if let Some(event) = &self.event {
-            text.push_str(&format!(", event {event}"));
-        }
-        if self.untold > 0 {
-            text.push_str(&format!(" ({} more failed since the last message)", self.untold));
-        }
-        text.push('.');
-        text
     }
+}
+
+fn told(fault: &Fault) -> String {
+    let detail: String = fault.detail.chars().take(ALERT_DETAIL_MAX).collect();
+    let text = format!("{} ({})", fault.title, fault.code());
+    if detail.is_empty() { text } else { format!("{text}: {detail}") }
 }
 
 /// A failure, before it is known whether it is told.
@@ -58,6 +98,7 @@ impl Alert {
 pub struct Failure<'a> {
     pub workspace: &'a flow::WorkspaceId,
     pub flow: &'a str,
+    pub revision: u32,
     pub run: &'a flow::RunId,
     /// The vendor's id of the event that the run was for.
     pub event: Option<&'a str>,
@@ -105,11 +146,28 @@ pub(crate) async fn deliver(
         };
         tokio::select! {
             biased;
-            () = node.sink.deliver(&alert) => {}
+            () = everywhere(node, &alert) => {}
             () = node.timer.sleep(ALERT_TIME_MAX) => {
-                tracing::warn!(run = alert.run, "an alert took too long to deliver and was given up");
+                tracing::warn!(about = alert.subject(), "an alert took too long to deliver and was given up");
             }
         }
+    }
+}
+
+/// To the flow's own target, and to the server's unless the flow wants only its own.
+async fn everywhere(node: &crate::Node, alert: &Alert) {
+    if let Some(target) = &alert.target {
+        let by = ByConnection {
+            store: node.store.clone(),
+            catalog: node.catalog.clone(),
+            transport: node.transport.clone(),
+            clock: node.clock.clone(),
+            message: target.message.clone(),
+        };
+        by.deliver(alert).await;
+    }
+    if alert.target.as_ref().is_none_or(|target| !target.only) {
+        node.sink.deliver(alert).await;
     }
 }
 
@@ -148,12 +206,15 @@ mod tests {
     fn text_says_what_and_where() {
         let alert = Alert {
             workspace: "default".into(),
-            flow: "sync".into(),
-            run: "run_1".into(),
-            event: Some("evt_9".into()),
-            fault: Fault::timeout("slow").at("/do/0/get"),
-            untold: 2,
+            about: About::Run {
+                flow: "sync".into(),
+                run: "run_1".into(),
+                event: Some("evt_9".into()),
+                fault: Fault::timeout("slow").at("/do/0/get"),
+                untold: 2,
+            },
             at: Timestamp::UNIX_EPOCH,
+            target: None,
         };
         assert_eq!(
             alert.text(),

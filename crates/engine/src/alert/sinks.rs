@@ -14,7 +14,7 @@ use crate::connections::{self, Connections};
 use crate::limits::{ALERT_ANSWER_BYTES_MAX, ALERT_TIME_MAX};
 
 /// An operation of a connector as an alert's way: any that posts a text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     /// The operation's full name.
     pub operation: String,
@@ -40,9 +40,9 @@ impl ByConnection {
         let name = with.get("connection").and_then(Value::as_str).unwrap_or(&manifest.slug);
         let workspace = WorkspaceId::new(&alert.workspace);
         let connection = Connections::default().open(&self.store, &workspace, name).await;
-        let connection = connection.map_err(|fault| fault.to_string())?;
+        let connection = connection.map_err(|not| not.into_fault(name).to_string())?;
         connections::check(&connection, manifest).map_err(|fault| fault.to_string())?;
-        let key = format!("{}-{}", alert.run, alert.at.as_millisecond());
+        let key = format!("{}-{}", alert.subject(), alert.at.as_millisecond());
         let prepared =
             connect::prepare(manifest, operation, &with, &key).map_err(|error| error.to_string())?;
         let now = self.clock.now();
@@ -58,7 +58,7 @@ impl AlertSink for ByConnection {
         Box::pin(async move {
             if let Err(error) = self.send(alert).await {
                 tracing::warn!(
-                    run = alert.run,
+                    about = alert.subject(),
                     operation = self.message.operation,
                     error,
                     "an alert was not delivered"
@@ -92,12 +92,12 @@ impl AlertSink for ByWebhook {
                 Ok(answer) if answer.status < 300 => {}
                 Ok(answer) => {
                     tracing::warn!(
-                        run = alert.run,
+                        about = alert.subject(),
                         status = answer.status,
                         "an alert was refused by its web address"
                     );
                 }
-                Err(error) => tracing::warn!(run = alert.run, %error, "an alert was not delivered"),
+                Err(error) => tracing::warn!(about = alert.subject(), %error, "an alert was not delivered"),
             }
         })
     }

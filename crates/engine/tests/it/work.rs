@@ -1,5 +1,6 @@
 //! Runs that go well, runs that fail, and what is seen of them.
 
+use engine::alert::About;
 use flow::journal::{Entry, Outcome};
 use serde_json::{Value, json};
 use store::{EventOutcome, RunStatus};
@@ -94,7 +95,8 @@ fn a_failure_shows_on_the_run_and_is_told() {
         assert_eq!((*attempts, seen, &input["name"]), (1, &fault, &json!("a")));
         let told = world.told.0.lock().unwrap().clone();
         assert_eq!(told.len(), 1);
-        assert_eq!((told[0].run.as_str(), told[0].event.as_deref()), (run.id.as_str(), Some("evt_1")));
+        let About::Run { run: told, event, .. } = &told[0].about else { panic!("{told:?}") };
+        assert_eq!((told.as_str(), event.as_deref()), (run.id.as_str(), Some("evt_1")));
     });
 }
 

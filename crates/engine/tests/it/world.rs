@@ -1,12 +1,12 @@
 //! A node with a real store and a made-up vendor, in one thread, in time that the test moves.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use engine::alert::{Alert, AlertSink};
-use engine::{Config, Deps, Engine, WakeHandle};
+use engine::{Config, Deps, Engine, Housekeeper, WakeHandle};
 use flow::chance::Rng;
 use flow::clock::Clock;
 use flow::journal::Entry;
@@ -28,12 +28,17 @@ use crate::vendor::Vendor;
 /// A credential that must be seen nowhere but in a header.
 pub const API_KEY: &str = "sk_this_is_the_secret_of_acme";
 
+/// More pages than any test fills.
+pub const ROOM: u32 = 1 << 20;
+
 /// What outlives a node: its data directory, the vendor, the time.
 pub struct World {
     pub time: Arc<Time>,
     pub vendor: Arc<Vendor>,
     pub told: Arc<Told>,
     pub config: Config,
+    /// Pages that the database may have; see [`ROOM`].
+    pub pages: Arc<AtomicU32>,
     directory: tempfile::TempDir,
     seed: Mutex<u64>,
 }
@@ -71,6 +76,7 @@ pub struct Node<'w> {
     committer: Committer,
     dead: Arc<AtomicBool>,
     wake: WakeHandle,
+    pub housekeeper: Housekeeper,
     stop: watch::Sender<bool>,
     engine: tokio::task::JoinHandle<()>,
     random: Seeded,
@@ -105,6 +111,7 @@ impl World {
             time,
             told: Arc::default(),
             config,
+            pages: Arc::new(AtomicU32::new(ROOM)),
             directory: directory(),
             seed: Mutex::new(0),
         }
@@ -117,11 +124,21 @@ impl World {
 
     /// Starts a node whose store is cut off at chosen commits.
     pub fn boot_cut(&self, cuts: Option<Cuts>) -> Node<'_> {
+        self.boot_with(cuts, self.config.clone())
+    }
+
+    /// Starts another node.
+    pub fn boot_as(&self, config: Config) -> Node<'_> {
+        self.boot_with(None, config)
+    }
+
+    fn boot_with(&self, cuts: Option<Cuts>, config: Config) -> Node<'_> {
         let dead = Arc::new(AtomicBool::new(false));
         let died = dead.clone();
         let store = Store::open(Options {
             on_fatal: Arc::new(move |_| died.store(true, Ordering::SeqCst)),
             cuts,
+            pages_max: Some(self.pages.clone()),
             ..Options::new(self.directory.path(), MasterKey::from_bytes([7; 32]))
         })
         .unwrap();
@@ -137,7 +154,7 @@ impl World {
             timer: self.time.clone(),
             rng: Box::new(Seeded(*seed)),
             alerts: self.told.clone(),
-            config: self.config.clone(),
+            config,
         });
         let (stop, stopped) = watch::channel(false);
         Node {
@@ -146,6 +163,7 @@ impl World {
             store,
             dead,
             wake: engine.wake_handle(),
+            housekeeper: engine.housekeeper(),
             stop,
             engine: tokio::spawn(engine.run(stopped)),
             random: Seeded(*seed << 32),
@@ -261,9 +279,14 @@ impl Node<'_> {
 
     pub async fn deploy_only(&mut self, text: &str) {
         let document = flow::Document::parse("flow.yaml", text).unwrap();
+        self.deploy_unread(document.name(), text).await;
+    }
+
+    /// What another version of the program took.
+    pub async fn deploy_unread(&mut self, name: &str, text: &str) {
         let flow = NewFlow {
-            name: document.name().to_owned(),
-            version: document.version().to_owned(),
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
             text: text.to_owned(),
             settings: serde_json::json!({}),
             connections: BTreeMap::new(),
@@ -280,6 +303,17 @@ impl Node<'_> {
 
     /// The same; it fails if the store dies of it.
     pub async fn accept(&mut self, key: &str, data: Value) -> store::Result<EventId> {
+        let id = self.store_event(key, data).await?;
+        self.wake();
+        Ok(id)
+    }
+
+    /// An event of which the engine is not told.
+    pub async fn event_unseen(&mut self, key: &str) -> EventId {
+        self.store_event(key, serde_json::json!({})).await.unwrap()
+    }
+
+    async fn store_event(&mut self, key: &str, data: Value) -> store::Result<EventId> {
         let id = EventId::random(&mut self.random);
         let now = self.world.time.now();
         let event = NewEvent {
@@ -295,7 +329,6 @@ impl Node<'_> {
         let store = self.store.clone();
         let workspace = default_workspace();
         self.drive(store.accept_event(&workspace, event, now)).await?;
-        self.wake();
         Ok(id)
     }
 

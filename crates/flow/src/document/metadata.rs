@@ -126,10 +126,30 @@ impl<'a> Reader<'a> {
                 None => self.missing(&dedup, "`dedup`", "key"),
             }
         }
-        if let Some(alerts) = at.get("alerts")
-            && !matches!(alerts.node.kind, Kind::Map(_))
+        if let Some(alerts) = at.get("alerts") {
+            self.alerts(&alerts);
+        }
+    }
+
+    /// Where failed runs of this flow are told.
+    fn alerts(&mut self, at: &At<'a>) {
+        if !matches!(at.node.kind, Kind::Map(_)) {
+            return self.expected(at, "`alerts`", "a mapping");
+        }
+        self.only(at, "`alerts`", &["call", "with", "only"], &[]);
+        match at.get("call") {
+            Some(call) => drop(self.literal(&call, "`alerts.call`")),
+            None => self.missing(at, "`alerts`", "call"),
+        }
+        if let Some(with) = at.get("with")
+            && !matches!(with.node.kind, Kind::Map(_))
         {
-            self.expected(&alerts, "`alerts`", "a mapping");
+            self.expected(&with, "`alerts.with`", "a mapping");
+        }
+        if let Some(only) = at.get("only")
+            && !only.node.to_value().is_boolean()
+        {
+            self.expected(&only, "`alerts.only`", "true or false");
         }
     }
 

@@ -431,7 +431,7 @@ document:
       onFailure: hold
     dedup:
       key: '${ .data.data.object | if .attempt_count > 0 then \"\\(.id)/\\(.attempt_count)\" else null end }'
-    alerts: {slack: slack}
+    alerts: {call: slack.messages.post, with: {connection: slack, text: '{text}'}, only: true}
 schedule:
   on:
     any:

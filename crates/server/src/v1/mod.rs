@@ -1,5 +1,6 @@
 //! The REST API. One module per collection, named as in the path.
 
+pub mod backups;
 pub mod connections;
 mod connectors;
 mod events;

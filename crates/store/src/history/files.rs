@@ -117,6 +117,11 @@ impl Files {
         Ok(())
     }
 
+    /// The files' names, in the order of time.
+    pub fn names(&self) -> Vec<String> {
+        self.known().months.iter().map(|month| format!("history-{month}.db")).collect()
+    }
+
     fn path(&self, month: &str) -> PathBuf {
         self.directory.join(format!("history-{month}.db"))
     }

@@ -23,6 +23,7 @@ use tokio_postgres::error::SqlState;
 use super::server::{Purpose, Server};
 use super::session::{Done, Failure, Prepared, Session, pipelined};
 use crate::committer::{Cut, Cuts, Inbox, Pending, add, answer, first_words};
+use crate::health::Pulse;
 use crate::unit::{Lock, Param, Statement, values};
 use crate::{Error, OnFatal, Result, Unit, UnitResult};
 
@@ -64,6 +65,7 @@ pub(crate) struct Committer {
     pub(super) server: Arc<Server>,
     pub(super) session: Option<Session>,
     pub(crate) inbox: Inbox,
+    pub(super) pulse: Arc<Pulse>,
     pub(super) node: Arc<str>,
     pub(super) on_fatal: OnFatal,
     pub(super) cuts: Option<Cuts>,
@@ -133,6 +135,7 @@ impl Committer {
                 batch.iter().map(|_| Err(lost())).collect()
             }
         };
+        self.tell(&results);
         if self.dead {
             (self.on_fatal)(&Error::Closed);
             self.inbox.0.close();
@@ -141,6 +144,18 @@ impl Committer {
             answer(pending, result);
         }
         count
+    }
+
+    /// Whether writing works, by what came of a transaction. One of refused units proves nothing.
+    fn tell(&self, results: &[Result<UnitResult>]) {
+        let sick = |error: &&Error| error.passes() || matches!(error, Error::Unsettled);
+        if self.dead {
+            self.pulse.closed();
+        } else if results.iter().any(Result::is_ok) {
+            self.pulse.good();
+        } else if let Some(error) = results.iter().filter_map(|result| result.as_ref().err()).find(sick) {
+            self.pulse.bad(error);
+        }
     }
 
     async fn transact(&mut self, batch: &[Pending]) -> Vec<Result<UnitResult>> {

@@ -126,12 +126,14 @@ impl Postgres {
         &self,
         options: Options,
         inbox: crate::committer::Inbox,
+        pulse: Arc<crate::health::Pulse>,
         lock: Arc<directory::Lock>,
     ) -> crate::Committer {
         crate::Committer(Underneath::Postgres(Box::new(Committer {
             server: self.server.clone(),
             session: None,
             inbox,
+            pulse,
             node: options.node.into(),
             on_fatal: options.on_fatal,
             cuts: options.cuts,

@@ -77,6 +77,7 @@ fn cut_at(world: World, nth: u64, cut: Cut) -> (World, Arc<AtomicU64>) {
         on_fatal: Arc::new(move |_| {
             told.fetch_add(1, Ordering::SeqCst);
         }),
+        ..Settings::default()
     });
     (world, fatal)
 }

@@ -17,6 +17,8 @@ mod on_sqlite {
     const DATABASE: crate::Database = crate::Database::Sqlite;
     #[path = "crash.rs"]
     mod crash;
+    #[path = "health.rs"]
+    mod health;
     #[path = "secrets.rs"]
     mod secrets;
     #[path = "world.rs"]

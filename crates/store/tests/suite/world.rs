@@ -11,6 +11,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::task::{Context, Poll, Waker};
 use store::postgres::LeaseClock;
 use store::{
@@ -77,11 +78,12 @@ pub struct Place {
 pub struct Settings {
     pub cuts: Option<Cuts>,
     pub on_fatal: OnFatal,
+    pub pages_max: Option<Arc<AtomicU32>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { cuts: None, on_fatal: Arc::new(|_| {}) }
+        Self { cuts: None, on_fatal: Arc::new(|_| {}), pages_max: None }
     }
 }
 
@@ -109,10 +111,10 @@ impl Ground {
     }
 
     pub fn open(&self, settings: Settings) -> Result<Store> {
-        let Settings { cuts, on_fatal } = settings;
+        let Settings { cuts, on_fatal, pages_max } = settings;
         let path = self.directory.path();
         let Some(place) = &self.postgres else {
-            return Store::open(Options { cuts, on_fatal, ..Options::new(path, key()) });
+            return Store::open(Options { cuts, on_fatal, pages_max, ..Options::new(path, key()) });
         };
         let options = store::postgres::Options {
             cuts,

@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and how answers are shown. Every command but `serve`, `sandbox` and
 //! `demo` is a few REST calls; [`crate::client`] finds the server to ask.
 
+mod backup;
 mod connection;
 mod connector;
 mod events;
@@ -112,6 +113,8 @@ pub enum Command {
     /// What flows did, step by step
     #[command(subcommand)]
     Runs(runs::Command),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
 }
 
 /// Does what was asked and tells how it ended; errors are printed here and nowhere else.
@@ -131,6 +134,8 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Events(command) => events::run(&global, command).await,
         Command::Runs(command) => runs::run(&global, command).await,
+        Command::Backup(args) => backup::backup(&global, args).await,
+        Command::Restore(args) => backup::restore(&global, args).await,
     };
     outcome.unwrap_or_else(|error| explain(&global, &error))
 }

@@ -94,10 +94,11 @@ async fn spawn(
         None => command.env_remove("TRIBUTARY_DATABASE"),
     };
     let mut child = command
-        .args(["serve", "--json", "--listen", listen, "--data"])
+        .args(["serve", "--json", "--stop-with-stdin", "--listen", listen, "--data"])
         .arg(data)
         .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
+        // It closes with this process, however that ends, and the server stops by itself.
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(stderr)
         .kill_on_drop(true)

@@ -83,6 +83,19 @@ impl TestApp {
         TestApp { directory, server: Some(server), address, token }
     }
 
+    /// One on data that are there; [`TestApp::stop_here`] ends it.
+    pub async fn start_on(data: &std::path::Path) -> TestApp {
+        let server = Server::start(Config::new(data)).await.expect("it starts");
+        let address = server.address;
+        let token = std::fs::read_to_string(token::path(server.data())).expect("a token").trim().to_owned();
+        let directory = tempfile::tempdir().expect("a directory");
+        TestApp { directory, server: Some(server), address, token }
+    }
+
+    pub async fn stop_here(mut self) {
+        self.server.take().expect("it runs").stop().await.expect("it stops");
+    }
+
     /// Stops it in good order and starts it again on the same data.
     pub async fn restart(&mut self) {
         let server = self.server.take().expect("it runs");

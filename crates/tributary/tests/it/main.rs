@@ -12,6 +12,7 @@ mod crash;
 mod demo;
 mod events;
 mod hooks;
+mod operation;
 mod rest;
 mod runs;
 mod templates;
