@@ -226,10 +226,10 @@ impl Server {
     }
 }
 
-/// Housekeeping on a thread of its own: it waits for the disk, and must not make requests wait with it.
+/// Housekeeping on a thread of its own: it waits for the disk, and must not make requests wait with it. Sessions with
+/// a database server that it opens belong to the runtime that everybody else is on.
 fn keep_house(housekeeper: Housekeeper, stop: watch::Receiver<bool>) -> anyhow::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.context("cannot start housekeeping")?;
+    let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new()
         .name("housekeeping".to_owned())
         .spawn(move || runtime.block_on(housekeeper.run(stop)))
