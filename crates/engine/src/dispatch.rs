@@ -53,7 +53,7 @@ impl Node {
         }
         let failures: Vec<Dispatching> =
             batch.iter().filter(|one| one.flows.iter().any(|flow| flow.fault.is_some())).cloned().collect();
-        let mut count = 0;
+        let (mut count, mut put_off) = (0, None);
         for (event, result) in events.iter().zip(self.store.dispatch_all(batch, self.clock.now()).await) {
             match result {
                 Ok(_) => {
@@ -64,13 +64,13 @@ impl Node {
                 Err(store::Error::Conflict { .. }) => {}
                 // Whoever accepted it was about to dispatch it, or another node was faster.
                 Err(store::Error::State { .. }) => {}
-                Err(
-                    error @ (store::Error::Closed | store::Error::Unavailable(_) | store::Error::Unsettled),
-                ) => return Err(error),
+                Err(error @ (store::Error::Closed | store::Error::Unsettled)) => return Err(error),
+                // The dispatcher waits; a line for each event and try would only help to fill the disk.
+                Err(error) if error.passes() => put_off = Some(error),
                 Err(error) => tracing::error!(event = %event.id, %error, "an event cannot be dispatched"),
             }
         }
-        Ok(count)
+        put_off.filter(|_| count == 0).map_or(Ok(count), Err)
     }
 
     /// What the event means to each flow; and the event as flows see it, if one of them asks for it.
