@@ -150,19 +150,22 @@ impl Node {
     }
 }
 
-/// Two nodes, the first of which can be stopped.
-async fn two() -> (Node, Node) {
-    let url = cluster().database();
-    let first = node(&url, "first", LeaseClock::Caller, true).await;
-    let second = node(&url, "second", LeaseClock::Caller, false).await;
-    let flow = NewFlow {
+fn new_flow() -> NewFlow {
+    NewFlow {
         name: "f".into(),
         version: "1.0.0".into(),
         text: "flow f".into(),
         settings: json!({}),
         connections: Default::default(),
-    };
-    second.store.deploy_flow(&ws(), flow, at(0)).await.unwrap();
+    }
+}
+
+/// Two nodes, the first of which can be stopped.
+async fn two() -> (Node, Node) {
+    let url = cluster().database();
+    let first = node(&url, "first", LeaseClock::Caller, true).await;
+    let second = node(&url, "second", LeaseClock::Caller, false).await;
+    second.store.deploy_flow(&ws(), new_flow(), at(0)).await.unwrap();
     (first, second)
 }
 
@@ -400,14 +403,7 @@ async fn what_is_wanted_again_while_it_goes_to_history_is_there_whole() {
 async fn a_lease_ends_by_the_databases_clock() {
     let url = cluster().database();
     let first = node(&url, "first", LeaseClock::Database, false).await;
-    let flow = NewFlow {
-        name: "f".into(),
-        version: "1.0.0".into(),
-        text: "flow f".into(),
-        settings: json!({}),
-        connections: Default::default(),
-    };
-    first.store.deploy_flow(&ws(), flow, at(0)).await.unwrap();
+    first.store.deploy_flow(&ws(), new_flow(), at(0)).await.unwrap();
     first.queue("e", None).await;
     let claimed = first.claim().await.pop().unwrap();
     // A node whose clock is a century ahead takes nothing away.
