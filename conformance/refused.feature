@@ -1,32 +1,5 @@
 Feature: What is not supported is refused by name
 
-  Scenario: Listening
-    Given a workflow with definition:
-    """yaml
-    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
-    do:
-    - hear:
-        listen:
-          to:
-            any: [{with: {type: a.b}, correlate: {id: {from: .data.id, expect: '1'}}}]
-            until: .n > 3
-          read: data
-        foreach: {item: it, at: place, do: [{a: {set: {x: 1}}}]}
-    """
-    When the workflow is executed
-    Then the workflow should be refused with 'unsupported'
-
-  Scenario: Listening for one, or for all
-    Given a workflow with definition:
-    """yaml
-    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
-    do:
-    - one: {listen: {to: {one: {with: {type: a.b}}}}}
-    - all: {listen: {to: {all: [{with: {type: a.b}}]}}}
-    """
-    When the workflow is executed
-    Then the workflow should be refused with 'unsupported'
-
   Scenario: Scripts, shells, containers and other flows
     Given a workflow with definition:
     """yaml

@@ -8,6 +8,7 @@
 //! | found | the event is |
 //! |---|---|
 //! | events or runs wait that came before, no free worker, the lane is taken here | only accepted |
+//! | a run may listen for it | only accepted |
 //! | a flow that has to read first (a state flow), is paused, or whose keys fail | only accepted |
 //! | something else was deployed, the fact was told, the lane is taken elsewhere | accepted, the rest fails |
 //! | a duplicate | counted, the rest fails |
@@ -82,7 +83,11 @@ impl Beginner {
             return None;
         }
         let flows = node.deployed.kept(&event.workspace)?;
-        let (dispatching, seen) = node.dispatching(event, &flows.flows);
+        // Who listens is in the store.
+        if flows.is_listened(&event.r#type) {
+            return None;
+        }
+        let (dispatching, seen) = node.dispatching(event, &flows);
         let wanted = dispatching.flows;
         let free = |dispatch: &store::Dispatch| {
             let lane = dispatch.lane.as_deref();

@@ -195,7 +195,7 @@ pub async fn worker(node: Arc<Node>, held: Held) {
             tracing::debug!(run = %claim.run, flow = claim.flow, "completed")
         }
         Done::Over(Ok(Ending::Parked(until))) => {
-            tracing::debug!(run = %claim.run, flow = claim.flow, %until, "parked");
+            tracing::debug!(run = %claim.run, flow = claim.flow, ?until, "parked");
         }
         // It never was: its event turned out to be a duplicate, or somebody was faster.
         Done::Over(Err(Lost::Fenced)) if held.is_early() && held.sure().await.is_err() => {}

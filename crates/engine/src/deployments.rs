@@ -1,10 +1,12 @@
 //! Flows as they were deployed, parsed once and kept: a run works with the revision that it began with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use flow::hearing::{Asked, Form, names_of_type};
 use flow::{Document, WorkspaceId};
 use serde_json::Value;
+use store::Answers;
 
 use crate::limits::DOCUMENTS_CACHED_MAX;
 
@@ -82,6 +84,27 @@ pub type Current = (store::Flow, Parsed);
 pub struct Flows {
     pub generation: u64,
     pub flows: Vec<Current>,
+    /// What runs may listen for, by type or family of types.
+    listened: BTreeMap<String, Vec<(Form, Asked)>>,
+}
+
+impl Flows {
+    /// Whether any run can listen for an event of this type.
+    pub fn is_listened(&self, r#type: &str) -> bool {
+        !self.listened.is_empty() && names_of_type(r#type).iter().any(|name| self.listened.contains_key(name))
+    }
+
+    /// What an event answers to those that listen for its type.
+    pub fn answers(&self, r#type: &str, event: &Value) -> Vec<Answers> {
+        let mut answers = Vec::new();
+        for name in names_of_type(r#type) {
+            for (form, asked) in self.listened.get(&name).into_iter().flatten() {
+                let key = asked.key(event);
+                answers.extend(key.map(|key| Answers { r#type: name.clone(), form: form.clone(), key }));
+            }
+        }
+        answers
+    }
 }
 
 /// What was read of each workspace last. Whoever uses it makes sure that the generation still holds.
@@ -113,7 +136,9 @@ impl Deployed {
             let deployment = parsed.of(&flow);
             (flow, deployment)
         });
-        let flows = Arc::new(Flows { generation, flows: flows.collect() });
+        let flows: Vec<Current> = flows.collect();
+        let listened = listened(store, workspace, &flows).await?;
+        let flows = Arc::new(Flows { generation, flows, listened });
         let mut kept = self.lock();
         if kept.len() >= DOCUMENTS_CACHED_MAX {
             kept.clear();
@@ -125,4 +150,26 @@ impl Deployed {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkspaceId, Arc<Flows>>> {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What runs of a workspace may listen for. What a new revision adds is noted before the revision's first run is made;
+/// runs of old ones come to their `listen` later.
+async fn listened(
+    store: &store::Store,
+    workspace: &WorkspaceId,
+    flows: &[Current],
+) -> store::Result<BTreeMap<String, Vec<(Form, Asked)>>> {
+    let mut noted: BTreeSet<(String, Form)> = store.listened(workspace).await?.into_iter().collect();
+    let documents = flows.iter().filter_map(|(_, deployment)| deployment.as_ref().ok());
+    let new: Vec<(String, Form)> = documents
+        .flat_map(|deployment| deployment.document.listens().to_vec())
+        .filter(|listened| noted.insert(listened.clone()))
+        .collect();
+    store.note_listened(workspace, &new).await?;
+    let mut by_type: BTreeMap<String, Vec<(Form, Asked)>> = BTreeMap::new();
+    for (r#type, form) in noted {
+        let asked = Asked::new(&form);
+        by_type.entry(r#type).or_default().push((form, asked));
+    }
+    Ok(by_type)
 }

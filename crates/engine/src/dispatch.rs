@@ -11,7 +11,7 @@ use flow::{CloudEvent, Fault, RunId, WorkspaceId};
 use serde_json::Value;
 use store::{Dispatch, Dispatching, Event, Mode, OnFailure};
 
-use crate::deployments::{Current, Deployment, Flows};
+use crate::deployments::{Deployment, Flows};
 use crate::limits::DISPATCH_BATCH;
 use crate::{Node, alert, fault};
 
@@ -48,9 +48,11 @@ impl Node {
                 let deployed = self.deployed.read(&self.store, &self.deployments, &event.workspace).await?;
                 flows.insert(event.workspace.clone(), deployed);
             }
-            let deployed = flows.get(&event.workspace).map(|flows| &flows.flows[..]).unwrap_or_default();
-            batch.push(self.dispatching(event, deployed).0);
+            if let Some(deployed) = flows.get(&event.workspace) {
+                batch.push(self.dispatching(event, deployed).0);
+            }
         }
+        let told = batch.iter().any(|one| !one.answers.is_empty());
         let failures: Vec<Dispatching> =
             batch.iter().filter(|one| one.flows.iter().any(|flow| flow.fault.is_some())).cloned().collect();
         let (mut count, mut put_off) = (0, None);
@@ -70,15 +72,23 @@ impl Node {
                 Err(error) => tracing::error!(event = %event.id, %error, "an event cannot be dispatched"),
             }
         }
+        if told {
+            self.poke();
+        }
         put_off.filter(|_| count == 0).map_or(Ok(count), Err)
     }
 
     /// What the event means to each flow; and the event as flows see it, if one of them asks for it.
-    pub fn dispatching(&self, event: &Event, flows: &[Current]) -> (Dispatching, Option<Arc<Value>>) {
+    pub fn dispatching(&self, event: &Event, deployed: &Flows) -> (Dispatching, Option<Arc<Value>>) {
         let seen = Seen { event: event.to_cloud_event(), value: OnceCell::new() };
-        let wanted = flows.iter().filter_map(|(flow, deployment)| self.wanted(&seen, flow, deployment));
+        let answers = match deployed.is_listened(&event.r#type) {
+            true => deployed.answers(&event.r#type, seen.value()),
+            false => Vec::new(),
+        };
+        let wanted =
+            deployed.flows.iter().filter_map(|(flow, deployment)| self.wanted(&seen, flow, deployment));
         let (workspace, id) = (event.workspace.clone(), event.id.clone());
-        let dispatching = Dispatching { workspace, event: id, flows: wanted.collect() };
+        let dispatching = Dispatching { workspace, event: id, flows: wanted.collect(), answers };
         (dispatching, seen.value.into_inner())
     }
 

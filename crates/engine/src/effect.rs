@@ -50,6 +50,10 @@ pub enum Performed {
     Done { result: Result<Value, Fault>, attempts: u32, started_at: Timestamp },
     /// It is to be tried again so late that the run is put aside, or the node stops before that.
     Park(Timestamp),
+    /// It waits to be told its outcome (`flow::journal::Outcome`, see [`store::Store::signal`]), at most until a time;
+    /// then [`Run::overdue`] says what becomes of it.
+    #[expect(dead_code, reason = "said by calls that a person or another run answers")]
+    Await { until: Option<Timestamp> },
 }
 
 /// Everything that the attempts at one call share.

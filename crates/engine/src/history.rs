@@ -6,9 +6,10 @@
 //! | `Intent` | attempt n of a write may have been sent |
 //! | `Attempted` | attempt n failed, surely or `unknown` |
 //! | `Resolved`, `Elapsed` | told to the machine again, in this order |
+//! | `Heard` with a filter | told to the machine again, in this order; without one, nothing |
 //! | `Finished` with a fault | if the run is claimed once more, somebody asked for another go |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flow::journal::{Entry, Outcome};
@@ -42,6 +43,8 @@ pub struct History {
     pub retried: bool,
     /// Results in the journal, over all passes.
     pub effects: u64,
+    /// Events that the present pass has taken: no later `listen` of it finds them again.
+    pub heard: BTreeSet<String>,
 }
 
 /// What a pass keeps to its end.
@@ -165,6 +168,14 @@ impl History {
                 *last_fault = None;
                 self.inputs.push(Input::Elapsed { at: effect, now: at });
             }
+            Entry::Heard { effect, event, filter, value, at } => {
+                self.effects += 1;
+                *last_fault = None;
+                if let (Some(filter), Some(value)) = (filter, value) {
+                    self.heard.insert(event_of(&event));
+                    self.inputs.push(Input::Heard { at: effect, filter, event: value, now: at });
+                }
+            }
             Entry::Finished { .. } => self.reopen(last_fault.take()),
         }
     }
@@ -181,6 +192,7 @@ impl History {
         if self.started.is_some() {
             self.passes += 1;
             self.inputs.clear();
+            self.heard.clear();
             self.unsettled.clear();
             self.spent.append(&mut self.open);
             if self.retried {
@@ -251,6 +263,11 @@ impl History {
     pub fn leave_unsettled(&mut self, effect: &EffectRef, open: Open) {
         self.unsettled.insert((effect.path.clone(), effect.visit), open);
     }
+}
+
+/// The event that a signal's name is of: a replayed event is told by its number, too.
+pub fn event_of(name: &str) -> String {
+    name.split('#').next().unwrap_or_default().to_owned()
 }
 
 /// The last result, where it was a failure.

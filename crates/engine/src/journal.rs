@@ -1,12 +1,13 @@
 //! What a run is about to write: entries wait here for the next commit that is needed anyway.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use connect::BoxFuture;
 use flow::EffectRef;
 use flow::journal::{Entry, Outcome};
 use jiff::Timestamp;
-use store::ClaimedRun;
+use store::{ClaimedRun, Ended, Parked, Progress};
 
 use crate::Node;
 use crate::held::Held;
@@ -26,6 +27,8 @@ pub struct Journal<'a> {
     node: &'a Node,
     held: &'a Held,
     waiting: Mutex<Waiting>,
+    /// The run waited for something from outside, some time.
+    waited: AtomicBool,
     /// Held while a commit is under way. A commit whose caller was dropped stays here, and is ended by the next one.
     commit: tokio::sync::Mutex<Option<BoxFuture<'a, Result<(), Lost>>>>,
 }
@@ -37,18 +40,27 @@ struct Waiting {
     writing: Vec<EffectRef>,
     /// The result of a write waits: no further request may be sent before it is durable.
     results: bool,
+    /// Signals that were taken, and effects that wait for signals no longer: forgotten with the next commit.
+    taken: Vec<u64>,
+    over: Vec<EffectRef>,
 }
 
 /// What ends the present work on a run.
 enum Close {
     Not,
-    Park(Timestamp),
-    Finish(Outcome),
+    Park(Parked),
+    Finish { outcome: Outcome, waited: bool },
 }
 
 impl<'a> Journal<'a> {
     pub fn new(node: &'a Node, held: &'a Held) -> Journal<'a> {
-        Journal { node, held, waiting: Mutex::default(), commit: tokio::sync::Mutex::default() }
+        Journal {
+            node,
+            held,
+            waiting: Mutex::default(),
+            waited: AtomicBool::new(held.claim.begun),
+            commit: tokio::sync::Mutex::default(),
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -73,6 +85,21 @@ impl<'a> Journal<'a> {
         waiting.entries.push(entry);
     }
 
+    /// Forgets a signal with the entry that says what came of it.
+    pub fn take(&self, seq: u64) {
+        self.waiting().taken.push(seq);
+    }
+
+    /// Something of the run waits for signals from here on.
+    pub fn waits(&self) {
+        self.waited.store(true, Ordering::Relaxed);
+    }
+
+    /// An effect waits for signals no longer.
+    pub fn over(&self, at: EffectRef) {
+        self.waiting().over.push(at);
+    }
+
     /// Makes everything durable.
     pub async fn save(&self) -> Result<(), Lost> {
         self.commit(Close::Not, |waiting| !waiting.entries.is_empty()).await
@@ -90,15 +117,17 @@ impl<'a> Journal<'a> {
         if much { self.save().await } else { Ok(()) }
     }
 
-    /// Makes everything durable and puts the run aside until `until`.
-    pub async fn park(&self, until: Timestamp) -> Result<(), Lost> {
-        self.commit(Close::Park(until), |_| true).await
+    /// Makes everything durable and puts the run aside until `until`, or until it is told something after the signal
+    /// `seen`.
+    pub async fn park(&self, until: Option<Timestamp>, seen: Option<u64>) -> Result<(), Lost> {
+        self.commit(Close::Park(Parked { until, seen, hold: false }), |_| true).await
     }
 
     /// Makes everything durable and ends the run.
     pub async fn finish(&self, outcome: Outcome) -> Result<(), Lost> {
         self.push(Entry::Finished { outcome: outcome.clone(), at: self.node.clock.now() });
-        self.commit(Close::Finish(outcome), |_| true).await?;
+        let waited = self.waited.load(Ordering::Relaxed);
+        self.commit(Close::Finish { outcome, waited }, |_| true).await?;
         self.node.observe_end(&self.held.claim);
         Ok(())
     }
@@ -110,24 +139,35 @@ impl<'a> Journal<'a> {
             *commit = None;
             ended?;
         }
-        let entries = {
+        let batch = {
             let mut waiting = self.waiting();
             if !needed(&waiting) {
                 return Ok(());
             }
             waiting.results = false;
-            std::mem::take(&mut waiting.entries)
+            Batch {
+                entries: std::mem::take(&mut waiting.entries),
+                taken: std::mem::take(&mut waiting.taken),
+                over: std::mem::take(&mut waiting.over),
+            }
         };
-        let written = commit.insert(Box::pin(write(self.node, self.held, entries, close))).await;
+        let written = commit.insert(Box::pin(write(self.node, self.held, batch, close))).await;
         *commit = None;
         written
     }
 }
 
+/// What one commit writes.
+struct Batch {
+    entries: Vec<Entry>,
+    taken: Vec<u64>,
+    over: Vec<EffectRef>,
+}
+
 /// One commit, tried again for as long as there may be room later.
-async fn write(node: &Node, held: &Held, entries: Vec<Entry>, close: Close) -> Result<(), Lost> {
+async fn write(node: &Node, held: &Held, batch: Batch, close: Close) -> Result<(), Lost> {
     loop {
-        let Err(error) = attempt(node, held, &entries, &close).await else { return Ok(()) };
+        let Err(error) = attempt(node, held, &batch, &close).await else { return Ok(()) };
         match error {
             store::Error::Fenced { .. } | store::Error::Conflict { .. } => return Err(Lost::Fenced),
             // A full disk may have room again, a database be back; until then the run holds its place, and nothing is
@@ -141,17 +181,25 @@ async fn write(node: &Node, held: &Held, entries: Vec<Entry>, close: Close) -> R
     }
 }
 
-async fn attempt(node: &Node, held: &Held, entries: &[Entry], close: &Close) -> Result<(), store::Error> {
+async fn attempt(node: &Node, held: &Held, batch: &Batch, close: &Close) -> Result<(), store::Error> {
     let Held { store, claim, .. } = held;
     let ClaimedRun { workspace, run, epoch, .. } = claim;
+    let Batch { entries, taken, over } = batch;
+    let progress = Progress { entries, taken, over };
     let passed_on = match close {
         Close::Not => {
-            store.journal_append(workspace, run, *epoch, entries).await?;
+            store.progress(workspace, run, *epoch, progress).await?;
             false
         }
-        Close::Park(until) => store.park(workspace, run, *epoch, entries, *until, false).await?,
-        Close::Finish(outcome) => {
-            store.finish(workspace, run, *epoch, entries, outcome, node.clock.now()).await?
+        Close::Park(parked) => store.put_aside(workspace, run, *epoch, progress, *parked).await?,
+        Close::Finish { outcome, waited } => {
+            // Only a run that no event started can be another run's.
+            let ended = Ended { outcome, waited: *waited, awaited: claim.event.is_none() };
+            let passed_on = store.end(workspace, run, *epoch, entries, ended, node.clock.now()).await?;
+            if ended.awaited {
+                node.poke();
+            }
+            passed_on
         }
     };
     if passed_on {

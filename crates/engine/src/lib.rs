@@ -34,6 +34,7 @@ mod plain;
 pub mod retry;
 mod run;
 mod timer;
+mod waits;
 mod work;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -74,7 +75,7 @@ pub struct Engine {
     works: mpsc::UnboundedReceiver<begin::Work>,
 }
 
-/// Pokes the engine: something was accepted, retried or replayed. Never blocks; pokes that come together are one.
+/// Pokes the engine: something was accepted, retried, replayed, or told to a run. Never blocks; pokes that come together are one.
 #[derive(Clone)]
 pub struct WakeHandle {
     node: Arc<Node>,
@@ -84,7 +85,7 @@ impl WakeHandle {
     /// Has the store looked at as soon as possible.
     pub fn wake(&self) {
         self.node.events.notify_one();
-        self.node.runs.notify_one();
+        self.node.poke();
     }
 }
 
@@ -109,6 +110,8 @@ pub(crate) struct Node {
     events: Notify,
     /// There may be runs to claim.
     runs: Notify,
+    /// Runs may have been told something.
+    told: Notify,
     /// A place for each run that may be worked on at once.
     places: Arc<Semaphore>,
     /// Work that began elsewhere than in the claimer, for it to look after.
@@ -146,6 +149,7 @@ impl Engine {
             gates: gate::Gates::default(),
             events: Notify::new(),
             runs: Notify::new(),
+            told: Notify::new(),
             places: Arc::new(Semaphore::new(workers)),
             begun,
             behind: begin::Behind::default(),
@@ -210,6 +214,12 @@ impl Node {
         if let (Some(event), Some(observer)) = (event, self.observer.get()) {
             observer(self.clock.now().duration_since(event.received_at));
         }
+    }
+
+    /// Has runs that wait for signals look: those that were put aside are claimed, those at work read what there is.
+    fn poke(&self) {
+        self.runs.notify_one();
+        self.told.notify_waiters();
     }
 
     fn with_rng<T>(&self, draw: impl FnOnce(&mut dyn Rng) -> T) -> T {

@@ -25,6 +25,8 @@ pub const STOP_GRACE: Duration = Duration::from_secs(10);
 pub const CLAIMS_MAX: u64 = 100;
 /// Effects one run may perform, over all its claims.
 pub const EFFECTS_MAX: u64 = 20_000;
+/// Signals that a run keeps in mind before somebody takes them; more wait in the store.
+pub const SIGNALS_READ_MAX: usize = 1024;
 /// Documents kept parsed, by (workspace, flow, version).
 pub const DOCUMENTS_CACHED_MAX: usize = 512;
 /// Connections kept open (credentials unsealed), by (workspace, name).

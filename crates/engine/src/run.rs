@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connect::{Connection, Manifest};
 use flow::journal::{Entry, Outcome};
-use flow::{EffectRef, Fault, Input, Machine, Start};
+use flow::{Fault, Machine, Start};
 use jiff::Timestamp;
 use store::ClaimedRun;
 use tokio::sync::watch;
@@ -25,7 +25,8 @@ use crate::{Node, connections, fault};
 pub enum Ending {
     Completed,
     Failed(Fault),
-    Parked(Timestamp),
+    /// Until a time, until it is told something, or both.
+    Parked(Option<Timestamp>),
     /// The node stops. What is known is in the journal, and the run can go back to the queue.
     Stopped,
 }
@@ -72,7 +73,8 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
     if claim.retries > 0 && history.started.is_none() && !asked_for(claim, &deployment) {
         return pass_by(Journal::new(node, held)).await;
     }
-    if claim.epoch > CLAIMS_MAX + history.effects {
+    let most = CLAIMS_MAX + history.effects;
+    if claim.epoch > most && claim.epoch > most + told(node, claim).await? {
         let detail = format!("it was taken up {} times and does not come to an end", claim.epoch);
         return fail(Journal::new(node, held), fault::limit(detail)).await;
     }
@@ -113,6 +115,11 @@ fn trigger(claim: &ClaimedRun, state_flow: bool) -> String {
         Some(event) => format!("{}/{}", event.connection, event.dedupe_key),
         None => claim.run.as_str().to_owned(),
     }
+}
+
+/// Signals that had the run taken up and that it has not taken yet.
+async fn told(node: &Node, claim: &ClaimedRun) -> Result<u64, Lost> {
+    node.read(|| node.store.signals_waiting(&claim.workspace, &claim.run)).await.map_err(Lost::Store)
 }
 
 /// Whether the flow asks for the run's event. A run that failed because nobody could read the flow may be for an
@@ -169,7 +176,7 @@ impl Run<'_> {
         let mut work = Work::new(&self, machine, asked, effects);
         let inputs = std::mem::take(&mut self.history().inputs);
         for input in inputs {
-            let at = input_at(&input).clone();
+            let at = input.at().clone();
             if !work.replay(input) {
                 return self.fail(fault::journal_diverged(&at.path)).await;
             }
@@ -207,6 +214,11 @@ impl Run<'_> {
         started
     }
 
+    /// The connection here that the document's name stands for.
+    pub fn deployed(&self, name: &str) -> String {
+        self.deployment.connection(name)
+    }
+
     /// Live or test mode, where it is known by now.
     pub fn live(&self) -> Option<bool> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(live, _)| *live)
@@ -232,11 +244,5 @@ impl Run<'_> {
             Some(_) => {}
         }
         Ok(connection)
-    }
-}
-
-fn input_at(input: &Input) -> &EffectRef {
-    match input {
-        Input::Resolved { at, .. } | Input::Elapsed { at, .. } => at,
     }
 }

@@ -4,26 +4,35 @@
 //! |---|---|
 //! | a call under way | whichever comes first: its answer, or the time of the earliest wait |
 //! | only waits, the earliest soon | that one, in place |
-//! | only waits, all late | the run is put aside until the earliest |
+//! | only waits, all late | the run is put aside until the earliest, or until it is told something |
+//! | something that it was told | that first |
 //! | the node stops | calls under way come to their answers, then the run is let go of |
 //!
 //! The machine is told results in the order in which they are entered in the journal, one at a time. What it awaits no
 //! longer (a timeout came, another branch won) is dropped; a write that was under way then may have happened.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use connect::BoxFuture;
+use flow::hearing::Interest;
 use flow::journal::{Entry, Outcome};
 use flow::{Effect, EffectRef, Fault, Input, Machine, Status};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use store::{Signal, Told};
 
 use crate::effect::{Call, Performed};
 use crate::fault;
+use crate::history::event_of;
 use crate::journal::Lost;
-use crate::limits::EFFECTS_MAX;
+use crate::limits::{EFFECTS_MAX, SIGNALS_READ_MAX};
 use crate::plain::is_plain;
 use crate::run::{Ending, Run};
+use crate::waits::Awaiting;
 
 /// A timer beside calls is set no further than this, and then set again.
 const TIMER_MAX: SignedDuration = SignedDuration::from_hours(1);
@@ -35,6 +44,12 @@ pub struct Work<'r, 'a> {
     asked: Vec<Effect>,
     calls: Vec<UnderWay<'r>>,
     aside: Vec<Aside>,
+    awaiting: Vec<Awaiting>,
+    /// Effects that signals are let through to.
+    waited: BTreeSet<EffectRef>,
+    /// What the run was told and nobody takes yet, and the last of it that was read.
+    signals: VecDeque<Signal>,
+    seen: u64,
     /// Effects begun, over all claims.
     effects: u64,
 }
@@ -42,7 +57,14 @@ pub struct Work<'r, 'a> {
 /// A call that is being performed.
 struct UnderWay<'r> {
     at: EffectRef,
-    future: BoxFuture<'r, Result<(Call, Performed), Lost>>,
+    future: BoxFuture<'r, Result<Came, Lost>>,
+}
+
+/// What came of something under way.
+enum Came {
+    Answer(Box<(Call, Performed)>),
+    /// This is told of events from here on.
+    Listening(EffectRef),
 }
 
 /// What waits for its time.
@@ -66,27 +88,58 @@ impl Aside {
     }
 }
 
+/// An event that came for a `listen`.
+struct Heard {
+    at: EffectRef,
+    seq: u64,
+    /// The signal's name.
+    name: String,
+    /// The filter that takes it, and the event.
+    taken: Option<(usize, Arc<Value>)>,
+}
+
 /// What comes next.
 enum Next {
-    Answer(Call, Performed),
+    Came(Came),
     /// The time of this one has come.
     Time(Aside),
-    Park(Timestamp),
-    /// A timer that was set for less than the whole wait, or the node stops; look again.
+    /// This one was told its outcome, by the signal of that number.
+    Told(Call, u64, Value),
+    /// An event came that is taken.
+    Heard(Heard),
+    /// This one was told nothing in its time.
+    Overdue(Call),
+    /// Until a time, or until the run is told something.
+    Park(Option<Timestamp>),
+    /// A timer that was set for less than the whole wait, the run was told something, or the node stops; look again.
     Again,
     Nothing,
 }
 
 impl<'r, 'a> Work<'r, 'a> {
     pub fn new(run: &'r Run<'a>, machine: Machine, asked: Vec<Effect>, effects: u64) -> Self {
-        Self { run, machine, asked, calls: Vec::new(), aside: Vec::new(), effects }
+        Self {
+            run,
+            machine,
+            asked,
+            calls: Vec::new(),
+            aside: Vec::new(),
+            awaiting: Vec::new(),
+            waited: BTreeSet::new(),
+            signals: VecDeque::new(),
+            seen: 0,
+            effects,
+        }
     }
 
     /// Tells the machine what the journal knows; false if it did not ask for that.
     pub fn replay(&mut self, input: Input) -> bool {
-        let (Input::Resolved { at, .. } | Input::Elapsed { at, .. }) = &input;
-        let Some(place) = self.asked.iter().position(|effect| effect.at() == at) else { return false };
-        self.asked.remove(place);
+        let place = self.asked.iter().position(|effect| effect.at() == input.at());
+        let Some(place) = place else { return false };
+        // A `listen` hears more than once.
+        if !matches!(input, Input::Heard { .. }) {
+            self.asked.remove(place);
+        }
         self.advance(input);
         true
     }
@@ -114,10 +167,22 @@ impl<'r, 'a> Work<'r, 'a> {
             }
             run.journal.save_much().await?;
             match self.next().await? {
-                Next::Answer(call, performed) => self.answer(call, performed),
+                Next::Came(Came::Answer(came)) => self.answer(came.0, came.1),
+                Next::Came(Came::Listening(at)) => {
+                    self.waited.insert(at.clone());
+                    self.awaiting.push(Awaiting::events(at));
+                }
                 Next::Time(aside) => self.wake(aside),
+                Next::Told(call, seq, value) => {
+                    run.journal.take(seq);
+                    let performed = run.told(&call, value);
+                    self.answer(call, performed);
+                }
+                Next::Heard(heard) => self.hear(heard),
+                Next::Overdue(call) => self.give_up(call),
                 Next::Park(until) => {
-                    run.journal.park(until).await?;
+                    let seen = (!self.awaiting.is_empty()).then_some(self.seen);
+                    run.journal.park(until, seen).await?;
                     return Ok(Ending::Parked(until));
                 }
                 Next::Again => {}
@@ -137,6 +202,7 @@ impl<'r, 'a> Work<'r, 'a> {
                     self.perform(Call { at, step, operation, with })
                 }
                 Effect::Wait { at, until } => self.aside.push(Aside { until, what: Sleeping::Wait(at) }),
+                Effect::Listen { at, interests } => self.listen(at, interests),
             }
         }
         self.effects <= EFFECTS_MAX
@@ -146,41 +212,155 @@ impl<'r, 'a> Work<'r, 'a> {
         let (run, at) = (self.run, call.at.clone());
         let future = Box::pin(async move {
             let performed = run.call(&call).await?;
-            Ok((call, performed))
+            Ok(Came::Answer(Box::new((call, performed))))
+        });
+        self.calls.push(UnderWay { at, future });
+    }
+
+    fn listen(&mut self, at: EffectRef, interests: Vec<Interest>) {
+        let (run, effect) = (self.run, at.clone());
+        let future = Box::pin(async move {
+            run.listen(&effect, &interests).await?;
+            Ok(Came::Listening(effect))
+        });
+        self.calls.push(UnderWay { at, future });
+    }
+
+    /// The call's time is over, and with it what it waited for.
+    fn give_up(&mut self, call: Call) {
+        let (run, at) = (self.run, call.at.clone());
+        let future = Box::pin(async move {
+            let performed = run.overdue(&call).await?;
+            Ok(Came::Answer(Box::new((call, performed))))
         });
         self.calls.push(UnderWay { at, future });
     }
 
     async fn next(&mut self) -> Result<Next, Lost> {
         let node = self.run.node;
-        // Nothing wakes any more while the node stops.
-        let waits = if self.run.is_stopping() { 0 } else { self.aside.len() };
-        let earliest = (0..waits).min_by_key(|place| self.aside[*place].until);
-        let Some(place) = earliest else {
-            if self.calls.is_empty() {
-                return Ok(Next::Nothing);
-            }
-            return poll_fn(|cx| self.poll_calls(cx)).await;
-        };
-        let until = self.aside[place].until;
-        let wait = until.duration_since(node.clock.now());
-        if !wait.is_positive() {
-            return Ok(Next::Time(self.aside.remove(place)));
+        // Whatever is told from here on is noticed.
+        let mut told = pin!(node.told.notified());
+        if !self.awaiting.is_empty() {
+            told.as_mut().enable();
         }
-        if self.calls.is_empty() {
-            if wait > node.config.wait_in_place_max {
-                return Ok(Next::Park(until));
-            }
-            if self.run.stopped_within(wait.unsigned_abs()).await {
+        // Nothing wakes any more while the node stops.
+        let stopping = self.run.is_stopping();
+        if !stopping && let Some(next) = self.take_signal().await? {
+            return Ok(next);
+        }
+        let waits = if stopping { 0 } else { self.aside.len() };
+        let earliest = (0..waits).min_by_key(|place| self.aside[*place].until);
+        let overdue = self.awaiting.iter().filter(|_| !stopping).filter_map(|awaiting| awaiting.until).min();
+        let until = earliest.map(|place| self.aside[place].until);
+        let Some(until) = until.into_iter().chain(overdue).min() else {
+            return match (self.calls.is_empty(), self.awaiting.is_empty() || stopping) {
+                (true, true) => Ok(Next::Nothing),
+                (true, false) => Ok(Next::Park(None)),
+                (false, true) => poll_fn(|cx| self.poll_calls(cx)).await,
+                (false, false) => {
+                    let poll = node.timer.sleep(node.config.poll_interval);
+                    tokio::select! {
+                        biased;
+                        answer = poll_fn(|cx| self.poll_calls(cx)) => answer,
+                        () = told => Ok(Next::Again),
+                        () = poll => Ok(Next::Again),
+                    }
+                }
+            };
+        };
+        let now = node.clock.now();
+        let wait = until.duration_since(now);
+        if !wait.is_positive() {
+            let over = |awaiting: &Awaiting| awaiting.until.is_some_and(|until| until <= now);
+            return Ok(match earliest.filter(|place| self.aside[*place].until <= now) {
+                Some(place) => Next::Time(self.aside.remove(place)),
+                None => match self.awaiting.iter().position(over) {
+                    Some(place) => self.awaiting.remove(place).call.map_or(Next::Again, Next::Overdue),
+                    None => Next::Again,
+                },
+            });
+        }
+        if self.calls.is_empty() && wait > node.config.wait_in_place_max {
+            return Ok(Next::Park(Some(until)));
+        }
+        let mut time = wait.min(TIMER_MAX).unsigned_abs();
+        if self.awaiting.is_empty() {
+            if self.calls.is_empty() {
+                self.run.stopped_within(time).await;
                 return Ok(Next::Again);
             }
-            return Ok(Next::Time(self.aside.remove(place)));
+        } else {
+            time = time.min(node.config.poll_interval);
         }
-        let timer = node.timer.sleep(wait.min(TIMER_MAX).unsigned_abs());
+        let calls = !self.calls.is_empty();
+        let run = self.run;
         tokio::select! {
             biased;
-            answer = poll_fn(|cx| self.poll_calls(cx)) => answer,
-            () = timer => Ok(Next::Again),
+            answer = poll_fn(|cx| self.poll_calls(cx)), if calls => answer,
+            () = told => Ok(Next::Again),
+            _ = run.stopped_within(time) => Ok(Next::Again),
+        }
+    }
+
+    /// The next thing that the run was told, for an effect that waits for it.
+    async fn take_signal(&mut self) -> Result<Option<Next>, Lost> {
+        if self.awaiting.is_empty() {
+            return Ok(None);
+        }
+        let Run { node, claim, .. } = *self.run;
+        if self.signals.len() < SIGNALS_READ_MAX {
+            let read = node.read(|| node.store.signals(&claim.workspace, &claim.run, self.seen)).await;
+            self.signals.extend(read.map_err(Lost::Store)?);
+            self.seen = self.signals.back().map_or(self.seen, |last| last.seq.max(self.seen));
+        }
+        let mut place = 0;
+        while let Some(signal) = self.signals.get(place) {
+            let waits = self.awaiting.iter().position(|awaiting| awaiting.place == signal.effect);
+            let Some(index) = waits.filter(|index| self.is_ready(&self.awaiting[*index])) else {
+                place += 1;
+                continue;
+            };
+            let Some(Signal { seq, name, told, .. }) = self.signals.remove(place) else { continue };
+            let at = self.awaiting[index].at.clone();
+            match (told, self.awaiting[index].call.is_some()) {
+                (Told::Value(value), true) => {
+                    let call = self.awaiting.remove(index).call;
+                    return Ok(call.map(|call| Next::Told(call, seq, value)));
+                }
+                (Told::Event(id), false) => {
+                    let event = self.run.event(&id).await?;
+                    let connection = |name: &str| self.run.deployed(name);
+                    let filter = event.as_ref().and_then(|event| self.machine.hears(&at, event, &connection));
+                    return Ok(Some(Next::Heard(Heard { at, seq, name, taken: filter.zip(event) })));
+                }
+                // Nobody tells that.
+                _ => self.run.journal.take(seq),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether an effect can be told something now. What is done with one event comes before the next.
+    fn is_ready(&self, awaiting: &Awaiting) -> bool {
+        awaiting.call.is_some() || self.machine.listens(&awaiting.at)
+    }
+
+    /// An event that came is told to the machine, if it takes it; in any case it came.
+    fn hear(&mut self, heard: Heard) {
+        let Heard { at, seq, name, taken } = heard;
+        let now = self.run.node.clock.now();
+        let (filter, value) = taken.clone().unzip();
+        self.run.journal.take(seq);
+        self.run.journal.push(Entry::Heard {
+            effect: at.clone(),
+            event: name.clone(),
+            filter,
+            value,
+            at: now,
+        });
+        if let Some((filter, event)) = taken {
+            self.run.history().heard.insert(event_of(&name));
+            self.advance(Input::Heard { at, filter, event, now });
         }
     }
 
@@ -190,7 +370,7 @@ impl<'r, 'a> Work<'r, 'a> {
         for place in 0..self.calls.len() {
             if let Poll::Ready(answer) = self.calls[place].future.as_mut().poll(cx) {
                 drop(self.calls.remove(place));
-                return Poll::Ready(answer.map(|(call, performed)| Next::Answer(call, performed)));
+                return Poll::Ready(answer.map(Next::Came));
             }
         }
         Poll::Pending
@@ -199,6 +379,10 @@ impl<'r, 'a> Work<'r, 'a> {
     fn answer(&mut self, call: Call, performed: Performed) {
         match performed {
             Performed::Park(until) => self.aside.push(Aside { until, what: Sleeping::Call(call) }),
+            Performed::Await { until } => {
+                self.waited.insert(call.at.clone());
+                self.awaiting.push(Awaiting::call(call, until));
+            }
             Performed::Done { result, attempts, started_at } => {
                 let Call { at, step, operation, mut with } = call;
                 if let Some(arguments) = with.as_object_mut().filter(|_| is_plain(&operation)) {
@@ -216,8 +400,16 @@ impl<'r, 'a> Work<'r, 'a> {
                     started_at,
                     at: now,
                 });
+                self.over(&at);
                 self.advance(Input::Resolved { at, outcome, now });
             }
+        }
+    }
+
+    /// No signal is let through to an effect any more.
+    fn over(&mut self, at: &EffectRef) {
+        if self.waited.remove(at) {
+            self.run.journal.over(at.clone());
         }
     }
 
@@ -247,8 +439,10 @@ impl<'r, 'a> Work<'r, 'a> {
         self.asked.retain(|effect| awaited(effect.at()));
         self.calls.retain(|call| awaited(&call.at));
         self.aside.retain(|aside| awaited(aside.at()));
+        self.awaiting.retain(|awaiting| awaited(&awaiting.at));
         self.asked.extend(asked);
         for at in overtaken {
+            self.over(&at);
             self.overtaken(at);
         }
     }

@@ -65,7 +65,7 @@ impl EventFilter {
 }
 
 /// `a.b.*` is every type below `a.b`; `*` is every type; anything else is itself.
-fn type_matches(pattern: &str, r#type: &str) -> bool {
+pub(crate) fn type_matches(pattern: &str, r#type: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some("") => true,
         Some(family) if family.ends_with('.') => r#type.len() > family.len() && r#type.starts_with(family),

@@ -1,7 +1,7 @@
 //! What a run leaves behind: an append-only list of entries from which it is rebuilt.
 //!
 //! Entries are stored for years and read by later versions: fields are added with a default, never renamed or
-//! removed, and no variant ever goes. `Started`, `Resolved` and `Elapsed` are what a fresh [`crate::Machine`] is
+//! removed, and no variant ever goes. `Started`, `Resolved`, `Elapsed` and `Heard` are what a fresh [`crate::Machine`] is
 //! fed on recovery; `Intent` and `Attempted` let the engine finish what it had begun; `Finished` closes the run.
 
 use jiff::Timestamp;
@@ -46,6 +46,18 @@ pub enum Entry {
     },
     /// A wait is over.
     Elapsed { effect: EffectRef, at: Timestamp },
+    /// An event came for a `listen`, which takes it by a filter, or none.
+    Heard {
+        effect: EffectRef,
+        /// Names the event within the workspace.
+        event: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filter: Option<usize>,
+        /// The event as the flow sees it, if it is taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<Arc<Value>>,
+        at: Timestamp,
+    },
     /// The run is over.
     Finished { outcome: Outcome, at: Timestamp },
 }
@@ -87,6 +99,7 @@ impl Entry {
             | Self::Attempted { at, .. }
             | Self::Resolved { at, .. }
             | Self::Elapsed { at, .. }
+            | Self::Heard { at, .. }
             | Self::Finished { at, .. } => *at,
         }
     }
@@ -98,6 +111,9 @@ impl Entry {
                 Some(crate::Input::Resolved { at: effect, outcome: outcome.into(), now: at })
             }
             Self::Elapsed { effect, at } => Some(crate::Input::Elapsed { at: effect, now: at }),
+            Self::Heard { effect, filter: Some(filter), value: Some(event), at, .. } => {
+                Some(crate::Input::Heard { at: effect, filter, event, now: at })
+            }
             _ => None,
         }
     }
@@ -114,6 +130,8 @@ mod tests {
         r#"{"kind":"attempted","effect":{"path":"/do/0/a","visit":1,"generation":0},"attempt":1,"problem":{"type":"t","status":503,"title":"x"},"unknown":true,"retry_at":"2026-01-02T03:04:06Z","at":"2026-01-02T03:04:05Z"}"#,
         r#"{"kind":"resolved","effect":{"path":"/do/0/a","visit":1,"generation":0},"step":"a","operation":"o.p","input":{},"outcome":{"output":{"id":1}},"attempts":2,"started_at":"2026-01-02T03:04:05Z","at":"2026-01-02T03:04:06Z"}"#,
         r#"{"kind":"elapsed","effect":{"path":"/do/1/w","visit":1,"generation":2},"at":"2026-01-02T03:04:05Z"}"#,
+        r#"{"kind":"heard","effect":{"path":"/do/2/l","visit":1,"generation":0},"event":"evt_1","filter":1,"value":{"data":1},"at":"2026-01-02T03:04:05Z"}"#,
+        r#"{"kind":"heard","effect":{"path":"/do/2/l","visit":1,"generation":0},"event":"evt_2","at":"2026-01-02T03:04:05Z"}"#,
         r#"{"kind":"finished","outcome":{"fault":{"type":"t","status":400,"title":"x","detail":"d"}},"at":"2026-01-02T03:04:05Z"}"#,
     ];
 
@@ -145,6 +163,6 @@ mod tests {
             .iter()
             .filter(|line| serde_json::from_str::<Entry>(line).unwrap().replay().is_some())
             .count();
-        assert_eq!(replayed, 2);
+        assert_eq!(replayed, 3);
     }
 }

@@ -18,6 +18,7 @@ pub mod duration;
 pub mod event;
 pub mod expression;
 pub mod fault;
+pub mod hearing;
 pub mod id;
 pub mod journal;
 pub mod machine;

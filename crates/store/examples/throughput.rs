@@ -172,6 +172,7 @@ async fn dispatch(store: &Store, seconds: u64) -> store::Result<()> {
                 fact: None,
                 fault: None,
             }],
+            answers: Vec::new(),
         };
         let batch = batch.iter().map(|event| to_flow(event, &mut rng)).collect();
         for result in store.dispatch_all(batch, now()).await {

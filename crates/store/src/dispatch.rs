@@ -9,6 +9,8 @@
 //! | state flow (`latest`) | a run of the lane that nobody claimed yet | joined; the newest event is its trigger |
 //! | any | else | run |
 //!
+//! Beside that, runs that listen for the event are told of it.
+//!
 //! A replayed event is neither stale nor a duplicate fact: who replays it wants it to be handled again.
 
 use flow::{EventId, Fault, Mode, OnFailure, RunId, WorkspaceId};
@@ -16,6 +18,7 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::listening::hearing;
 use crate::row::{Query, Row};
 use crate::stats::counter;
 use crate::unit::{By, Lock, values};
@@ -68,6 +71,11 @@ pub(crate) const WORKS_FOR: &str = "INSERT INTO run_events (workspace, run, even
     ON CONFLICT (workspace, run, event) DO NOTHING";
 pub(crate) const OUTCOME: &str = "INSERT INTO event_outcomes (workspace, event, replay, flow, outcome, run, failed) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+/// The outcome of an event that no flow asks for and no run hears.
+const UNHEARD: &str = "INSERT INTO event_outcomes (workspace, event, replay, flow, outcome, run, failed) \
+    SELECT ?1, ?2, ?3, '', 'no_match', NULL, 0 WHERE NOT EXISTS (SELECT 1 FROM event_outcomes \
+    WHERE workspace = ?1 AND event = ?2 AND replay = ?3)";
 
 /// What is known of an event when its dispatch is decided.
 struct Header {
@@ -152,7 +160,7 @@ impl Store {
     async fn known(&self, dispatchings: &[&Dispatching]) -> Result<Known> {
         let mut versions = BTreeSet::new();
         let mut queries = Vec::new();
-        for Dispatching { workspace: ws, event, flows } in dispatchings {
+        for Dispatching { workspace: ws, event, flows, .. } in dispatchings {
             queries.push(Query::new(EVENT, values![ws, event]));
             for dispatch in flows {
                 versions.insert((ws, &dispatch.flow, dispatch.revision));
@@ -250,7 +258,7 @@ struct Found {
 impl Known {
     /// Decides what the next event means to each flow. Takes all answers about it, whatever comes of them.
     fn plan(&mut self, dispatching: &Dispatching, now: Timestamp) -> Result<Plan> {
-        let Dispatching { workspace: ws, event, flows } = dispatching;
+        let Dispatching { workspace: ws, event, flows, answers } = dispatching;
         let header = self.answer();
         let found: Vec<Result<Found>> = flows.iter().map(|dispatch| self.found(dispatch)).collect();
         let header = header_of(event, header.as_ref())?;
@@ -265,7 +273,15 @@ impl Known {
         for (dispatch, found) in flows.iter().zip(found) {
             plan = self.decide(plan, dispatching, &header, dispatch, found?, now)?;
         }
-        if flows.is_empty() {
+        if !answers.is_empty() {
+            plan.unit = hearing(plan.unit, ws, event, header.replays, answers, now)?;
+            let first = plan.unit.statements.len();
+            plan.unit = plan.unit.then(UNHEARD, values![ws, event, header.replays]).tally(
+                ws,
+                counter::NO_MATCH,
+                By::Rows(first),
+            );
+        } else if flows.is_empty() {
             plan = plan.outcome(dispatching, &header, None, EventOutcome::NoMatch);
         }
         Ok(plan)
@@ -412,6 +428,7 @@ impl Plan {
             EventOutcome::Joined(run) => ("joined", Some(run), Some(counter::JOINED)),
             EventOutcome::Stale => ("stale", None, Some(counter::STALE)),
             EventOutcome::DuplicateFact => ("duplicate_fact", None, Some(counter::DUPLICATE_FACT)),
+            EventOutcome::Heard(run) => ("heard", Some(run), None),
             EventOutcome::NoMatch => ("no_match", None, Some(counter::NO_MATCH)),
             EventOutcome::Quarantined => ("quarantined", None, None),
         };
@@ -466,7 +483,7 @@ mod tests {
     fn no_statement_looks_at_a_whole_table() {
         for sql in [
             EVENT, VERSION, FACT, APPLIED, APPLIED_BY, UNCLAIMED, DISPATCHED, TELL, CREATE, JOIN, WORKS_FOR,
-            OUTCOME,
+            OUTCOME, UNHEARD,
         ] {
             crate::database::check_plan(sql);
         }

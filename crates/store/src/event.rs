@@ -69,6 +69,8 @@ pub enum EventOutcome {
     Joined(RunId),
     /// It started or joined this run, which failed.
     Failed(RunId),
+    /// This run had waited for it; the first one, where several of a flow had.
+    Heard(RunId),
     /// Newer state has been applied already.
     Stale,
     /// Another event told the same fact.
@@ -151,7 +153,7 @@ pub struct EventQuery {
     pub connection: Option<String>,
     /// A type; one that ends in `.*` stands for all that begin so.
     pub r#type: Option<String>,
-    /// The name of an outcome: `run`, `joined`, `failed`, `stale`, `duplicate_fact`, `no_match`, `quarantined`.
+    /// The name of an outcome: `run`, `joined`, `heard`, `failed`, `stale`, `duplicate_fact`, `no_match`, `quarantined`.
     pub outcome: Option<String>,
     /// Text to be found in the id, the dedupe key or the subject.
     pub text: Option<String>,

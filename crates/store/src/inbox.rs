@@ -276,6 +276,7 @@ fn outcome_of(row: &Row) -> Result<FlowOutcome> {
     let outcome = match (name.as_str(), row.get::<Option<RunId>>("run")?) {
         (_, Some(run)) if row.get("failed")? => EventOutcome::Failed(run),
         ("run", Some(run)) => EventOutcome::Run(run),
+        ("heard", Some(run)) => EventOutcome::Heard(run),
         ("joined", Some(run)) => EventOutcome::Joined(run),
         ("stale", _) => EventOutcome::Stale,
         ("duplicate_fact", _) => EventOutcome::DuplicateFact,

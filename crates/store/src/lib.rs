@@ -25,6 +25,7 @@ mod follow;
 pub mod health;
 mod history;
 mod inbox;
+pub mod listening;
 mod page;
 mod payload;
 pub mod postgres;
@@ -34,6 +35,7 @@ mod schema;
 mod seal;
 pub mod stats;
 mod unit;
+pub mod waits;
 
 use row::{Query, Row};
 use std::path::PathBuf;
@@ -52,11 +54,15 @@ pub use flows::{Deployed, Flow, NewFlow};
 pub use follow::{AtOnce, Follow, Sure};
 pub use health::Health;
 pub use history::{DEDUPE_LIFE, FACT_LIFE};
+pub use listening::{Answers, LookBack};
 pub use page::{Listed, MAX_PAGE, Page};
-pub use runs::{ClaimedRun, Dispatch, Dispatching, NewRun, Run, RunQuery, RunStatus};
+pub use runs::{
+    ClaimedRun, Dispatch, Dispatching, Ended, NewRun, Parked, Progress, Run, RunQuery, RunStatus,
+};
 pub use seal::{MasterKey, Secrets};
 pub use stats::Stats;
 pub use unit::{Expect, Kind, Param, Statement, Unit, UnitResult};
+pub use waits::{Signal, Told, Wait, place_of};
 
 /// What the store's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

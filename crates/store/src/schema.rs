@@ -5,10 +5,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::{Error, Result};
 
 /// The steps of the main database, oldest first. One that was released is never edited.
-pub(crate) const MAIN: &[&str] = &[concat!(
-    "CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT;\n",
-    include_str!("schema/001-main.sql")
-)];
+pub(crate) const MAIN: &[&str] = &[
+    concat!(
+        "CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT;\n",
+        include_str!("schema/001-main.sql")
+    ),
+    include_str!("schema/002-waits.sql"),
+];
 
 /// The steps of a history file.
 pub(crate) const HISTORY: &[&str] = &[concat!(

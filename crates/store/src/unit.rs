@@ -87,6 +87,10 @@ pub(crate) enum Lock {
     FlowShared { workspace: Arc<str>, flow: Arc<str> },
     /// Give a turn anywhere in this flow.
     Flow { workspace: Arc<str>, flow: Arc<str> },
+    /// Dispatch an event that is heard under this type, or begin to listen for it.
+    Listen { workspace: Arc<str>, r#type: Arc<str> },
+    /// Begin to listen for this type.
+    Hear { workspace: Arc<str>, r#type: Arc<str> },
     /// Move anything to history or back.
     Moving,
 }

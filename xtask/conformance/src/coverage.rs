@@ -57,6 +57,8 @@ const INSIDE: &[(&str, &str, &str)] = &[
     ("filter", "with", "event"),
     ("filter", "correlate", "named correlation"),
     ("foreach", "do", "items task"),
+    ("foreach", "output", "output"),
+    ("foreach", "export", "export"),
     ("raise", "error", "error"),
     ("run", "script", "script"),
     ("run", "shell", "shell"),

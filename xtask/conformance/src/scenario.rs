@@ -19,6 +19,8 @@ struct Stage {
     /// What is wrong with the flow, by code.
     problems: Vec<String>,
     input: Value,
+    /// What comes while the flow listens, in order.
+    events: Vec<Value>,
     status: Option<Status>,
     /// The tasks that ran, in order.
     order: Vec<String>,
@@ -53,6 +55,10 @@ impl Stage {
             }
             "the workflow input is" => {
                 self.input = yaml(step)?;
+                Ok(())
+            }
+            "these events come" => {
+                self.events = yaml(step)?.as_array().cloned().ok_or("a list must follow")?;
                 Ok(())
             }
             "the workflow is executed" => {
@@ -91,7 +97,7 @@ impl Stage {
     fn execute(&mut self) {
         match Document::parse("flow.yaml", &self.text) {
             Ok(document) => {
-                let (machine, log) = play(Arc::new(document), self.input.clone());
+                let (machine, log) = play(Arc::new(document), self.input.clone(), &self.events);
                 self.order = machine.steps().iter().map(|step| step.name.clone()).collect();
                 self.status = Some(log.unwrap_or_else(|| machine.status()));
             }
@@ -170,8 +176,9 @@ impl Stage {
     }
 }
 
-/// Runs a flow to its end: calls are answered by stand-ins, the earliest wait ends when nothing else is to be done.
-fn play(document: Arc<Document>, input: Value) -> (Machine, Option<Status>) {
+/// Runs a flow to its end: calls are answered by stand-ins; when there are none, the next event comes to whatever listens;
+/// the earliest wait ends when nothing else is to be done.
+fn play(document: Arc<Document>, input: Value, events: &[Value]) -> (Machine, Option<Status>) {
     let mut now = Timestamp::UNIX_EPOCH;
     let start = Start {
         document,
@@ -186,12 +193,33 @@ fn play(document: Arc<Document>, input: Value) -> (Machine, Option<Status>) {
         Ok(egress) => egress,
         Err(why) => return (machine, Some(Status::Failed(Fault::configuration(why)))),
     };
+    let mut events = events.iter();
     for _ in 0..EFFECTS_MAX {
         open.retain(|effect| machine.awaits(effect.at()));
+        let listens = |effect: &&Effect| matches!(effect, Effect::Listen { at, .. } if machine.listens(at));
+        let waits = open.iter().any(|effect| matches!(effect, Effect::Call { .. }));
+        let listening: Vec<_> = open.iter().filter(listens).map(|effect| effect.at().clone()).collect();
+        if !waits
+            && !listening.is_empty()
+            && let Some(event) = events.next()
+        {
+            for at in listening {
+                if let Some(filter) = machine.hears(&at, event, &str::to_owned) {
+                    open.extend(machine.advance(Input::Heard {
+                        at,
+                        filter,
+                        event: Arc::new(event.clone()),
+                        now,
+                    }));
+                }
+            }
+            continue;
+        }
         let call = open.iter().position(|effect| matches!(effect, Effect::Call { .. }));
         let until = |place: &usize| match &open[*place] {
             Effect::Wait { until, .. } => *until,
             Effect::Call { .. } => Timestamp::MIN,
+            Effect::Listen { .. } => Timestamp::MAX,
         };
         let Some(place) = call.or_else(|| (0..open.len()).min_by_key(until)) else { return (machine, None) };
         let input = match open.remove(place) {
@@ -202,6 +230,8 @@ fn play(document: Arc<Document>, input: Value) -> (Machine, Option<Status>) {
                 now = now.max(until);
                 Input::Elapsed { at, now }
             }
+            // Nothing comes any more.
+            Effect::Listen { .. } => return (machine, None),
         };
         open.extend(machine.advance(input));
     }

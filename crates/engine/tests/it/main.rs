@@ -13,6 +13,8 @@ mod golden;
 #[cfg(test)]
 mod lanes;
 #[cfg(test)]
+mod listen;
+#[cfg(test)]
 mod operation;
 #[cfg(test)]
 mod outcomes;

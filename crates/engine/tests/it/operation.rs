@@ -245,7 +245,7 @@ fn a_retried_run_whose_event_is_none_of_the_flows_business_ends_without_an_effec
         };
         let (store, workspace, now) = (node.store.clone(), default_workspace(), world.time.now());
         let event = node.event_unseen("evt_1").await;
-        let dispatching = Dispatching { workspace, event, flows: vec![dispatch] };
+        let dispatching = Dispatching { workspace, event, flows: vec![dispatch], answers: Vec::new() };
         node.drive(store.dispatch(dispatching, now)).await.unwrap();
         assert_eq!(node.the_run().status, RunStatus::Failed);
         node.retry(&id).await;

@@ -314,13 +314,30 @@ impl Node<'_> {
     }
 
     async fn store_event(&mut self, key: &str, data: Value) -> store::Result<EventId> {
+        self.store_event_of("acme", "acme.thing.changed", key, data).await
+    }
+
+    /// An event that no connection brings.
+    pub async fn emitted(&mut self, r#type: &str, key: &str, data: Value) -> EventId {
+        let id = self.store_event_of("https://tests.example", r#type, key, data).await.unwrap();
+        self.wake();
+        id
+    }
+
+    async fn store_event_of(
+        &mut self,
+        source: &str,
+        r#type: &str,
+        key: &str,
+        data: Value,
+    ) -> store::Result<EventId> {
         let id = EventId::random(&mut self.random);
         let now = self.world.time.now();
         let event = NewEvent {
             id: id.clone(),
-            connection: "acme".to_owned(),
+            connection: source.to_owned(),
             dedupe_key: key.to_owned(),
-            r#type: "acme.thing.changed".to_owned(),
+            r#type: r#type.to_owned(),
             time: now,
             live: None,
             subject: None,
@@ -393,6 +410,21 @@ impl Node<'_> {
         entries.into_iter().map(|(_, entry)| entry).collect()
     }
 
+    /// What a completed run gave.
+    pub fn output(&self, run: &RunId) -> Value {
+        match self.journal(run).pop() {
+            Some(Entry::Finished { outcome: flow::journal::Outcome::Output(output), .. }) => output,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// How much of a run waits, and how many signals it has not taken.
+    pub fn left_of_waits(&self, run: &RunId) -> (usize, u64) {
+        let workspace = default_workspace();
+        let waits = read(self.store.waits(&workspace, run)).unwrap().len();
+        (waits, read(self.store.signals_waiting(&workspace, run)).unwrap())
+    }
+
     pub fn outcomes(&self, event: &EventId) -> Vec<EventOutcome> {
         let outcomes = read(self.store.event_outcomes(&default_workspace(), event)).unwrap();
         outcomes.into_iter().map(|outcome| outcome.outcome).collect()
@@ -404,8 +436,8 @@ pub fn read<T>(reading: impl Future<Output = T>) -> T {
     reading.now_or_never().expect("a read does not wait")
 }
 
-/// Kinds of a journal's entries, in short: `s` started, `i` intent, `a` attempted, `r` resolved, `e` elapsed, `f`
-/// finished.
+/// Kinds of a journal's entries, in short: `s` started, `i` intent, `a` attempted, `r` resolved, `e` elapsed, `h` heard,
+/// `f` finished.
 pub fn kinds(entries: &[Entry]) -> String {
     let kind = |entry: &Entry| match entry {
         Entry::Started { .. } => 's',
@@ -413,6 +445,7 @@ pub fn kinds(entries: &[Entry]) -> String {
         Entry::Attempted { .. } => 'a',
         Entry::Resolved { .. } => 'r',
         Entry::Elapsed { .. } => 'e',
+        Entry::Heard { .. } => 'h',
         Entry::Finished { .. } => 'f',
     };
     entries.iter().map(kind).collect()

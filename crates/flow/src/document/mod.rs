@@ -5,6 +5,7 @@
 
 mod calls;
 mod faults;
+mod listen;
 mod metadata;
 mod parse;
 mod reusable;
@@ -17,6 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::expression::{Scope, Variable};
+use crate::hearing::Form;
 use crate::schema::Schema;
 use crate::{Diagnostic, EventFilter, Expression, Fault};
 use parse::{At, Reader};
@@ -29,6 +31,9 @@ pub struct Document {
     head: Arc<metadata::Head>,
     triggers: Vec<EventFilter>,
     calls: Vec<CallSite>,
+    listens: Vec<(String, Form)>,
+    /// Literal sources of events that tasks listen for.
+    sources: BTreeSet<String>,
     tasks: Tasks,
     timeout: Option<Delay>,
     input: Option<Template>,
@@ -153,11 +158,16 @@ impl Document {
         let mut seen = BTreeSet::new();
         calls.retain(|call| seen.insert(call.path.clone()));
         let schemas = Schemas { input: input_schema, output: output_schema, export: None };
+        let mut listens = reader.listens;
+        listens.sort();
+        listens.dedup();
         Ok(Self {
             text: text.to_owned(),
             head: Arc::new(head),
             triggers,
             calls,
+            listens,
+            sources: reader.sources,
             tasks,
             timeout,
             input,
@@ -228,11 +238,16 @@ impl Document {
     }
 
     /// The connections that the flow needs, by logical name and in order: each literal `with.connection` and trigger
-    /// `source`.
+    /// `source` and source of an event to listen for.
     pub fn connections(&self) -> Vec<String> {
         let called = self.calls.iter().filter_map(|call| call.connection.clone());
         let heard = self.triggers.iter().filter_map(|trigger| trigger.source.clone());
-        called.chain(heard).collect::<BTreeSet<_>>().into_iter().collect()
+        called.chain(heard).chain(self.sources.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// What tasks listen for: types and families of types, and what is asked of events of these.
+    pub fn listens(&self) -> &[(String, Form)] {
+        &self.listens
     }
 
     /// Every call in the document.

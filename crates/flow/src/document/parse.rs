@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::task::Template;
 use crate::expression::{Names, Problem, is_expression};
+use crate::hearing::Form;
 use crate::nearest::nearest;
 use crate::yaml::{Kind, Node, Place};
 use crate::{Diagnostic, Expression};
@@ -32,6 +33,9 @@ pub struct Reader<'a> {
     /// How many tasks were read.
     pub tasks: usize,
     pub calls: Vec<super::CallSite>,
+    /// What tasks listen for, and the connections that it comes by.
+    pub listens: Vec<(String, Form)>,
+    pub sources: BTreeSet<String>,
 }
 
 /// `use`.
@@ -111,6 +115,8 @@ impl<'a> Reader<'a> {
             used_at: None,
             tasks: 0,
             calls: Vec::new(),
+            listens: Vec::new(),
+            sources: BTreeSet::new(),
         }
     }
 

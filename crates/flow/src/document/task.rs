@@ -112,6 +112,7 @@ pub enum Action {
     Try(Try),
     Raise(Raise),
     Wait(Delay),
+    Listen(Listen),
 }
 
 impl Action {
@@ -128,6 +129,7 @@ impl Action {
             Self::Try(_) => "try",
             Self::Raise(_) => "raise",
             Self::Wait(_) => "wait",
+            Self::Listen(_) => "listen",
         }
     }
 }
@@ -229,4 +231,78 @@ pub enum Delay {
     Fixed(SignedDuration),
     /// Gives a duration in either form.
     Computed(Template),
+}
+
+/// Events that a task waits for.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    pub to: Strategy,
+    pub until: Option<Until>,
+    pub read: Read,
+    pub each: Option<EachEvent>,
+}
+
+/// Which events, and how many of them.
+#[derive(Clone, Debug)]
+pub struct Strategy {
+    pub how: How,
+    /// At least one; to listen for everything is one filter that asks for nothing.
+    pub filters: Vec<Wanted>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// One event that any of the filters takes.
+    Any,
+    /// An event for each of the filters.
+    All,
+}
+
+/// What ends listening for any number of events.
+#[derive(Clone, Debug)]
+pub enum Until {
+    /// It holds for the list of what was heard.
+    When(Expression),
+    /// These events, which are not of the output.
+    Heard(Strategy),
+}
+
+/// An event that is waited for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// A type or a family of types.
+    pub r#type: Option<String>,
+    /// Other attributes, each with what it must be.
+    pub attributes: Vec<(String, Template)>,
+    pub correlate: Vec<Correlation>,
+}
+
+/// What an event must have in common with the run, or with the first event of the task.
+#[derive(Clone, Debug)]
+pub struct Correlation {
+    pub name: String,
+    pub from: Expression,
+    /// None: what the first event gave.
+    pub expect: Option<Template>,
+}
+
+/// How an event stands in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    Data,
+    /// The whole event.
+    Envelope,
+    /// The data as text.
+    Raw,
+}
+
+/// What is done with each event as it comes.
+#[derive(Clone, Debug)]
+pub struct EachEvent {
+    pub item: String,
+    pub at: String,
+    pub tasks: Option<Tasks>,
+    pub output: Option<Template>,
+    pub export: Option<Template>,
+    pub schemas: Option<Box<Schemas>>,
 }

@@ -21,9 +21,10 @@ pub const MAX_BRANCHES: usize = 100;
 
 /// What every task may have.
 const COMMON: &[&str] = &["if", "input", "output", "export", "then", "metadata", "timeout"];
-const ACTIONS: &[&str] = &["do", "set", "call", "switch", "for", "fork", "try", "raise", "emit", "wait"];
+const ACTIONS: &[&str] =
+    &["do", "set", "call", "switch", "for", "fork", "try", "raise", "emit", "wait", "listen"];
 /// Tasks of the specification that are not run yet.
-const UNSUPPORTED: &[&str] = &["listen", "run"];
+const UNSUPPORTED: &[&str] = &["run"];
 /// Kinds of `call` of the specification that are not run yet.
 const UNSUPPORTED_CALLS: &[&str] = &["grpc", "asyncapi", "a2a", "mcp", "human.approve", "data.map"];
 /// What a variable of a `for` or `catch` must not be called.
@@ -57,7 +58,8 @@ impl<'a> Reader<'a> {
     pub fn gather_inner_steps(&mut self, task: &At<'a>) {
         let handler = task.get("catch").and_then(|catch| catch.get("do"));
         let branches = task.get("fork").and_then(|fork| fork.get("branches"));
-        for inner in [task.get("do"), task.get("try"), handler, branches].into_iter().flatten() {
+        let each = task.get("foreach").and_then(|each| each.get("do"));
+        for inner in [task.get("do"), task.get("try"), handler, branches, each].into_iter().flatten() {
             self.gather_steps(&inner);
         }
     }
@@ -132,6 +134,7 @@ impl<'a> Reader<'a> {
             "call" => &["with"],
             "for" => &["while", "do"],
             "try" => &["catch"],
+            "listen" => &["foreach"],
             _ => &[],
         };
         let known: Vec<&str> = COMMON.iter().copied().chain([word]).chain(own.iter().copied()).collect();
@@ -167,7 +170,7 @@ impl<'a> Reader<'a> {
     fn word(&mut self, name: &str, at: &At<'a>) -> Option<&'static str> {
         let fields = at.fields();
         // `for` and `try` come first: `do` belongs to them where they are.
-        let order = ["for", "try", "fork", "call", "set", "switch", "raise", "emit", "wait", "do"];
+        let order = ["for", "try", "fork", "call", "set", "switch", "raise", "emit", "wait", "listen", "do"];
         if let Some(word) = order.into_iter().find(|word| fields.iter().any(|(field, ..)| field == word)) {
             let rest = ACTIONS.iter().filter(|other| **other != word && !(word == "for" && **other == "do"));
             for other in rest {
@@ -226,6 +229,7 @@ impl<'a> Reader<'a> {
             "try" => self.attempt(&body, name, at, names, depth),
             "raise" => self.raise(&body),
             "emit" => self.emit(&body),
+            "listen" => self.listen(&body, at, depth),
             _ => self.wait(&body),
         }
     }
@@ -425,7 +429,8 @@ impl<'a> Reader<'a> {
                 "reserved_name",
                 format!("`{text}` can't name a variable: letters, digits and `_` can"),
             );
-        } else if TAKEN.contains(&name) {
+        } else if TAKEN.contains(&name) && !(name == "event" && what == "`foreach.item`") {
+            // The specification's own examples call the event that a `listen` hears `event`.
             self.problem(
                 &at,
                 "reserved_name",

@@ -92,7 +92,23 @@ fn says_what_is_wrong_where_and_what_was_meant() {
             "do:\n- a: {emit: {event: {with: {type: a.b, sourc: 'https://x.test'}}}}",
             "missing_field /do/0/a/emit/event/with f.yaml:3:28: an event needs `source`",
         ),
-        ("do:\n- a: {listen: {}}", "unsupported /do/0/a/listen f.yaml:3:7: `listen` is not supported yet"),
+        ("do:\n- a: {listen: {}}", "missing_field /do/0/a/listen f.yaml:3:15: `listen` needs `to`"),
+        (
+            "do:\n- a: {listen: {to: {one: {with: {type: 'a*'}}}}}",
+            "wrong_name /do/0/a/listen/to/one/with/type f.yaml:3:40: `a*`: `*` stands only at the end, after a dot: `billing.invoice.*`",
+        ),
+        (
+            "do:\n- a: {listen: {to: {all: []}}}",
+            "wrong_type /do/0/a/listen/to/all f.yaml:3:26: `all` must be a list of at least one event (`- with: …`), not a list",
+        ),
+        (
+            "do:\n- a: {listen: {to: {one: {with: {type: a}}, until: true}}}",
+            "unknown_field /do/0/a/listen/to/until f.yaml:3:52: `until` goes with `any` only",
+        ),
+        (
+            "do:\n- a: {listen: {to: {any: [{with: {type: a}, correlate: {c: {form: .x}}}]}}}",
+            "unknown_field /do/0/a/listen/to/any/0/correlate/c/form f.yaml:3:61: `form` is not a field of correlation `c`; did you mean `from`?",
+        ),
         ("do:\n- a: {run: {}}", "unsupported /do/0/a/run f.yaml:3:7: `run` is not supported yet"),
         (
             "do:\n- a: {call: http, with: {method: gett, endpoint: 'https://x.test'}}",

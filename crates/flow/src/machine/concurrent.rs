@@ -21,9 +21,10 @@ impl Stage {
     }
 
     fn tell(&mut self, input: Input) {
-        let (Input::Resolved { at, now, .. } | Input::Elapsed { at, now }) = &input;
-        self.now = self.now.max(*now);
-        self.open.retain(|effect| effect.at() != at);
+        self.now = self.now.max(input.now());
+        if !matches!(input, Input::Heard { .. }) {
+            self.open.retain(|effect| effect.at() != input.at());
+        }
         self.inputs.push(input.clone());
         let asked = self.machine.advance(input);
         self.open.extend(asked);
@@ -414,6 +415,10 @@ do:
             branches:
             - pause: {wait: {seconds: 15}}
             - read: {do: [{one: {call: a.one}}, {two: {call: a.two, export: {as: '{two: .}'}}}]}
+      - hears:
+          timeout: {after: PT40S}
+          listen: {to: {any: [{with: {type: 'a.*'}}, {with: {type: b}, correlate: {n: {from: .data.n}}}], until: {one: {with: {type: over}}}}}
+          foreach: {item: event, at: place, do: [{note: {call: a.note, with: {n: '${ $event }'}}}], output: {as: '[$place, .n]'}}
       - nested: {try: [{deep: {timeout: {after: PT9S}, fork: {branches: [{x: {call: a.x}}, {y: {call: a.y}}]}}}], catch: {do: [{lost: {set: {lost: '${ $error.type }'}}}]}}
 - sum: {set: {all: '${ . }', two: '${ $context.two }'}}
 ";
@@ -436,7 +441,11 @@ proptest! {
             prop_assert!(!stage.open.is_empty(), "it waits for nothing");
             prop_assert!(stage.inputs.len() < 400, "it does not end");
             let effect = choice.get(&stage.open).clone();
-            prop_assert!(names.insert(effect.at().clone()), "{:?} is told twice", effect.at());
+            let listens = matches!(effect, Effect::Listen { .. });
+            if listens && !stage.machine.listens(effect.at()) {
+                continue;
+            }
+            prop_assert!(listens || names.insert(effect.at().clone()), "{:?} is told twice", effect.at());
             let input = match effect {
                 Effect::Call { at, .. } => {
                     let outcome = match outcomes.next() {
@@ -448,10 +457,19 @@ proptest! {
                     Input::Resolved { at, outcome, now }
                 }
                 Effect::Wait { at, until } => Input::Elapsed { at, now: until.max(stage.now) },
+                Effect::Listen { at, .. } => {
+                    let kinds = ["a.x", "a.y", "b", "b", "c", "over"];
+                    let kind = kinds[usize::from(outcomes.next().unwrap_or(0)) % 6];
+                    let event = Arc::new(json!({"type": kind, "data": {"n": outcomes.next().map(|n| n % 2)}}));
+                    let heard = stage.machine.hears(&at, &event, &str::to_owned);
+                    let Some(filter) = heard else { continue };
+                    Input::Heard { at, filter, event, now: stage.now }
+                }
             };
-            stage.open.retain(|open| open.at() != match &input { Input::Resolved { at, .. } | Input::Elapsed { at, .. } => at });
-            let (Input::Resolved { now, .. } | Input::Elapsed { now, .. }) = &input;
-            stage.now = stage.now.max(*now);
+            if !listens {
+                stage.open.retain(|open| open.at() != input.at());
+            }
+            stage.now = stage.now.max(input.now());
             stage.inputs.push(input.clone());
             let asked = stage.machine.advance(input);
             states.push((stage.machine.status(), asked.clone(), stage.machine.steps().to_vec()));
@@ -465,8 +483,10 @@ proptest! {
             let (mut again, mut effects) = begin();
             for input in &stage.inputs[..prefix] {
                 effects = again.advance(input.clone());
-                // What is told twice changes nothing.
-                prop_assert_eq!(again.advance(input.clone()), vec![]);
+                // What is told twice changes nothing; of an event, each telling counts.
+                if !matches!(input, Input::Heard { .. }) {
+                    prop_assert_eq!(again.advance(input.clone()), vec![]);
+                }
             }
             prop_assert_eq!(&(again.status(), effects, again.steps().to_vec()), state);
         }

@@ -177,6 +177,7 @@ impl Machine {
             Action::Fork(fork) => self.fork(fork, &input),
             Action::Call { operation, with } => self.call(task, operation, with, &input)?,
             Action::Wait(delay) => self.wait(delay, &input)?,
+            Action::Listen(listen) => self.listen(listen, &input)?,
         })
     }
 
@@ -393,7 +394,7 @@ impl Machine {
 
     /// The output as the record keeps it, while there is room; tasks of tasks share theirs with what is inside.
     fn keep(&mut self, action: &Action, output: &Arc<Value>) -> Option<Arc<Value>> {
-        if matches!(action, Action::Set(_) | Action::Call { .. }) {
+        if matches!(action, Action::Set(_) | Action::Call { .. } | Action::Listen(_)) {
             let mut left = (MAX_RECORDED.saturating_sub(self.recorded) as u64).saturating_add(1);
             let room = weigh(output, &mut left).is_ok();
             self.recorded = MAX_RECORDED.saturating_sub(usize::try_from(left.saturating_sub(1)).unwrap_or(0));
@@ -437,6 +438,9 @@ impl Machine {
                 self.here.frames.push(frame);
                 self.iterate(each, index, output).unwrap_or_else(Next::Fault)
             }
+            (Owner::Event(hearing), Some(Task { action: Action::Listen(listen), .. })) => {
+                self.event_done(listen, hearing, output)
+            }
             (Owner::Before(place), Some(task)) => {
                 let input = self.input_of_current();
                 self.before(task, place + 1, input).unwrap_or_else(Next::Fault)
@@ -464,7 +468,12 @@ impl Machine {
             Some(Owner::Try(state)) => self.caught(fault, state),
             Some(Owner::Branch) => self.branch_failed(fault),
             Some(
-                Owner::Do | Owner::For(_) | Owner::Catch { .. } | Owner::Before(_) | Owner::After { .. },
+                Owner::Do
+                | Owner::For(_)
+                | Owner::Catch { .. }
+                | Owner::Event(_)
+                | Owner::Before(_)
+                | Owner::After { .. },
             ) => Next::Fault(fault),
         }
     }
@@ -498,7 +507,7 @@ impl Machine {
         Some(EffectRef { path, visit: current.visit, generation })
     }
 
-    fn record(&mut self) -> Option<&mut StepRecord> {
+    pub(super) fn record(&mut self) -> Option<&mut StepRecord> {
         let record = self.current()?.record;
         self.steps.get_mut(record)
     }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
 
+use super::listen::Hearing;
 use crate::EffectRef;
 use crate::document::task::{Task, Tasks, Then};
 
@@ -45,6 +46,8 @@ pub enum Owner {
     Catch { name: String, fault: Arc<Value> },
     /// The only task of a `fork`'s branch: the branch is over.
     Branch,
+    /// A `listen`: the next event.
+    Event(Box<Hearing>),
     /// What an extension does before the task: the next extension, or what the task does.
     Before(usize),
     /// What an extension does after the task gave a raw output (and where it leads): the next extension, or the end.
@@ -90,6 +93,11 @@ pub struct TryState {
 impl Frame {
     pub fn new(tasks: Tasks, owner: Owner) -> Self {
         Self { tasks, position: 0, owner, current: None }
+    }
+
+    /// Whether this is what a `listen` does with an event.
+    pub fn listens_by(&self, at: &EffectRef) -> bool {
+        matches!(&self.owner, Owner::Event(hearing) if hearing.at == *at)
     }
 
     /// The task at the position, if the list is not over.

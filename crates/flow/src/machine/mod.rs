@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | waits for a call | `Resolved` with its reference | the task's output, or its fault |
 //! | waits for a time | `Elapsed` with its reference | after the `wait`, or the `try` begins again |
+//! | listens | `Heard` with its reference | does something with the event, listens on, or the task's output |
 //! | waits for its branches | what they wait for | their outputs, or the first one's; a fault ends them all |
 //! | is inside a task with a timeout | `Elapsed` with the timeout's reference | all inside it ends, the task fails |
 //! | any | another reference, or over | nothing changes, no effects |
@@ -19,6 +20,7 @@
 mod drive;
 mod extend;
 mod frame;
+mod listen;
 mod retry;
 mod scope;
 mod strand;
@@ -30,6 +32,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::hearing::Interest;
 use crate::{Document, Fault, RunId};
 use drive::Next;
 use frame::{Frame, Owner};
@@ -74,13 +77,15 @@ pub enum Effect {
     Call { at: EffectRef, step: String, operation: String, with: Value },
     /// Come back at a time, which may be past already.
     Wait { at: EffectRef, until: Timestamp },
+    /// Tell of events, one at a time, for as long as this is awaited.
+    Listen { at: EffectRef, interests: Vec<Interest> },
 }
 
 impl Effect {
     /// What it is known by.
     pub fn at(&self) -> &EffectRef {
         match self {
-            Self::Call { at, .. } | Self::Wait { at, .. } => at,
+            Self::Call { at, .. } | Self::Wait { at, .. } | Self::Listen { at, .. } => at,
         }
     }
 }
@@ -92,6 +97,24 @@ pub enum Input {
     Resolved { at: EffectRef, outcome: Result<Value, Fault>, now: Timestamp },
     /// A wait is over.
     Elapsed { at: EffectRef, now: Timestamp },
+    /// An event came that a `listen` takes by a filter ([`Machine::hears`]).
+    Heard { at: EffectRef, filter: usize, event: Arc<Value>, now: Timestamp },
+}
+
+impl Input {
+    /// The effect that it is about.
+    pub fn at(&self) -> &EffectRef {
+        match self {
+            Self::Resolved { at, .. } | Self::Elapsed { at, .. } | Self::Heard { at, .. } => at,
+        }
+    }
+
+    /// When it is told.
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::Resolved { now, .. } | Self::Elapsed { now, .. } | Self::Heard { now, .. } => *now,
+        }
+    }
 }
 
 /// How a run stands.
@@ -212,8 +235,7 @@ impl Machine {
 
     /// Tells the machine what came of an effect. An effect that it does not wait for changes nothing.
     pub fn advance(&mut self, input: Input) -> Vec<Effect> {
-        let (Input::Resolved { at, now, .. } | Input::Elapsed { at, now }) = &input;
-        let (at, now) = (at.clone(), *now);
+        let (at, now) = (input.at().clone(), input.now());
         let elapsed = matches!(input, Input::Elapsed { .. });
         let next = match self.turn_to(&at) {
             Some(Waiting::Call(waiting)) => match input {
@@ -221,8 +243,15 @@ impl Machine {
                     sized(value).map_or_else(Next::Fault, |value| Next::Done(Arc::new(value), None))
                 }
                 Input::Resolved { outcome: Err(fault), .. } => Next::Fault(fault),
-                Input::Elapsed { .. } => {
+                Input::Elapsed { .. } | Input::Heard { .. } => {
                     self.here.waiting = Waiting::Call(waiting);
+                    return Vec::new();
+                }
+            },
+            Some(Waiting::Events(hearing)) => match input {
+                Input::Heard { filter, event, .. } => self.heard(hearing, filter, &event),
+                Input::Resolved { .. } | Input::Elapsed { .. } => {
+                    self.here.waiting = Waiting::Events(hearing);
                     return Vec::new();
                 }
             },
@@ -330,6 +359,8 @@ fn weigh(value: &Value, left: &mut u64) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod concurrent;
+#[cfg(test)]
+mod listening;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]

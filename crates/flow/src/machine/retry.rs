@@ -81,7 +81,7 @@ impl Machine {
         value: &Value,
         state: &TryState,
     ) -> Result<Decision<'c>, Fault> {
-        let extra = Extra { output: None, fault: Some((&catch.name, value)) };
+        let extra = Extra { fault: Some((&catch.name, value)), ..Extra::default() };
         let input = self.input_of_current();
         let holds = |condition: &Option<crate::Expression>, without: bool| {
             condition.as_ref().map_or(Ok(without), |condition| self.holds(condition, &input, extra))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Machine;
 use super::frame::{Current, Frame, Owner};
+use super::listen::Hearing;
 use crate::document::task::{Template, UriPart};
 use crate::expression::{Scope, Variable, Whole};
 use crate::{Expression, Fault};
@@ -17,6 +18,8 @@ pub struct Extra<'a> {
     pub output: Option<&'a Arc<Value>>,
     /// The fault that may be caught, by its name.
     pub fault: Option<(&'a str, &'a Value)>,
+    /// The event that something was done with.
+    pub hearing: Option<&'a Hearing>,
 }
 
 struct View<'a> {
@@ -54,10 +57,14 @@ impl View<'_> {
         {
             return Some(fault);
         }
+        if let Some(value) = self.extra.hearing.and_then(|hearing| hearing.named(name)) {
+            return Some(value);
+        }
         self.machine.around().find_map(|frame| match &frame.owner {
             Owner::For(state) if state.each == name => state.item(),
             Owner::For(state) if state.at == name => Some(&state.index_value),
             Owner::Catch { name: fault_name, fault } if fault_name == name => Some(&**fault),
+            Owner::Event(hearing) => hearing.named(name),
             _ => None,
         })
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::drive::Next;
 use super::frame::{Frame, Owner, TryState};
+use super::listen::Hearing;
 use super::{EffectRef, Machine, StepState};
 use crate::Fault;
 use crate::document::task::{Action, Fork};
@@ -27,6 +28,8 @@ pub enum Waiting {
     Nothing,
     Call(EffectRef),
     Wait(EffectRef),
+    /// Its next event.
+    Events(Box<Hearing>),
     /// The `try` of the topmost frame's task begins again.
     Retry(EffectRef, TryState),
     /// The branch begins with this input.
@@ -44,6 +47,7 @@ impl Strand {
     fn effect(&self) -> Option<&EffectRef> {
         match &self.waiting {
             Waiting::Call(at) | Waiting::Wait(at) | Waiting::Retry(at, _) => Some(at),
+            Waiting::Events(hearing) => Some(&hearing.at),
             Waiting::Nothing | Waiting::Begin(_) | Waiting::Branches(_) => None,
         }
     }
@@ -55,11 +59,12 @@ impl Machine {
     pub fn awaits(&self, at: &EffectRef) -> bool {
         self.timeout.as_ref() == Some(at)
             || self.strands().any(|strand| {
-                strand.effect() == Some(at) || strand.frames.iter().any(|frame| frame.ends_by(at))
+                strand.effect() == Some(at)
+                    || strand.frames.iter().any(|frame| frame.ends_by(at) || frame.listens_by(at))
             })
     }
 
-    fn strands(&self) -> impl Iterator<Item = &Strand> {
+    pub(super) fn strands(&self) -> impl Iterator<Item = &Strand> {
         std::iter::once(&self.here).chain(self.others.values())
     }
 

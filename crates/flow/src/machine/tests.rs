@@ -58,6 +58,7 @@ fn play(
                 now = until;
                 Input::Elapsed { at, now }
             }
+            Effect::Listen { .. } => panic!("nothing comes"),
         };
         effects = machine.advance(input);
     }
@@ -416,6 +417,7 @@ proptest! {
                     now = until;
                     Input::Elapsed { at, now }
                 }
+                Effect::Listen { .. } => unreachable!("no task listens"),
             };
             inputs.push(input.clone());
             effects = machine.advance(input);

@@ -37,6 +37,10 @@ const PRUNE_DEDUPE: &str = "DELETE FROM dedupe WHERE (workspace, connection, key
     (SELECT workspace, connection, key FROM dedupe WHERE at < ?1 ORDER BY at LIMIT ?2)";
 const PRUNE_FACTS: &str = "DELETE FROM facts WHERE (workspace, flow, key) IN \
     (SELECT workspace, flow, key FROM facts WHERE at < ?1 ORDER BY at LIMIT ?2)";
+const PRUNE_HEARD: &str =
+    "DELETE FROM heard WHERE seq IN (SELECT seq FROM heard WHERE at < ?1 ORDER BY at LIMIT ?2)";
+const PRUNE_HOPS: &str = "DELETE FROM hops WHERE (workspace, event) IN \
+    (SELECT workspace, event FROM hops WHERE at < ?1 ORDER BY at LIMIT ?2)";
 
 /// Something that is to move: where its rows are, and what takes it out of the hot tables if it is still as it was
 /// found.
@@ -174,12 +178,14 @@ impl Store {
         Ok(self.first(sql, values![ws, id]).await?.is_some())
     }
 
-    /// Forgets some dedupe keys and facts whose life is over; returns how many. 0 means that none is left.
+    /// Forgets some dedupe keys, facts and heard events whose life is over; returns how many. 0 means that none is left.
     pub async fn prune(&self, now: Timestamp) -> Result<u64> {
         let before = |life: SignedDuration| now.saturating_sub(life).unwrap_or(Timestamp::MIN);
         let unit = Unit::new()
             .then(PRUNE_DEDUPE, values![before(DEDUPE_LIFE), MAX_PRUNED])
-            .then(PRUNE_FACTS, values![before(FACT_LIFE), MAX_PRUNED]);
+            .then(PRUNE_FACTS, values![before(FACT_LIFE), MAX_PRUNED])
+            .then(PRUNE_HEARD, values![before(DEDUPE_LIFE), MAX_PRUNED])
+            .then(PRUNE_HOPS, values![before(DEDUPE_LIFE), MAX_PRUNED]);
         Ok(self.commit(unit).await?.rows.iter().sum())
     }
 
@@ -237,6 +243,8 @@ mod tests {
             WORKED_FOR,
             PRUNE_DEDUPE,
             PRUNE_FACTS,
+            PRUNE_HEARD,
+            PRUNE_HOPS,
             JOURNAL.delete,
         ] {
             crate::database::check_plan(sql);

@@ -436,12 +436,15 @@ impl Lock {
             Self::FlowShared { workspace, flow } | Self::Flow { workspace, flow } => {
                 format!("flow\u{1f}{workspace}\u{1f}{flow}")
             }
+            Self::Listen { workspace, r#type } | Self::Hear { workspace, r#type } => {
+                format!("listen\u{1f}{workspace}\u{1f}{type}")
+            }
             Self::LaneOf { .. } => String::new(),
             Self::Moving => "moving".to_owned(),
         }
     }
 
     fn is_alone(&self) -> bool {
-        !matches!(self, Self::FlowShared { .. })
+        !matches!(self, Self::FlowShared { .. } | Self::Hear { .. })
     }
 }

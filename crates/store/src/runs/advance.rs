@@ -1,20 +1,21 @@
 //! What the holder of a run writes: journal entries, a wait, the end. Every write is fenced by the run's epoch.
 
 use flow::journal::{Entry, Outcome};
-use flow::{RunId, WorkspaceId};
+use flow::{EffectRef, RunId, WorkspaceId};
 use jiff::Timestamp;
 
 use super::{PASS_ON, RunStatus};
 use crate::row::Query;
 use crate::stats::counter;
 use crate::unit::{By, values};
-use crate::{Error, Result, Store, Unit, UnitResult, payload};
+use crate::{Error, Result, Store, Unit, UnitResult, payload, waits};
 
 /// Entries that may be written at once.
 const MAX_ENTRIES: usize = 1024;
 
 const EXTEND: &str = "UPDATE runs SET entries = entries + ?4 \
     WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
+/// ?5: when it goes on by itself.
 const PARK: &str = "UPDATE runs SET status = 'parked', ready_at = ?5, turn = ?6, node = NULL, lease_until = NULL, \
     entries = entries + ?4 WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
 const FINISH: &str = "UPDATE runs SET status = ?5, finished_at = ?6, fault = ?7, lease_until = NULL, \
@@ -32,6 +33,37 @@ const APPLY: &str = "INSERT INTO applied (workspace, flow, connection, lane, tim
     WHERE excluded.time > applied.time";
 const JOURNAL: &str = "SELECT n, entry FROM journal WHERE workspace = ?1 AND run = ?2 ORDER BY n";
 
+/// How far a run has come since its last commit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress<'a> {
+    pub entries: &'a [Entry],
+    /// Signals that it has taken.
+    pub taken: &'a [u64],
+    /// Effects that wait for signals no longer.
+    pub over: &'a [EffectRef],
+}
+
+/// What becomes of a run that is put aside.
+#[derive(Clone, Copy, Debug)]
+pub struct Parked {
+    /// When it goes on; none: once it is told something.
+    pub until: Option<Timestamp>,
+    /// The last signal that it has read: a later one has it go on at once. None: it waits for no signals.
+    pub seen: Option<u64>,
+    /// Its lane does not go on without it.
+    pub hold: bool,
+}
+
+/// The end of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    pub outcome: &'a Outcome,
+    /// It waited for something, some time.
+    pub waited: bool,
+    /// Another run may wait for its end.
+    pub awaited: bool,
+}
+
 impl Store {
     /// Adds to a run's journal.
     pub async fn journal_append(
@@ -41,11 +73,24 @@ impl Store {
         epoch: u64,
         entries: &[Entry],
     ) -> Result<()> {
-        if entries.is_empty() {
+        self.progress(ws, run, epoch, Progress { entries, ..Progress::default() }).await
+    }
+
+    /// Writes how far a run has come.
+    pub async fn progress(
+        &self,
+        ws: &WorkspaceId,
+        run: &RunId,
+        epoch: u64,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        let Progress { entries, taken, over } = progress;
+        if entries.is_empty() && taken.is_empty() && over.is_empty() {
             return Ok(());
         }
         let unit = Unit::new().one(EXTEND, values![ws, run, epoch, entries.len() as u64]);
-        self.fenced(written(unit, ws, run, entries)?, run, epoch).await
+        let unit = waits::taking(written(unit, ws, run, entries)?, ws, run, taken, over);
+        self.fenced(unit, run, epoch).await
     }
 
     /// A run's journal, numbered from 1.
@@ -65,11 +110,31 @@ impl Store {
         until: Timestamp,
         hold: bool,
     ) -> Result<bool> {
+        let parked = Parked { until: Some(until), seen: None, hold };
+        self.put_aside(ws, run, epoch, Progress { entries, ..Progress::default() }, parked).await
+    }
+
+    /// Lets a run wait for a time, or for what it is told, whichever comes first. Whether another run got the lane's
+    /// turn.
+    pub async fn put_aside(
+        &self,
+        ws: &WorkspaceId,
+        run: &RunId,
+        epoch: u64,
+        progress: Progress<'_>,
+        parked: Parked,
+    ) -> Result<bool> {
+        let Progress { entries, taken, over } = progress;
+        let Parked { until, seen, hold } = parked;
         let unit = Unit::new()
             .one(PARK, values![ws, run, epoch, entries.len() as u64, until, hold])
             .in_lane_of(ws.as_str(), run.as_str());
-        let unit = written(unit, ws, run, entries)?.then(PASS_ON, values![ws, run]);
-        self.passing_on(unit, run, epoch).await
+        let unit = waits::taking(written(unit, ws, run, entries)?, ws, run, taken, over);
+        let unit = match seen {
+            Some(seen) => waits::parking(unit, ws, run, seen),
+            None => unit,
+        };
+        self.passing_on(unit.then(PASS_ON, values![ws, run]), run, epoch).await
     }
 
     /// Ends a run. Writes `entries`, and [`Entry::Finished`] unless it is the last of them already. Whether another run
@@ -83,6 +148,20 @@ impl Store {
         outcome: &Outcome,
         now: Timestamp,
     ) -> Result<bool> {
+        self.end(ws, run, epoch, entries, Ended { outcome, waited: false, awaited: false }, now).await
+    }
+
+    /// Ends a run, as [`Store::finish`] does, and whatever it waited for; tells those that wait for its end.
+    pub async fn end(
+        &self,
+        ws: &WorkspaceId,
+        run: &RunId,
+        epoch: u64,
+        entries: &[Entry],
+        ended: Ended<'_>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let Ended { outcome, waited, awaited } = ended;
         let end = match entries.last() {
             Some(Entry::Finished { .. }) => None,
             _ => Some(Entry::Finished { outcome: outcome.clone(), at: now }),
@@ -97,7 +176,13 @@ impl Store {
         let unit = Unit::new()
             .in_lane_of(ws.as_str(), run.as_str())
             .one(FINISH, values![ws, run, epoch, entries().count() as u64, status.as_str(), now, fault]);
-        let unit = written(unit, ws, run, entries())?;
+        let mut unit = written(unit, ws, run, entries())?;
+        if waited {
+            unit = waits::forgetting(unit, ws, run);
+        }
+        if awaited {
+            unit = waits::ending(unit, ws, run, outcome, now)?;
+        }
         let unit = if status == RunStatus::Completed {
             unit.then(APPLY, values![ws, run]).tally(ws, counter::COMPLETED, By::Fixed(1))
         } else {
@@ -113,7 +198,7 @@ impl Store {
     }
 
     /// Commits a unit whose first statement proves that the run is the caller's.
-    pub(super) async fn fenced(&self, unit: Unit, run: &RunId, epoch: u64) -> Result<()> {
+    pub(crate) async fn fenced(&self, unit: Unit, run: &RunId, epoch: u64) -> Result<()> {
         self.proven(unit, run, epoch).await.map(drop)
     }
 

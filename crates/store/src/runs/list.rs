@@ -1,6 +1,7 @@
 //! Runs as people look at them: shown, listed, retried, cancelled.
 
-use flow::{RunId, WorkspaceId};
+use flow::journal::Outcome;
+use flow::{Fault, RunId, WorkspaceId};
 use jiff::Timestamp;
 
 use super::{MARK_OUTCOMES, PASS_ON, Run, RunQuery, RunStatus};
@@ -8,7 +9,7 @@ use crate::page::pattern_anywhere;
 use crate::row::{Query, Row};
 use crate::stats::counter;
 use crate::unit::{By, values};
-use crate::{Error, Listed, Page, Result, Store, Unit, payload};
+use crate::{Error, Listed, Page, Result, Store, Unit, payload, waits};
 
 /// The columns of a run, in the hot table and in history.
 macro_rules! columns {
@@ -88,7 +89,9 @@ impl Store {
                 .tally(ws, counter::FAILED, By::Fixed(-1)),
             _ => Unit::new().one(CANCEL, values![ws, id, now]),
         };
-        let unit = unit.in_lane_of(ws.as_str(), id.as_str());
+        let cancelled = Outcome::Fault(Fault::runtime("the run was cancelled"));
+        let unit = waits::forgetting(unit.in_lane_of(ws.as_str(), id.as_str()), ws, id);
+        let unit = waits::ending(unit, ws, id, &cancelled, now)?;
         let unit = unit.then(PASS_ON, values![ws, id]).tally(ws, counter::CANCELLED, By::Fixed(1));
         self.intervene(unit, ws, id, "it is over").await
     }

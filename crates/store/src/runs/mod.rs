@@ -20,11 +20,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Event, Result};
+use crate::{Answers, Error, Event, Result};
 
 mod advance;
 mod claim;
 pub(crate) mod list;
+
+pub use advance::{Ended, Parked, Progress};
 
 /// What run ?2 of workspace ?1 has in a column, asked once for the whole statement.
 macro_rules! of_run {
@@ -91,6 +93,8 @@ pub struct Dispatching {
     pub event: EventId,
     /// Empty: no flow asks for it.
     pub flows: Vec<Dispatch>,
+    /// What it answers to those who listen.
+    pub answers: Vec<Answers>,
 }
 
 /// A run that no event started.

@@ -40,6 +40,8 @@ mod on_sqlite {
     mod lanes;
     #[path = "migrations.rs"]
     mod migrations;
+    #[path = "waits.rs"]
+    mod waits;
 }
 
 #[path = "."]
@@ -66,4 +68,6 @@ mod on_postgres {
     mod lanes;
     #[path = "migrations.rs"]
     mod migrations;
+    #[path = "waits.rs"]
+    mod waits;
 }

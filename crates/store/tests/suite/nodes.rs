@@ -115,7 +115,7 @@ fn to_f(event: &EventId, run: &str, lane: Option<&str>, mode: Mode) -> Dispatchi
         fact: None,
         fault: None,
     };
-    Dispatching { workspace: ws(), event: event.clone(), flows: vec![dispatch] }
+    Dispatching { workspace: ws(), event: event.clone(), flows: vec![dispatch], answers: Vec::new() }
 }
 
 impl Node {

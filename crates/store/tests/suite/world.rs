@@ -309,7 +309,7 @@ impl World {
     }
 
     pub fn dispatching(&self, event: &EventId, flows: Vec<Dispatch>) -> Dispatching {
-        Dispatching { workspace: self.ws.clone(), event: event.clone(), flows }
+        Dispatching { workspace: self.ws.clone(), event: event.clone(), flows, answers: Vec::new() }
     }
 
     pub fn dispatch(&self, event: &EventId, flows: Vec<Dispatch>) -> Result<Vec<FlowOutcome>> {

@@ -60,6 +60,17 @@ pub fn read(journal: impl Iterator<Item = Entry>) -> (Vec<Value>, Value) {
                 step.outcome = Some(Outcome::Output(Value::Null));
                 step.finished_at = Some(at);
             }
+            // What a `listen` took so far; what it does with it are steps of their own.
+            Entry::Heard { effect, value: Some(event), at, .. } => {
+                let step = entry_of(&mut steps, effect, at);
+                step.operation = "listen".to_owned();
+                step.finished_at = Some(at);
+                match &mut step.outcome {
+                    Some(Outcome::Output(Value::Array(events))) => events.push(Value::clone(&event)),
+                    outcome => *outcome = Some(Outcome::Output(json!([*event]))),
+                }
+            }
+            Entry::Heard { .. } => {}
             Entry::Finished { outcome, .. } => {
                 output = match outcome {
                     Outcome::Output(value) => value,

@@ -1,0 +1,255 @@
+//! What runs wait for from outside, and what they are told: an answer, the end of another run, an event.
+//!
+//! | what | does |
+//! |---|---|
+//! | a wait | lets signals through to one effect of a run, until the effect is over |
+//! | a signal | is told once by its name, in the unit of whatever decided it, and makes a parked run due |
+//! | a run that parks | is due at once if it was told something that it has not read |
+//! | a run that takes a signal | forgets it in the unit that journals it |
+//!
+//! Telling and parking both write the run's row before they look at what the other did: neither misses the other.
+
+use flow::{EffectRef, EventId, RunId, WorkspaceId};
+use jiff::Timestamp;
+use ring::digest;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::row::Row;
+use crate::unit::values;
+use crate::{Result, Store, Unit, payload};
+
+/// Signals read in one go; more are read once these are taken.
+const MAX_READ: i64 = 256;
+/// Longer texts stand in keys as their digest: PostgreSQL's indexes take rows of some 2,700 bytes.
+const MAX_TEXT: usize = 200;
+
+/// The run is still the caller's.
+const PROVE: &str = "UPDATE runs SET entries = entries \
+    WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
+const WAIT: &str = "INSERT INTO waits (workspace, run, effect, awaited, looked) VALUES (?1, ?2, ?3, ?4, 0) \
+    ON CONFLICT (workspace, run, effect) DO NOTHING";
+const WAITS: &str = "SELECT effect, looked FROM waits WHERE workspace = ?1 AND run = ?2";
+const TELL: &str = "INSERT INTO signals (workspace, run, effect, name, payload, at) \
+    SELECT workspace, run, effect, ?4, ?5, ?6 FROM waits WHERE workspace = ?1 AND run = ?2 AND effect = ?3 \
+    ON CONFLICT (workspace, run, effect, name) DO NOTHING";
+/// Writes the row in any case: whoever parks the run meanwhile comes before or after.
+const DUE: &str = "UPDATE runs SET ready_at = CASE WHEN status = 'parked' THEN ?3 ELSE ready_at END \
+    WHERE workspace = ?1 AND id = ?2 AND finished_at IS NULL";
+const TELL_PARENTS: &str = "INSERT INTO signals (workspace, run, effect, name, payload, at) \
+    SELECT workspace, run, effect, 'ended', ?3, ?4 FROM waits WHERE workspace = ?1 AND awaited = ?2 \
+    ON CONFLICT (workspace, run, effect, name) DO NOTHING";
+const DUE_PARENTS: &str = "UPDATE runs SET ready_at = CASE WHEN status = 'parked' THEN ?3 ELSE ready_at END \
+    WHERE workspace = ?1 AND id IN (SELECT run FROM waits WHERE workspace = ?1 AND awaited = ?2) \
+    AND finished_at IS NULL";
+/// Of a run that was just parked: it has been told something after signal ?3.
+const DUE_AGAIN: &str = "UPDATE runs SET ready_at = 0 WHERE workspace = ?1 AND id = ?2 AND status = 'parked' \
+    AND EXISTS (SELECT 1 FROM signals WHERE workspace = ?1 AND run = ?2 AND seq > ?3)";
+const SIGNALS: &str = "SELECT seq, effect, name, payload FROM signals \
+    WHERE workspace = ?1 AND run = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4";
+const COUNT: &str = "SELECT count(*) AS n FROM signals WHERE workspace = ?1 AND run = ?2";
+const TAKE: &str = "DELETE FROM signals WHERE workspace = ?1 AND run = ?2 AND seq = ?3";
+/// An effect that is over, or all of a run.
+const FORGET: [&str; 3] = [
+    "DELETE FROM waits WHERE workspace = ?1 AND run = ?2 AND effect = ?3",
+    "DELETE FROM listeners WHERE workspace = ?1 AND run = ?2 AND effect = ?3",
+    "DELETE FROM signals WHERE workspace = ?1 AND run = ?2 AND effect = ?3",
+];
+const FORGET_ALL: [&str; 3] = [
+    "DELETE FROM waits WHERE workspace = ?1 AND run = ?2",
+    "DELETE FROM listeners WHERE workspace = ?1 AND run = ?2",
+    "DELETE FROM signals WHERE workspace = ?1 AND run = ?2",
+];
+
+/// What a run was told and has not taken yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    /// In the order of telling.
+    pub seq: u64,
+    /// The effect that it is for: [`place_of`] it.
+    pub effect: String,
+    /// Told once by this name.
+    pub name: String,
+    pub told: Told,
+}
+
+/// What a signal says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// This.
+    Value(Value),
+    /// That this event came.
+    Event(EventId),
+}
+
+/// An effect that waits for signals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// [`place_of`] the effect.
+    pub effect: String,
+    /// Events that had come before it began were looked for.
+    pub looked: bool,
+}
+
+/// An effect of a run as it is named in keys.
+pub fn place_of(at: &EffectRef) -> String {
+    short(format!("{}#{}.{}", at.path, at.visit, at.generation))
+}
+
+/// Text as it stands in a key.
+pub(crate) fn short(text: String) -> String {
+    if text.len() <= MAX_TEXT {
+        return text;
+    }
+    let mut short = String::from("sha256:");
+    for byte in digest::digest(&digest::SHA256, text.as_bytes()).as_ref() {
+        short.push_str(&format!("{byte:02x}"));
+    }
+    short
+}
+
+impl Store {
+    /// Lets signals through to an effect of a claimed run, from now until the effect is over.
+    pub async fn wait(&self, ws: &WorkspaceId, run: &RunId, epoch: u64, at: &EffectRef) -> Result<()> {
+        self.fenced(waiting(Unit::new(), ws, run, epoch, at, None), run, epoch).await
+    }
+
+    /// The effects of a run that wait.
+    pub async fn waits(&self, ws: &WorkspaceId, run: &RunId) -> Result<Vec<Wait>> {
+        let rows = self.rows(WAITS, values![ws, run]).await?;
+        rows.iter().map(|row| Ok(Wait { effect: row.get("effect")?, looked: row.get("looked")? })).collect()
+    }
+
+    /// Tells an effect of a run something, once by this name; whether it waits and was not told before. The run is
+    /// claimed again if it was put aside.
+    pub async fn signal(
+        &self,
+        ws: &WorkspaceId,
+        run: &RunId,
+        effect: &str,
+        name: &str,
+        value: &impl Serialize,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let unit = signalling(Unit::new(), ws, run, effect, name, value, now)?;
+        Ok(self.commit(unit).await?.rows.first() == Some(&1))
+    }
+
+    /// What a run was told after the signal `after` (0: all), in order; some of it if it is much.
+    pub async fn signals(&self, ws: &WorkspaceId, run: &RunId, after: u64) -> Result<Vec<Signal>> {
+        let rows = self.rows(SIGNALS, values![ws, run, after, MAX_READ]).await?;
+        rows.iter().map(signal_of).collect()
+    }
+
+    /// How many signals a run has not taken.
+    pub async fn signals_waiting(&self, ws: &WorkspaceId, run: &RunId) -> Result<u64> {
+        let row = self.rows(COUNT, values![ws, run]).await?;
+        row.first().map_or(Ok(0), |row| row.get("n"))
+    }
+}
+
+/// Adds to a unit, as its first statement, that the run is the caller's, and that one of its effects waits; for the end
+/// of a run where one is awaited.
+pub(crate) fn waiting(
+    unit: Unit,
+    ws: &WorkspaceId,
+    run: &RunId,
+    epoch: u64,
+    at: &EffectRef,
+    awaited: Option<&RunId>,
+) -> Unit {
+    unit.one(PROVE, values![ws, run, epoch]).then(WAIT, values![ws, run, &place_of(at), awaited])
+}
+
+/// Adds to a unit that an effect of a run is told something: the first of two statements touches a row if it waits and
+/// was not told before.
+pub(crate) fn signalling(
+    unit: Unit,
+    ws: &WorkspaceId,
+    run: &RunId,
+    effect: &str,
+    name: &str,
+    value: &impl Serialize,
+    now: Timestamp,
+) -> Result<Unit> {
+    let payload = payload::encode(value)?;
+    Ok(unit.then(TELL, values![ws, run, effect, name, payload, now]).then(DUE, values![ws, run, now]))
+}
+
+/// Adds to a unit that a run is over, to those that wait for its end.
+pub(crate) fn ending(
+    unit: Unit,
+    ws: &WorkspaceId,
+    run: &RunId,
+    outcome: &impl Serialize,
+    now: Timestamp,
+) -> Result<Unit> {
+    let payload = payload::encode(outcome)?;
+    Ok(unit.then(TELL_PARENTS, values![ws, run, payload, now]).then(DUE_PARENTS, values![ws, run, now]))
+}
+
+/// Adds to a unit that parks a run: it is due at once if it was told something after `seen`.
+pub(crate) fn parking(unit: Unit, ws: &WorkspaceId, run: &RunId, seen: u64) -> Unit {
+    unit.then(DUE_AGAIN, values![ws, run, seen])
+}
+
+/// Adds to a unit that a run has taken signals, and that effects of it wait no longer.
+pub(crate) fn taking(
+    mut unit: Unit,
+    ws: &WorkspaceId,
+    run: &RunId,
+    taken: &[u64],
+    over: &[EffectRef],
+) -> Unit {
+    for seq in taken {
+        unit = unit.then(TAKE, values![ws, run, *seq]);
+    }
+    for at in over {
+        let place = place_of(at);
+        for sql in FORGET {
+            unit = unit.then(sql, values![ws, run, &place]);
+        }
+    }
+    unit
+}
+
+/// Adds to a unit that nothing of a run waits any longer.
+pub(crate) fn forgetting(mut unit: Unit, ws: &WorkspaceId, run: &RunId) -> Unit {
+    for sql in FORGET_ALL {
+        unit = unit.then(sql, values![ws, run]);
+    }
+    unit
+}
+
+fn signal_of(row: &Row) -> Result<Signal> {
+    let name: String = row.get("name")?;
+    let told = match row.maybe_bytes("payload")? {
+        Some(bytes) => Told::Value(payload::decode("signal", bytes)?),
+        // A replayed event is told again, by its number.
+        None => Told::Event(EventId::new(name.split('#').next().unwrap_or_default())),
+    };
+    Ok(Signal { seq: row.get("seq")?, effect: row.get("effect")?, name, told })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_looks_at_a_whole_table() {
+        let single =
+            [PROVE, WAIT, WAITS, TELL, DUE, TELL_PARENTS, DUE_PARENTS, DUE_AGAIN, SIGNALS, COUNT, TAKE];
+        for sql in single.into_iter().chain(FORGET).chain(FORGET_ALL) {
+            crate::database::check_plan(sql);
+        }
+    }
+
+    #[test]
+    fn long_texts_stand_as_their_digest() {
+        let at = |path: &str| EffectRef { path: path.into(), visit: 2, generation: 1 };
+        assert_eq!(place_of(&at("/do/0/a")), "/do/0/a#2.1");
+        let long = place_of(&at(&"/x".repeat(200)));
+        assert_eq!(long.len(), 71);
+        assert_ne!(long, place_of(&EffectRef { visit: 3, ..at(&"/x".repeat(200)) }));
+    }
+}

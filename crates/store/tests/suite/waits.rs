@@ -1,0 +1,209 @@
+//! What runs wait for: told once, in whatever order it comes with their parking, and forgotten with them.
+
+use flow::hearing::{Ask, Form};
+use flow::journal::{Entry, Outcome};
+use flow::{EventId, Fault, RunId};
+use jiff::Timestamp;
+use serde_json::json;
+use std::collections::BTreeSet;
+use store::{
+    Answers, ClaimedRun, Ended, Error, EventOutcome, LookBack, Mode, Parked, Progress, Told, place_of,
+};
+
+use super::world::{World, at, effect};
+
+fn world() -> World {
+    let world = World::new();
+    world.deploy("f");
+    world
+}
+
+/// A claimed run that waits at `/a`.
+fn waiting(world: &World, key: &str) -> ClaimedRun {
+    world.queue(key, "f", Some(key));
+    let run = world.claim_one();
+    world.go(world.store.wait(&world.ws, &run.run, run.epoch, &effect("/a"))).unwrap();
+    run
+}
+
+fn park(world: &World, run: &ClaimedRun, until: Option<Timestamp>, seen: u64) {
+    let parked = Parked { until, seen: Some(seen), hold: false };
+    world.go(world.store.put_aside(&world.ws, &run.run, run.epoch, Progress::default(), parked)).unwrap();
+}
+
+fn tell(world: &World, run: &RunId, path: &str, name: &str) -> bool {
+    let place = place_of(&effect(path));
+    world.go(world.store.signal(&world.ws, run, &place, name, &json!({"said": name}), at(2000))).unwrap()
+}
+
+fn names(world: &World, run: &RunId, after: u64) -> Vec<String> {
+    let signals = world.go(world.store.signals(&world.ws, run, after)).unwrap();
+    signals.into_iter().map(|signal| signal.name).collect()
+}
+
+#[test]
+fn a_parked_run_goes_on_when_it_is_told_something() {
+    let world = world();
+    let run = waiting(&world, "k");
+    park(&world, &run, None, 0);
+    assert_eq!(world.claim_ids(9), []);
+    assert!(tell(&world, &run.run, "/a", "yes"));
+    let again = world.claim_one();
+    assert_eq!((&again.run, again.epoch), (&run.run, run.epoch + 1));
+    let signals = world.go(world.store.signals(&world.ws, &run.run, 0)).unwrap();
+    assert_eq!(signals[0].told, Told::Value(json!({"said": "yes"})));
+    assert_eq!(signals[0].effect, "/a#1.0");
+}
+
+#[test]
+fn what_is_told_before_a_run_parks_keeps_it_awake_unless_it_has_read_it() {
+    let world = world();
+    let run = waiting(&world, "k");
+    assert!(tell(&world, &run.run, "/a", "early"));
+    let seen = world.go(world.store.signals(&world.ws, &run.run, 0)).unwrap()[0].seq;
+    park(&world, &run, Some(at(99_999)), 0);
+    let again = world.claim_one();
+    assert_eq!(again.run, run.run, "it had not read it");
+    park(&world, &again, Some(at(99_999)), seen);
+    assert_eq!(world.claim_ids(9), [], "it had read it and waits for something else");
+    assert!(tell(&world, &run.run, "/a", "late"));
+    assert_eq!(world.claim_ids(9), [run.run]);
+}
+
+#[test]
+fn a_signal_is_told_once_and_only_to_what_waits() {
+    let world = world();
+    let run = waiting(&world, "k");
+    assert!(tell(&world, &run.run, "/a", "one"));
+    assert!(!tell(&world, &run.run, "/a", "one"), "the same");
+    assert!(!tell(&world, &run.run, "/b", "one"), "nothing waits there");
+    assert!(tell(&world, &run.run, "/a", "two"));
+    assert_eq!(names(&world, &run.run, 0), ["one", "two"]);
+    let seq = world.go(world.store.signals(&world.ws, &run.run, 0)).unwrap()[0].seq;
+    assert_eq!(names(&world, &run.run, seq), ["two"]);
+    // It takes the first, and what waited is over.
+    let entries = [Entry::Elapsed { effect: effect("/a"), at: at(1) }];
+    let progress = Progress { entries: &entries, taken: &[seq], over: &[] };
+    world.go(world.store.progress(&world.ws, &run.run, run.epoch, progress)).unwrap();
+    assert_eq!(names(&world, &run.run, 0), ["two"]);
+    let progress = Progress { over: &[effect("/a")], ..Progress::default() };
+    world.go(world.store.progress(&world.ws, &run.run, run.epoch, progress)).unwrap();
+    assert_eq!(names(&world, &run.run, 0), Vec::<String>::new());
+    assert!(!tell(&world, &run.run, "/a", "three"));
+    assert_eq!(world.go(world.store.waits(&world.ws, &run.run)).unwrap(), []);
+}
+
+#[test]
+fn only_the_holder_of_a_run_begins_to_wait() {
+    let world = world();
+    let run = waiting(&world, "k");
+    let other = world.go(world.store.wait(&world.ws, &run.run, run.epoch + 1, &effect("/b")));
+    assert!(matches!(other, Err(Error::Fenced { .. })), "{other:?}");
+}
+
+#[test]
+fn a_woken_run_waits_for_its_lanes_turn() {
+    let world = world();
+    let first = waiting(&world, "k");
+    park(&world, &first, None, 0);
+    let event = world.accept("other", at(0));
+    let dispatch = world.to_flow("f", Some("k"), Mode::Queue);
+    world.dispatch(&event, vec![dispatch]).unwrap();
+    let second = world.claim_one();
+    assert!(tell(&world, &first.run, "/a", "yes"));
+    assert_eq!(world.claim_ids(9), []);
+    world.finish(&second).unwrap();
+    assert_eq!(world.claim_ids(9), [first.run]);
+}
+
+#[test]
+fn the_end_of_a_run_forgets_all_that_it_waited_for() {
+    for cancelled in [false, true] {
+        let world = world();
+        let run = waiting(&world, "k");
+        world.go(world.store.listen(&world.ws, &run.run, run.epoch, &effect("/l"), &[answers("7")])).unwrap();
+        assert!(tell(&world, &run.run, "/a", "yes"));
+        if cancelled {
+            world.go(world.store.cancel_run(&world.ws, &run.run, at(9))).unwrap();
+        } else {
+            let outcome = Outcome::Fault(Fault::runtime("no"));
+            let ended = Ended { outcome: &outcome, waited: true, awaited: false };
+            world.go(world.store.end(&world.ws, &run.run, run.epoch, &[], ended, at(9))).unwrap();
+        }
+        for table in ["waits", "listeners", "signals"] {
+            assert_eq!(world.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+        }
+    }
+}
+
+fn form() -> Form {
+    vec![Ask::Gives(".data.id".into())]
+}
+
+fn answers(id: &str) -> Answers {
+    Answers { r#type: "stripe.*".into(), form: form(), key: format!("[\"{id}\"]") }
+}
+
+/// Dispatches an event that answers with an id.
+fn hear(world: &World, key: &str, id: &str) -> (EventId, Vec<EventOutcome>) {
+    let event = world.accept(key, at(10));
+    let mut dispatching = world.dispatching(&event, Vec::new());
+    dispatching.answers = vec![answers(id)];
+    world.go(world.store.dispatch(dispatching, at(1000))).unwrap();
+    let outcomes = world.go(world.store.event_outcomes(&world.ws, &event)).unwrap();
+    (event, outcomes.into_iter().map(|outcome| outcome.outcome).collect())
+}
+
+#[test]
+fn events_are_told_to_those_who_expect_them() {
+    let world = world();
+    let run = waiting(&world, "k");
+    world.go(world.store.listen(&world.ws, &run.run, run.epoch, &effect("/l"), &[answers("7")])).unwrap();
+    park(&world, &run, None, 0);
+    assert_eq!(hear(&world, "other", "8").1, [EventOutcome::NoMatch]);
+    assert_eq!(world.claim_ids(9), []);
+    let (event, outcomes) = hear(&world, "own", "7");
+    assert_eq!(outcomes, [EventOutcome::Heard(run.run.clone())]);
+    assert_eq!(world.claim_ids(9), std::slice::from_ref(&run.run));
+    let signals = world.go(world.store.signals(&world.ws, &run.run, 0)).unwrap();
+    assert_eq!(signals.len(), 1);
+    assert_eq!((&signals[0].told, signals[0].effect.as_str()), (&Told::Event(event.clone()), "/l#1.0"));
+    // A replay tells it again.
+    world.go(world.store.replay_event(&world.ws, &event, at(20))).unwrap();
+    let mut dispatching = world.dispatching(&event, Vec::new());
+    dispatching.answers = vec![answers("7")];
+    world.go(world.store.dispatch(dispatching, at(1000))).unwrap();
+    assert_eq!(names(&world, &run.run, signals[0].seq), [format!("{event}#1")]);
+    assert_eq!(world.go(world.store.stats(None)).unwrap().events_no_match, 1);
+}
+
+#[test]
+fn a_run_that_begins_to_listen_finds_what_came_before() {
+    let world = world();
+    let missed = hear(&world, "one", "7").0;
+    let taken = hear(&world, "two", "7").0;
+    hear(&world, "three", "8");
+    let last = hear(&world, "four", "7").0;
+    let run = waiting(&world, "k");
+    let (ws, id, epoch, place) = (&world.ws, &run.run, run.epoch, effect("/l"));
+    let wanted = [answers("7")];
+    world.go(world.store.listen(ws, id, epoch, &place, &wanted)).unwrap();
+    let except = BTreeSet::from([taken.as_str().to_owned()]);
+    for (since, found) in [(at(11), 0), (at(10), 2)] {
+        let back = LookBack { since, except: &except, now: at(50) };
+        assert_eq!(world.go(world.store.look_back(ws, id, epoch, &place, &wanted, back)).unwrap(), found);
+    }
+    assert_eq!(names(&world, id, 0), [missed.as_str(), last.as_str()]);
+    let looked = world.go(world.store.waits(ws, id)).unwrap();
+    assert_eq!(looked.iter().map(|wait| wait.looked).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn what_is_listened_for_is_noted_for_good() {
+    let world = world();
+    let listened = [("a.*".to_owned(), form()), ("b".to_owned(), Vec::new())];
+    for _ in 0..2 {
+        world.go(world.store.note_listened(&world.ws, &listened)).unwrap();
+    }
+    assert_eq!(world.go(world.store.listened(&world.ws)).unwrap(), listened);
+}
