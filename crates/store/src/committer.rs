@@ -7,7 +7,8 @@
 //! | the disk is full | everything is rolled back, every unit is answered `Full`; later ones are tried |
 //! | reading or writing failed | nobody knows what is durable: `on_fatal`, every unit is answered `Closed`, the end |
 
-use rusqlite::{Connection, ErrorCode, ffi};
+use rusqlite::{CachedStatement, Connection, ErrorCode, ffi};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -159,6 +160,8 @@ pub(crate) struct Sqlite {
     pulse: Arc<Pulse>,
     pages_max: Option<Arc<AtomicU32>>,
     commits: u64,
+    /// Statements of the present transaction.
+    statements: Cell<usize>,
     dead: bool,
     _lock: Arc<Lock>,
 }
@@ -186,6 +189,7 @@ impl Sqlite {
             pulse,
             pages_max: None,
             commits: 0,
+            statements: Cell::new(0),
             dead: false,
             _lock: lock,
         }
@@ -228,7 +232,7 @@ impl Sqlite {
             Ok(results) => {
                 // A transaction of refused units wrote nothing, and proves nothing.
                 if results.iter().any(Result::is_ok) {
-                    self.pulse.good();
+                    self.pulse.good(self.statements.get());
                 }
                 for (pending, result) in batch.into_iter().zip(results) {
                     answer(pending, result);
@@ -269,6 +273,7 @@ impl Sqlite {
             let pages = pages.load(Ordering::Relaxed);
             self.connection.pragma_update(None, "max_page_count", pages).map_err(failure)?;
         }
+        self.statements.set(0);
         self.plain("BEGIN IMMEDIATE")?;
         let mut results = Vec::with_capacity(batch.len());
         let mut counts = BTreeMap::new();
@@ -280,8 +285,7 @@ impl Sqlite {
             results.push(result);
         }
         for ((workspace, counter), by) in counts {
-            self.connection
-                .prepare_cached(crate::stats::COUNT)
+            self.prepared(crate::stats::COUNT)
                 .and_then(|mut statement| statement.execute((workspace, counter, by)))
                 .map_err(failure)?;
         }
@@ -335,7 +339,7 @@ impl Sqlite {
 
     /// The rows that a statement touched, and those that it answers.
     fn statement(&self, statement: &Statement) -> rusqlite::Result<(u64, Vec<Row>)> {
-        let mut prepared = self.connection.prepare_cached(statement.sql)?;
+        let mut prepared = self.prepared(statement.sql)?;
         if prepared.column_count() == 0 {
             let touched = prepared.execute(rusqlite::params_from_iter(&statement.params))?;
             return Ok((touched as u64, Vec::new()));
@@ -346,11 +350,13 @@ impl Sqlite {
     }
 
     fn plain(&self, sql: &str) -> Result<(), Failure> {
-        self.connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(()))
-            .map(|_| ())
-            .map_err(failure)
+        self.prepared(sql).and_then(|mut statement| statement.execute(())).map(|_| ()).map_err(failure)
+    }
+
+    /// A statement that is about to run, and is counted.
+    fn prepared(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+        self.statements.update(|count| count + 1);
+        self.connection.prepare_cached(sql)
     }
 }
 

@@ -32,18 +32,25 @@ pub(crate) struct Pulse {
     health: Mutex<Health>,
     moved: Notify,
     written: AtomicU64,
+    statements: AtomicU64,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { health: Mutex::new(Health::Good), moved: Notify::new(), written: AtomicU64::new(0) }
+        Self {
+            health: Mutex::new(Health::Good),
+            moved: Notify::new(),
+            written: AtomicU64::new(0),
+            statements: AtomicU64::new(0),
+        }
     }
 }
 
 impl Pulse {
-    /// A commit is durable.
-    pub fn good(&self) {
+    /// A commit of so many statements is durable, and something of it was not refused.
+    pub fn good(&self, statements: usize) {
         self.written.fetch_add(1, Ordering::Relaxed);
+        self.statements.fetch_add(statements as u64, Ordering::Relaxed);
         self.set(Health::Good);
     }
 
@@ -93,6 +100,11 @@ impl Store {
     /// Transactions that were made durable since the start. If it moves, writing works.
     pub fn written(&self) -> u64 {
         self.inner.pulse.written.load(Ordering::Relaxed)
+    }
+
+    /// Statements of those transactions, the ones that begin and end them and their savepoints included.
+    pub fn statements(&self) -> u64 {
+        self.inner.pulse.statements.load(Ordering::Relaxed)
     }
 
     /// Writes something, durably, and takes it away again: two commits.

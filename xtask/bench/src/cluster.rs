@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +22,8 @@ pub struct Cluster {
     directory: TempDir,
     /// As long as this process holds its standard input, the server runs.
     keeper: Child,
+    programs: PathBuf,
+    databases: AtomicU32,
 }
 
 impl Cluster {
@@ -55,12 +58,24 @@ impl Cluster {
             out.read_to_string(&mut rest)?;
             bail!("PostgreSQL does not start: {}{rest}\n{REMEDY}", String::from_utf8_lossy(&told));
         }
-        Ok(Cluster { directory, keeper })
+        Ok(Cluster { directory, keeper, programs, databases: AtomicU32::new(0) })
     }
 
-    pub fn url(&self) -> String {
+    /// Makes an empty database; answers its address. Each server under test has one of its own, as it has a data
+    /// directory of its own with the key that seals what the database holds.
+    pub fn database(&self) -> Result<String> {
+        let name = format!("bench_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let made = Command::new(self.programs.join("createdb"))
+            .arg("--host")
+            .arg(self.directory.path())
+            .args(["--username", "postgres", &name])
+            .output()
+            .context("createdb")?;
+        if !made.status.success() {
+            bail!("createdb: {}", String::from_utf8_lossy(&made.stderr).trim());
+        }
         let host = self.directory.path().display().to_string().replace('/', "%2F");
-        format!("postgres:///postgres?host={host}&user=postgres")
+        Ok(format!("postgres:///{name}?host={host}&user=postgres"))
     }
 
     /// What all of its processes took.

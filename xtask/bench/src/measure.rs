@@ -138,7 +138,8 @@ fn ready(args: &Args, cluster: Option<&Cluster>) -> Result<f64> {
 }
 
 fn subject(args: &Args, cluster: Option<&Cluster>) -> Result<Subject> {
-    Subject::start(&args.binary, args.scratch.as_deref(), cluster.map(Cluster::url).as_deref())
+    let database = cluster.map(Cluster::database).transpose()?;
+    Subject::start(&args.binary, args.scratch.as_deref(), database.as_deref())
 }
 
 /// Answers per second of the bare server.

@@ -8,16 +8,20 @@ use std::fmt::Write as _;
 use crate::App;
 use crate::problem::{Code, Problem};
 
-/// `GET /v1/stats`: `hooks` since the process started, `events` and `runs` since the database was made, and what
+/// `GET /v1/stats`: `hooks` and `store` (transactions and their statements) since the process started, `events` and
+/// `runs` since the database was made, and what
 /// the engine tells of itself.
 pub async fn show(State(app): State<App>) -> Result<Json<Value>, Problem> {
     let mut document = Map::new();
     document.insert("hooks".into(), app.metrics().summary());
     for (name, value) in counters(&app).await? {
-        let (group, member) = name.split_once('_').unwrap_or(("store", &name));
+        let (group, member) = name.split_once('_').unwrap_or(("other", &name));
         let members = document.entry(group.to_owned()).or_insert_with(|| json!({}));
         members[member] = value;
     }
+    let store = app.store();
+    let written = json!({"commits": store.written(), "statements": store.statements()});
+    document.insert("store".into(), written);
     if let Value::Object(engine) = app.engine_stats() {
         document.extend(engine);
     }

@@ -31,6 +31,8 @@ use crate::{Error, OnFatal, Result, Unit, UnitResult};
 const MAX_BATCH: usize = 256;
 /// How often a transaction is done again that collided with another node's.
 const MAX_TRIES: u32 = 8;
+/// The statements that begin and end a transaction.
+const BRACKETS: usize = 2;
 /// A transaction that is not over by then is given up with its connection.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -72,6 +74,8 @@ pub(crate) struct Committer {
     pub(super) failpoints: Option<Failpoints>,
     pub(super) runtime: tokio::runtime::Handle,
     pub(crate) commits: u64,
+    /// Statements of the present transaction.
+    pub(super) statements: usize,
     pub(super) dead: bool,
     /// Whether the commit of the present transaction was sent.
     pub(super) sent: bool,
@@ -152,7 +156,7 @@ impl Committer {
         if self.dead {
             self.pulse.closed();
         } else if results.iter().any(Result::is_ok) {
-            self.pulse.good();
+            self.pulse.good(self.statements);
         } else if let Some(error) = results.iter().filter_map(|result| result.as_ref().err()).find(sick) {
             self.pulse.bad(error);
         }
@@ -252,6 +256,9 @@ impl Committer {
             let params = values![&*workspace, counter, &*self.node, by];
             ready.push((session.prepared(COUNT, &params).await.map_err(broken)?, params));
         }
+        let asked = batch.iter().map(|pending| pending.unit.statements.len()).sum::<usize>();
+        let savepoints = if careful { 2 * batch.len() } else { 0 };
+        self.statements = asked + savepoints + ready.len() + BRACKETS;
         self.sent = true;
         finish(session, &ready).await.map_err(broken)?;
         if cut == Some(Cut::After) {

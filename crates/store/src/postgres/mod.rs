@@ -140,6 +140,7 @@ impl Postgres {
             failpoints: options.failpoints,
             runtime: tokio::runtime::Handle::current(),
             commits: 0,
+            statements: 0,
             dead: false,
             sent: false,
             _lock: lock,
