@@ -233,6 +233,7 @@ impl Committer {
             self.session = Some(self.server.connect(Purpose::Hot).await.map_err(Broken::Refused)?);
         }
         let Some(session) = &self.session else { return Err(Broken::Unmet) };
+        session.renew_plans().await.map_err(broken)?;
         let results = match careful {
             true => one_by_one(session, batch, self.failpoints.as_ref()).await?,
             false => at_once(session, batch).await?,

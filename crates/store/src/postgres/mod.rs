@@ -249,6 +249,7 @@ impl Slot {
 }
 
 async fn answers(session: &Session, queries: &[Query]) -> Result<Vec<Vec<Row>>, tokio_postgres::Error> {
+    session.renew_plans().await?;
     let mut ready = Vec::with_capacity(queries.len());
     for query in queries {
         ready.push(session.prepared(query.sql, &query.params).await?);

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -16,6 +17,11 @@ use crate::unit::{Kind, Param};
 
 pub(super) type Failure = tokio_postgres::Error;
 
+/// After so many statements of a session its plans are made anew; then four times as many, and so on …
+const RENEWED_FIRST: u64 = 64;
+/// … up to this many: one planning for each in a thousand or so.
+const RENEWED_EVERY: u64 = 16_384;
+
 /// Statements by the place of their text, which is constant.
 type Statements = BTreeMap<(usize, usize), Arc<Prepared>>;
 
@@ -23,6 +29,9 @@ pub(super) struct Session {
     pub client: Client,
     clock: LeaseClock,
     statements: Mutex<Statements>,
+    /// Statements run, and at how many of them plans are made anew.
+    ran: AtomicU64,
+    renewed_at: AtomicU64,
 }
 
 /// A statement as the server knows it.
@@ -39,7 +48,24 @@ pub(super) struct Done {
 
 impl Session {
     pub fn new(client: Client, clock: LeaseClock) -> Self {
-        Self { client, clock, statements: Mutex::default() }
+        Self {
+            client,
+            clock,
+            statements: Mutex::default(),
+            ran: AtomicU64::new(0),
+            renewed_at: AtomicU64::new(RENEWED_FIRST),
+        }
+    }
+
+    /// Has plans made anew now and then. One that was made while a table was empty finds a row by whatever index begins
+    /// with the workspace, and is kept until PostgreSQL next counts the table's rows, a minute later.
+    pub async fn renew_plans(&self) -> Result<(), Failure> {
+        let (ran, at) = (self.ran.load(Ordering::Relaxed), self.renewed_at.load(Ordering::Relaxed));
+        if ran < at {
+            return Ok(());
+        }
+        self.renewed_at.store(ran + at.saturating_mul(3).min(RENEWED_EVERY), Ordering::Relaxed);
+        self.client.batch_execute("DISCARD PLANS").await
     }
 
     /// Prepares a statement unless it is; its parameters are of the kinds of these values.
@@ -64,6 +90,7 @@ impl Session {
 
     /// Runs a prepared statement. It is sent at the first poll.
     pub async fn run(&self, prepared: &Prepared, params: &[Param]) -> Result<Done, Failure> {
+        self.ran.fetch_add(1, Ordering::Relaxed);
         let mut stream = pin!(self.client.query_raw(&prepared.statement, params).await?);
         let mut rows = Vec::new();
         while let Some(row) = next(stream.as_mut()).await {
