@@ -70,6 +70,10 @@ impl Housekeeper {
     /// One small step: at most [`HOUSEKEEPING_BATCH`] runs and as many events.
     pub async fn step(&self) -> store::Result<Step> {
         let node = &self.node;
+        // Where several nodes share a database, the one that dispatches keeps house for all.
+        if !node.store.is_on_duty().await? {
+            return Ok(Step::default());
+        }
         let now = node.clock.now();
         let before = |age: SignedDuration| now.saturating_sub(age).unwrap_or(Timestamp::MIN);
         let retention = node.config.retention;

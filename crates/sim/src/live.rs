@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use twins::life;
 
 use crate::chance::{Chance, Stream};
-use crate::check::{self, Evidence, Violation};
+use crate::check::{self, Evidence, Peaks, Violation};
 use crate::disk::Disk;
 use crate::fault::{Fault, Faults, Kind};
 use crate::idle::Idle;
@@ -115,8 +115,7 @@ struct Sim {
     housekeeping: Option<JoinHandle<()>>,
     back_filled: bool,
     quiet: Option<bool>,
-    /// The largest log seen, in bytes.
-    log_bytes: usize,
+    peaks: Peaks,
 }
 
 /// Commits since faults are injected.
@@ -192,7 +191,7 @@ impl Sim {
             housekeeping: None,
             back_filled: false,
             quiet: None,
-            log_bytes: 0,
+            peaks: Peaks::default(),
         })
     }
 
@@ -328,6 +327,7 @@ impl Sim {
         if units == 0 {
             return false;
         }
+        self.peaks.units = self.peaks.units.max(units);
         self.quiet = None;
         let commit = lock(&self.commits).count;
         self.trace.say(|| format!("commit {commit} ({units} units)"));
@@ -404,6 +404,8 @@ impl Sim {
             return Ok(quiet);
         }
         let stats = self.stats().await?;
+        let at_work = stats.as_ref().map_or(0, |stats| stats.runs_running.cast_unsigned() as usize);
+        self.peaks.at_work = self.peaks.at_work.max(at_work);
         let quiet =
             stats.is_none_or(|stats| stats.events_undispatched + stats.runs_queued + stats.runs_running == 0);
         self.quiet = Some(quiet);
@@ -478,7 +480,7 @@ impl Sim {
 
     /// What is over leaves the hot tables, while everything else goes on.
     fn keep_house(&mut self, now: Timestamp) {
-        self.log_bytes = self.log_bytes.max(self.disk.log_bytes());
+        self.peaks.log_bytes = self.peaks.log_bytes.max(self.disk.log_bytes());
         let Some(process) = &self.process else { return };
         let store = process.store.clone();
         let before = now.saturating_sub(HOT).unwrap_or(now);
@@ -516,7 +518,7 @@ impl Sim {
 
     /// Looks at everything that is left of the life.
     async fn judge(mut self, target: &Target, stuck: Option<String>) -> Result<Lived, Broken> {
-        self.log_bytes = self.log_bytes.max(self.disk.log_bytes());
+        self.peaks.log_bytes = self.peaks.log_bytes.max(self.disk.log_bytes());
         // The life is over: nothing goes wrong any more.
         lock(&self.commits).armed = false;
         self.disk.arm(false);
@@ -539,7 +541,8 @@ impl Sim {
                 .map(str::to_owned)
                 .to_vec(),
             stuck,
-            log_bytes: self.log_bytes,
+            peaks: self.peaks,
+            nodes: self.parts.nodes,
             clock_jumped: lock(&self.faults).counts().contains_key(&Kind::Clock),
         };
         let (violations, runs) = check::all(target, &evidence).await?;

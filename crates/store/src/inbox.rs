@@ -171,6 +171,14 @@ impl Store {
         rows.iter().map(event_of).collect()
     }
 
+    /// Whether this node does what one of several does for all: it dispatches and keeps house.
+    pub async fn is_on_duty(&self) -> Result<bool> {
+        match &self.inner.backend {
+            Backend::Sqlite(_) => Ok(true),
+            Backend::Postgres(postgres) => postgres.is_on_duty().await,
+        }
+    }
+
     /// An event with its body.
     pub async fn event(&self, ws: &WorkspaceId, id: &EventId) -> Result<Option<Event>> {
         let found = self.search(&[one(ws, id)]).await?;

@@ -25,6 +25,17 @@ pub fn parse(text: &str) -> Result<Age, String> {
     Ok(Age(Some(SignedDuration::from_secs(i64::from(number) * seconds))))
 }
 
+/// A lease shorter than this would be lost to a slow disk, one longer than that keeps a dead node's runs too long.
+const LEASE: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(1), SignedDuration::from_hours(1));
+
+/// Reads how long a node may keep a run without renewing its lease.
+pub fn parse_lease(text: &str) -> Result<SignedDuration, String> {
+    match parse(text)?.0 {
+        Some(lease) if lease >= LEASE.0 && lease <= LEASE.1 => Ok(lease),
+        _ => Err("a lease lasts from 1s to 60m".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +46,10 @@ mod tests {
             assert_eq!(parse(text), Ok(Age(hours.map(SignedDuration::from_hours))), "{text}");
         }
         assert_eq!(parse("30s"), Ok(Age(Some(SignedDuration::from_secs(30)))));
+        assert_eq!(parse_lease("2s"), Ok(SignedDuration::from_secs(2)));
+        for wrong in ["0s", "61m", "forever", "2"] {
+            assert!(parse_lease(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["", "d", "400", "-1d", "1.5d", "10w", "1dd"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

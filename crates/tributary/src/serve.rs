@@ -66,6 +66,9 @@ pub struct Args {
     pub allow_host: Vec<String>,
     #[command(flatten)]
     pub alerts: Alerts,
+    /// How long a run waits for a node that died before another one takes it up, such as 30s. Renewed while the node lives
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = age::parse_lease)]
+    pub lease: SignedDuration,
     /// How long history is kept, such as 90d; `forever` keeps it
     #[arg(long, value_name = "TIME", default_value = "400d", value_parser = age::parse)]
     pub keep_history: Age,
@@ -94,6 +97,8 @@ pub struct Config {
     /// Hosts that flows may call without a connector.
     pub allow_host: Vec<String>,
     pub alerts: Alerts,
+    /// How long a claim holds without renewal.
+    pub lease: SignedDuration,
     /// How long is kept what is over.
     pub retention: engine::Retention,
     /// Makes the database full at so many pages, for tests.
@@ -114,6 +119,7 @@ impl Config {
             workers: engine::limits::WORKERS,
             allow_host: Vec::new(),
             alerts: Alerts::default(),
+            lease: engine::limits::LEASE,
             retention: engine::Retention::default(),
             pages_max: None,
             on_fatal: node::log_fatal(),
@@ -155,6 +161,7 @@ impl Server {
             node: node.name.clone(),
             workers: config.workers,
             egress,
+            lease: config.lease,
             retention: config.retention,
             ..engine::Config::default()
         };
@@ -266,6 +273,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         workers: args.workers,
         allow_host: args.allow_host,
         alerts: args.alerts,
+        lease: args.lease,
         retention: engine::Retention {
             hot: args.keep_hot.0.unwrap_or(SignedDuration::MAX),
             history: args.keep_history.0,

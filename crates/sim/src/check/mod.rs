@@ -23,6 +23,9 @@ pub use vendors::end_state;
 /// A log is taken into the database at 4,000 pages of 4 KiB; it may be as long again while somebody reads.
 const LOG_BYTES_MAX: usize = 2 * 4_000 * 4_200;
 
+/// Deliveries that the vendors' sender has under way at a time in a life of that size, by far.
+const DELIVERIES_MAX: usize = 256;
+
 /// Something that should hold and does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
@@ -52,6 +55,31 @@ impl Violation {
     }
 }
 
+/// The most of something that there was at a time in a life.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peaks {
+    /// The database's log, in bytes.
+    pub log_bytes: usize,
+    /// Units that waited for one commit.
+    pub units: usize,
+    /// Runs under a lease.
+    pub at_work: usize,
+}
+
+impl Peaks {
+    /// Each with what it is never above: a worker waits for one unit at a time, and the dispatcher for one batch;
+    /// whoever died may have left as many of both again.
+    fn beside_their_bounds(&self, nodes: usize) -> [(&'static str, usize, usize); 3] {
+        let workers = engine::limits::WORKERS * nodes;
+        let units = workers + engine::limits::DISPATCH_BATCH * nodes + DELIVERIES_MAX;
+        [
+            ("bytes of the write-ahead log", self.log_bytes, LOG_BYTES_MAX),
+            ("units waiting for one commit", self.units, units),
+            ("runs under a lease", self.at_work, 2 * workers),
+        ]
+    }
+}
+
 /// What is left of a life.
 pub struct Evidence<'a> {
     pub config: life::Config,
@@ -65,8 +93,8 @@ pub struct Evidence<'a> {
     pub secrets: Vec<String>,
     /// What was not over in the end.
     pub stuck: Option<String>,
-    /// The largest log that the database had, in bytes.
-    pub log_bytes: usize,
+    pub peaks: Peaks,
+    pub nodes: usize,
     /// Times written by the machine say nothing, and a lease may have ended under a worker.
     pub clock_jumped: bool,
 }
@@ -88,9 +116,10 @@ pub async fn all(target: &Target, evidence: &Evidence<'_>) -> Result<(Vec<Violat
             json!("given up by the sender"),
         ));
     }
-    if evidence.log_bytes > LOG_BYTES_MAX {
-        let (most, got) = (json!(LOG_BYTES_MAX), json!(evidence.log_bytes));
-        found.push(Violation::new("bounded", "bytes of the write-ahead log", most, got));
+    for (what, got, most) in evidence.peaks.beside_their_bounds(evidence.nodes) {
+        if got > most {
+            found.push(Violation::new("bounded", what, json!(most), json!(got)));
+        }
     }
     let runs = durable::check(target, evidence, &mut found).await?;
     // Of what is not over, the end state says nothing.

@@ -35,7 +35,8 @@ const READERS: usize = 3;
 const READS: usize = 2;
 /// How long a change that another node made may stay unseen.
 const GENERATION_LIFE: Duration = Duration::from_millis(200);
-/// Whoever has it dispatches.
+const PRESENT: &str = "SELECT true AS present";
+/// Whoever has it dispatches and keeps house.
 const DUTY: &str = "SELECT pg_try_advisory_lock(7717003) AS mine";
 
 /// How to open a store on PostgreSQL.
@@ -177,7 +178,12 @@ impl Postgres {
         Err(last)
     }
 
-    /// Answers a query if this node is the one that dispatches; it becomes that if nobody is.
+    /// Whether this node is the one that dispatches and keeps house; it becomes that if nobody is.
+    pub async fn is_on_duty(&self) -> Result<bool> {
+        Ok(!self.on_duty(Query::new(PRESENT, Vec::new())).await?.is_empty())
+    }
+
+    /// Answers a query if this node is the one on duty; it becomes that if nobody is.
     pub async fn on_duty(&self, query: Query) -> Result<Vec<Row>> {
         let refused = |error| self.server.refused(&error);
         let held = self.duty.get(&self.server, Purpose::Hot).await?;

@@ -79,8 +79,28 @@ impl Cluster {
     /// How many rows a table of the database at `url` has.
     #[allow(dead_code, reason = "for the suites that may hold no statements")]
     pub fn rows(&self, url: &str, table: &str) -> i64 {
-        let database = url.split(['/', '?']).nth(3).expect("a name");
-        self.sql(database, &format!("SELECT count(*) FROM {table}")).parse().expect("a number")
+        self.sql(name(url), &format!("SELECT count(*) FROM {table}")).parse().expect("a number")
+    }
+
+    /// How many nodes had runs in the database at `url`.
+    #[allow(dead_code, reason = "for the suites that may hold no statements")]
+    pub fn workers(&self, url: &str) -> i64 {
+        self.sql(name(url), "SELECT count(DISTINCT node) FROM runs").parse().expect("a number")
+    }
+
+    /// Takes the database at `url` away from everybody, in the middle of whatever they do.
+    #[allow(dead_code, reason = "for one of the suites")]
+    pub fn take_away(&self, url: &str) {
+        let name = name(url);
+        self.sql("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname";
+        self.sql("postgres", &format!("{end} = '{name}'"));
+    }
+
+    /// Gives it back.
+    #[allow(dead_code, reason = "for one of the suites")]
+    pub fn give_back(&self, url: &str) {
+        self.sql("postgres", &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", name(url)));
     }
 
     /// Runs statements as the superuser; the first column of the answer, a line each.
@@ -98,6 +118,11 @@ impl Cluster {
         assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
+}
+
+/// The database's name.
+fn name(url: &str) -> &str {
+    url.split(['/', '?']).nth(3).expect("a name")
 }
 
 /// Where the newest installed server's programs are.

@@ -92,6 +92,12 @@ impl TestApp {
         TestApp { directory, server: Some(server), address, token }
     }
 
+    /// One that runs elsewhere, in a process of its own.
+    pub fn elsewhere(address: SocketAddr, token: String) -> TestApp {
+        let directory = tempfile::tempdir().expect("a directory");
+        TestApp { directory, server: None, address, token }
+    }
+
     pub async fn stop_here(mut self) {
         self.server.take().expect("it runs").stop().await.expect("it stops");
     }

@@ -12,6 +12,7 @@ mod crash;
 mod demo;
 mod events;
 mod hooks;
+mod nodes;
 mod operation;
 mod rest;
 mod runs;
