@@ -82,10 +82,10 @@ impl Cluster {
         self.sql(name(url), &format!("SELECT count(*) FROM {table}")).parse().expect("a number")
     }
 
-    /// How many nodes had runs in the database at `url`.
+    /// How many runs of the database at `url` were claimed more than once.
     #[allow(dead_code, reason = "for the suites that may hold no statements")]
-    pub fn workers(&self, url: &str) -> i64 {
-        self.sql(name(url), "SELECT count(DISTINCT node) FROM runs").parse().expect("a number")
+    pub fn taken_over(&self, url: &str) -> i64 {
+        self.sql(name(url), "SELECT count(*) FROM runs WHERE epoch > 1").parse().expect("a number")
     }
 
     /// Takes the database at `url` away from everybody, in the middle of whatever they do.
