@@ -1,13 +1,15 @@
 Feature: What is not supported is refused by name
 
-  Scenario: Scripts, shells, containers and other flows
+  Scenario: Shells, containers, other flows, and scripts that lie elsewhere
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
     do:
-    - script: {run: {await: true, return: stdout, script: {language: js, code: '1', arguments: []}}}
-    - shell: {run: {shell: {command: ls, arguments: []}}}
-    - container: {run: {container: {image: x, command: ls}}}
+    - script: {run: {script: {language: js, source: {endpoint: https://kit.test/script.js}}}}
+    - shell: {run: {shell: {command: ls, stdin: x, arguments: [a], environment: {A: b}}}}
+    - container:
+        run:
+          container: {image: x, name: x, command: ls, ports: {}, volumes: {}, environment: {}, stdin: x, arguments: [], lifetime: {}, pullPolicy: never}
     - flow: {run: {workflow: {namespace: kit, name: other, version: '1.0.0', input: {}}}}
     """
     When the workflow is executed

@@ -11,6 +11,8 @@ fn main() {
         .expect("templates/ lies beside crates/")
         .map(|entry| entry.expect("templates/ can be listed").path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        // Tests of templates, beside them.
+        .filter(|path| !path.to_string_lossy().ends_with(".test.yaml"))
         .collect();
     files.sort();
     let mut code = String::from("[\n");

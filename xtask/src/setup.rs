@@ -12,6 +12,7 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["npm", "--version"], "npm"),
     (&["python3", "-c", "import ensurepip, venv"], "python3-venv"),
     (&["cc", "--version"], "build-essential"),
+    (&["jq", "--version"], "jq"),
     // Debian keeps the server's own programs out of the path; tests look there as well.
     (&["sh", "-c", "command -v postgres || ls /usr/lib/postgresql/*/bin/postgres"], "postgresql"),
 ];

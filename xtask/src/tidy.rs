@@ -19,13 +19,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["flow", "revenue", "store", "connect"]),
     ("server", &["flow", "store", "connect"]),
     ("twins", &[]),
-    ("sim", &["flow", "revenue", "store", "connect", "engine", "server", "twins"]),
+    ("script", &["flow"]),
+    ("sim", &["flow", "revenue", "store", "connect", "engine", "server", "script", "twins"]),
 ];
 
 /// Words that belong to one vendor, so only in connectors, templates and twins.
 const VENDOR_WORDS: &[&str] = &["stripe", "chartmogul", "slack"];
 /// Rooms where no vendor may be named in code.
-const VENDOR_FREE: &[&str] = &["flow", "revenue", "store", "connect", "engine", "server"];
+const VENDOR_FREE: &[&str] = &["flow", "revenue", "store", "connect", "engine", "server", "script"];
 
 pub fn check() -> Result<()> {
     let mut problems = Vec::new();

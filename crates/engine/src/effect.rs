@@ -79,6 +79,10 @@ impl Run<'_> {
     pub async fn call(&self, call: &Call) -> Result<Performed, Lost> {
         let now = self.node.clock.now();
         let done = |result, attempts, started_at| Ok(Performed::Done { result, attempts, started_at });
+        let rehearsed = self.node.rehearsal.as_ref();
+        if let Some(result) = rehearsed.and_then(|rehearsal| rehearsal.answer(&call.operation, &call.with)) {
+            return done(result, 1, now);
+        }
         if let Some(result) = revenue::call(&call.operation, &call.with) {
             let result = result.map_err(|error| fault::revenue(&call.operation, &error.field, &error.detail));
             return done(result, 1, now);
@@ -86,6 +90,9 @@ impl Run<'_> {
         if call.operation == "emit" {
             let result = self.emit(&call.with).await?;
             return done(result, 1, now);
+        }
+        if call.operation == "script" {
+            return done(self.node.scripts.run(&call.with).await, 1, now);
         }
         let mut open = self.history().open(&call.at, now);
         let node = self.node;

@@ -31,8 +31,10 @@ mod journal;
 pub mod key;
 pub mod limits;
 mod plain;
+mod rehearsal;
 pub mod retry;
 mod run;
+mod script;
 mod timer;
 mod waits;
 mod work;
@@ -51,6 +53,8 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 pub use alert::{Alert, AlertSink};
 pub use housekeeping::{Housekeeper, Retention};
 pub use limits::Config;
+pub use rehearsal::Rehearsal;
+pub use script::{NoScripts, Scripts};
 pub use timer::{RuntimeTimer, Timer};
 
 /// What a node is made of.
@@ -62,6 +66,9 @@ pub struct Deps {
     pub timer: Arc<dyn Timer>,
     pub rng: Box<dyn Rng>,
     pub alerts: Arc<dyn AlertSink>,
+    pub scripts: Arc<dyn Scripts>,
+    /// Stands between runs and the world, where a flow is only tried.
+    pub rehearsal: Option<Arc<dyn Rehearsal>>,
     pub config: Config,
 }
 
@@ -96,6 +103,8 @@ pub(crate) struct Node {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     timer: Arc<dyn Timer>,
+    scripts: Arc<dyn Scripts>,
+    rehearsal: Option<Arc<dyn Rehearsal>>,
     rng: Mutex<Box<dyn Rng>>,
     config: Config,
     sink: Arc<dyn AlertSink>,
@@ -137,6 +146,8 @@ impl Engine {
             transport: deps.transport,
             clock: deps.clock,
             timer: deps.timer,
+            scripts: deps.scripts,
+            rehearsal: deps.rehearsal,
             rng: Mutex::new(deps.rng),
             config: deps.config,
             sink: deps.alerts,

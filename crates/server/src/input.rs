@@ -109,6 +109,11 @@ impl Fields {
         self.optional_text(name).map(Some)
     }
 
+    /// Anything that may be left out.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
+        self.map.shift_remove(name)
+    }
+
     /// A yes or no that may be left out.
     pub fn optional_flag(&mut self, name: &str) -> Option<bool> {
         match self.map.shift_remove(name) {

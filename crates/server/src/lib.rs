@@ -55,9 +55,27 @@ pub struct Deps {
     pub public_url: Option<String>,
     /// Tells the engine that there is work.
     pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Tries flows on the spot; none where nobody can.
+    pub trials: Option<Trials>,
     /// Counters and durations of the engine, for `/v1/stats`; an object whose members are merged in.
     pub engine_stats: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
 }
+
+/// A flow to be tried: run once, beside everything that is deployed.
+pub struct Trial {
+    pub document: Arc<flow::Document>,
+    /// Setting → value, complete.
+    pub settings: serde_json::Value,
+    pub input: serde_json::Value,
+    /// Connection named in the document → one of the workspace; those left out have the same name.
+    pub connections: std::collections::BTreeMap<String, String>,
+    /// Writes are shown and not sent.
+    pub dry_run: bool,
+}
+
+/// Runs a flow on the spot: `{"status", "output", "error", "steps"}`, or why it cannot be run.
+pub type Trials =
+    Arc<dyn Fn(Trial) -> connect::BoxFuture<'static, Result<serde_json::Value, String>> + Send + Sync>;
 
 /// The server's state; clones share it.
 #[derive(Clone)]
@@ -150,6 +168,10 @@ impl App {
 
     pub(crate) fn doors(&self) -> &door::Doors {
         &self.0.doors
+    }
+
+    pub(crate) fn trials(&self) -> Option<&Trials> {
+        self.0.deps.trials.as_ref()
     }
 
     pub(crate) fn engine_stats(&self) -> serde_json::Value {

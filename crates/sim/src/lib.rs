@@ -27,6 +27,7 @@ mod shrink;
 pub mod target;
 mod time;
 mod trace;
+pub mod trial;
 mod vendors;
 mod verify;
 
@@ -42,7 +43,7 @@ pub use verify::{Failure, Verdict, verify, verify_plan};
 pub struct Broken(pub String);
 
 impl Broken {
-    fn of(error: impl std::fmt::Display) -> Broken {
+    pub fn of(error: impl std::fmt::Display) -> Broken {
         Broken(error.to_string())
     }
 }

@@ -10,9 +10,10 @@ use axum::body::Body;
 use bytes::Bytes;
 use connect::{Catalog, Transport};
 use engine::{Alert, AlertSink, Engine, WakeHandle};
-use flow::WorkspaceId;
 use flow::clock::Clock;
+use flow::{Fault, WorkspaceId};
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 use server::{App, Door, Template};
 use store::{Committer, Cuts, MasterKey, Options, Store};
 use tokio::sync::watch;
@@ -48,6 +49,15 @@ impl AlertSink for Told {
     fn deliver<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()> {
         self.0.say(|| format!("ALERT {}", alert.text()));
         Box::pin(async {})
+    }
+}
+
+/// Scripts run on the same thread, at once: bounded in steps, not in time, so that a seed stays the same life.
+struct Scripts;
+
+impl engine::Scripts for Scripts {
+    fn run<'a>(&'a self, with: &'a Value) -> BoxFuture<'a, Result<Value, Fault>> {
+        Box::pin(std::future::ready(script::Task::here(with)))
     }
 }
 
@@ -96,6 +106,7 @@ impl Process {
             token: server::access::Token::new("tby_sim", [1; 32]),
             public_url: Some("http://sim".to_owned()),
             wake: Arc::new(move || wakes.iter().for_each(WakeHandle::wake)),
+            trials: None,
             engine_stats: Arc::new(|| serde_json::Value::Null),
         });
         Ok(Process { router: server::router(app, Door::Socket), store, engines, committer, dead })
@@ -144,6 +155,8 @@ impl Running {
             timer: parts.time.clone(),
             rng: Box::new(Chance::numbered(parts.seed, Stream::Nodes, start * 4 + node as u64)),
             alerts: parts.alerts.clone(),
+            scripts: Arc::new(Scripts),
+            rehearsal: None,
             config: engine::Config {
                 node: format!("node-{}", node + 1),
                 poll_interval: POLL_INTERVAL,

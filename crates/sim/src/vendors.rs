@@ -61,7 +61,12 @@ impl Vendors {
     }
 
     /// A vendor answers a request at true time `now`.
-    fn answer(&self, vendor: &str, request: &twins::wire::Request, now: Timestamp) -> twins::wire::Response {
+    pub fn answer(
+        &self,
+        vendor: &str,
+        request: &twins::wire::Request,
+        now: Timestamp,
+    ) -> twins::wire::Response {
         match vendor {
             "stripe" => {
                 self.stripe.advance_to(now.min(self.end));
@@ -189,7 +194,7 @@ fn trouble(fault: Option<&Fault>) -> Option<Result<Trouble, twins::wire::Respons
 }
 
 /// The request as it arrives at the vendor.
-fn incoming(request: &wire::Request) -> twins::wire::Request {
+pub fn incoming(request: &wire::Request) -> twins::wire::Request {
     twins::wire::Request {
         method: request.method.clone(),
         path: request.url.path().to_owned(),

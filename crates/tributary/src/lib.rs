@@ -18,3 +18,4 @@ pub mod sandbox;
 pub mod serve;
 pub mod templates;
 pub mod token;
+pub mod trial;

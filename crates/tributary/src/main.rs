@@ -11,6 +11,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = tributary::cli::Cli::parse();
+    if matches!(cli.command, tributary::cli::Command::Worker) {
+        return script::worker::run();
+    }
     tributary::logging::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -16,7 +16,7 @@ use server::access::Token;
 use store::{MasterKey, OnFatal, Options, Store};
 
 use crate::ambient::{SystemRng, WallClock};
-use crate::{templates, token};
+use crate::{templates, token, trial};
 
 /// A data directory, owned by this process until [`Node::close`].
 pub struct Node {
@@ -37,6 +37,8 @@ pub struct AppOptions {
     /// Where vendors reach this server.
     pub public_url: Option<String>,
     pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Where flows that are tried may call without a connector.
+    pub egress: connect::plain::Egress,
     pub engine_stats: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
 }
 
@@ -46,6 +48,7 @@ impl Default for AppOptions {
             templates: None,
             public_url: None,
             wake: Arc::new(|| {}),
+            egress: connect::plain::Egress::default(),
             engine_stats: Arc::new(|| serde_json::Value::Null),
         }
     }
@@ -135,6 +138,7 @@ impl Node {
             token: Token::new(&text, key),
             public_url: options.public_url,
             wake: options.wake,
+            trials: Some(trial::trials(self, options.egress)),
             engine_stats: options.engine_stats,
         }))
     }
@@ -149,6 +153,8 @@ impl Node {
             timer: Arc::new(engine::RuntimeTimer),
             rng: Box::new(SystemRng::default()),
             alerts,
+            scripts: Arc::new(Workers::default()),
+            rehearsal: None,
             config,
         })
     }
@@ -159,6 +165,57 @@ impl Node {
         if self.committer.join().is_err() {
             tracing::error!("the committer panicked");
         }
+    }
+}
+
+/// Scripts are run by processes of this same program.
+pub struct Workers(script::Pool);
+
+impl Default for Workers {
+    fn default() -> Workers {
+        // The running program's own file, even where another version has taken its place meanwhile.
+        let program = PathBuf::from("/proc/self/exe");
+        let program = if program.exists() { program } else { std::env::current_exe().unwrap_or(program) };
+        Workers(script::Pool::new(program, ["worker"]))
+    }
+}
+
+impl engine::Scripts for Workers {
+    fn run<'a>(
+        &'a self,
+        with: &'a serde_json::Value,
+    ) -> connect::BoxFuture<'a, Result<serde_json::Value, flow::Fault>> {
+        Box::pin(self.0.run(with))
+    }
+}
+
+impl Workers {
+    /// The same for an executor on which time is simulated: it stands still while a script runs.
+    pub fn in_place(self) -> InPlace {
+        InPlace(self.0)
+    }
+}
+
+/// Runs scripts while everything else waits.
+pub struct InPlace(script::Pool);
+
+impl engine::Scripts for InPlace {
+    fn run<'a>(
+        &'a self,
+        with: &'a serde_json::Value,
+    ) -> connect::BoxFuture<'a, Result<serde_json::Value, flow::Fault>> {
+        let broken = |why: String| flow::Fault::runtime(format!("the script could not be run: {why}"));
+        let (pool, with) = (self.0.clone(), with.clone());
+        let thread = std::thread::Builder::new().name("script".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map(|runtime| runtime.block_on(pool.run(&with)))
+        });
+        let result = match thread.map(std::thread::JoinHandle::join) {
+            Ok(Ok(Ok(result))) => result,
+            Ok(Ok(Err(error))) | Err(error) => Err(broken(error.to_string())),
+            Ok(Err(_)) => Err(broken("its thread broke".to_owned())),
+        };
+        Box::pin(std::future::ready(result))
     }
 }
 

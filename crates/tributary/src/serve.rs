@@ -160,7 +160,7 @@ impl Server {
         let engine_config = engine::Config {
             node: node.name.clone(),
             workers: config.workers,
-            egress,
+            egress: egress.clone(),
             lease: config.lease,
             retention: config.retention,
             ..engine::Config::default()
@@ -176,6 +176,7 @@ impl Server {
                 config.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string()),
             ),
             wake: Arc::new(move || wake.wake()),
+            egress,
             engine_stats: Arc::new(move || json!({"e2e_ms": end_to_end.summary_ms()})),
         })?;
 

@@ -39,7 +39,7 @@ fn read(directory: &Path) -> anyhow::Result<Vec<(String, String)>> {
     for entry in std::fs::read_dir(directory)?.take(FILES_MAX) {
         let path = entry?.path();
         let Some(slug) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
-        if path.extension().is_some_and(|ending| ending == "yaml") {
+        if path.extension().is_some_and(|ending| ending == "yaml") && !slug.ends_with(".test") {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             texts.push((slug.to_owned(), text));
         }

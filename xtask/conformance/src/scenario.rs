@@ -248,6 +248,7 @@ fn answer(web: &StandIn, egress: &Egress, operation: &str, with: Value) -> Resul
             let status = error.status.unwrap_or(500);
             Fault { status, ..Fault::communication(error.to_string()) }
         }),
+        "script" => script::Task::here(&with),
         // An event goes out as it is; an operation of the kit answers with its arguments.
         _ => Ok(with),
     }

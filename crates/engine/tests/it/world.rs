@@ -54,6 +54,20 @@ impl AlertSink for Told {
     }
 }
 
+/// Scripts that give their arguments back, or fail with their first one.
+struct Scripts;
+
+impl engine::Scripts for Scripts {
+    fn run<'a>(&'a self, with: &'a Value) -> BoxFuture<'a, Result<Value, flow::Fault>> {
+        let given = with["arguments"].clone();
+        let result = match with["code"].as_str() {
+            Some("fail") => Err(flow::Fault::runtime(given[0].to_string())),
+            _ => Ok(given),
+        };
+        Box::pin(std::future::ready(result))
+    }
+}
+
 /// Chance from a seed (SplitMix64).
 #[derive(Clone)]
 struct Seeded(u64);
@@ -154,6 +168,8 @@ impl World {
             timer: self.time.clone(),
             rng: Box::new(Seeded(*seed)),
             alerts: self.told.clone(),
+            scripts: Arc::new(Scripts),
+            rehearsal: None,
             config,
         });
         let (stop, stopped) = watch::channel(false);

@@ -9,6 +9,7 @@ mod listen;
 mod metadata;
 mod parse;
 mod reusable;
+mod runs;
 pub mod task;
 mod tasks;
 

@@ -122,6 +122,7 @@ impl Action {
             Self::Do(_) => "do",
             Self::Set(_) => "set",
             Self::Call { operation, .. } if operation == "emit" => "emit",
+            Self::Call { operation, .. } if operation == "script" => "run",
             Self::Call { .. } | Self::Function { .. } => "call",
             Self::Switch(_) => "switch",
             Self::For(_) => "for",

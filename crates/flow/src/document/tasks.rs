@@ -22,9 +22,7 @@ pub const MAX_BRANCHES: usize = 100;
 /// What every task may have.
 const COMMON: &[&str] = &["if", "input", "output", "export", "then", "metadata", "timeout"];
 const ACTIONS: &[&str] =
-    &["do", "set", "call", "switch", "for", "fork", "try", "raise", "emit", "wait", "listen"];
-/// Tasks of the specification that are not run yet.
-const UNSUPPORTED: &[&str] = &["run"];
+    &["do", "set", "call", "switch", "for", "fork", "try", "raise", "emit", "wait", "listen", "run"];
 /// Kinds of `call` of the specification that are not run yet.
 const UNSUPPORTED_CALLS: &[&str] = &["grpc", "asyncapi", "a2a", "mcp", "human.approve", "data.map"];
 /// What a variable of a `for` or `catch` must not be called.
@@ -170,7 +168,8 @@ impl<'a> Reader<'a> {
     fn word(&mut self, name: &str, at: &At<'a>) -> Option<&'static str> {
         let fields = at.fields();
         // `for` and `try` come first: `do` belongs to them where they are.
-        let order = ["for", "try", "fork", "call", "set", "switch", "raise", "emit", "wait", "listen", "do"];
+        let order =
+            ["for", "try", "fork", "call", "set", "switch", "raise", "emit", "wait", "listen", "run", "do"];
         if let Some(word) = order.into_iter().find(|word| fields.iter().any(|(field, ..)| field == word)) {
             let rest = ACTIONS.iter().filter(|other| **other != word && !(word == "for" && **other == "do"));
             for other in rest {
@@ -181,10 +180,6 @@ impl<'a> Reader<'a> {
                 }
             }
             return Some(word);
-        }
-        if let Some((word, place, field)) = fields.iter().find(|(field, ..)| UNSUPPORTED.contains(field)) {
-            self.report(*place, &field.path, "unsupported", format!("`{word}` is not supported yet"), None);
-            return None;
         }
         let unknown = fields.iter().find(|(field, ..)| !COMMON.contains(field) && *field != "with");
         match unknown {
@@ -230,6 +225,7 @@ impl<'a> Reader<'a> {
             "raise" => self.raise(&body),
             "emit" => self.emit(&body),
             "listen" => self.listen(&body, at, depth),
+            "run" => self.run(&body),
             _ => self.wait(&body),
         }
     }

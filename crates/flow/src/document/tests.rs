@@ -109,7 +109,27 @@ fn says_what_is_wrong_where_and_what_was_meant() {
             "do:\n- a: {listen: {to: {any: [{with: {type: a}, correlate: {c: {form: .x}}}]}}}",
             "unknown_field /do/0/a/listen/to/any/0/correlate/c/form f.yaml:3:61: `form` is not a field of correlation `c`; did you mean `from`?",
         ),
-        ("do:\n- a: {run: {}}", "unsupported /do/0/a/run f.yaml:3:7: `run` is not supported yet"),
+        ("do:\n- a: {run: {}}", "missing_field /do/0/a/run f.yaml:3:12: `run` needs `script`"),
+        (
+            "do:\n- a: {run: {shell: {command: ls}}}",
+            "unsupported /do/0/a/run/shell f.yaml:3:20: `run: shell` is not available: a flow starts no programs on the server; call an operation, `http`, or write a `script`",
+        ),
+        (
+            "do:\n- a: {run: {script: {language: python, code: '1'}}}",
+            "unsupported /do/0/a/run/script/language f.yaml:3:32: scripts in `python` are not supported; `js` and `jq` are",
+        ),
+        (
+            "do:\n- a: {run: {script: {language: js}, return: stdot}}",
+            "missing_field /do/0/a/run/script f.yaml:3:21: `script` needs `code`",
+        ),
+        (
+            "do:\n- a: {run: {script: {language: js, code: '1', arguments: 7}}}",
+            "wrong_type /do/0/a/run/script/arguments f.yaml:3:58: `arguments` of a script must be a list, not a number",
+        ),
+        (
+            "do:\n- a: {run: {script: {language: js, code: '${ .code }'}}}",
+            "not_literal /do/0/a/run/script/code f.yaml:3:42: `code` must be written out, not computed",
+        ),
         (
             "do:\n- a: {call: http, with: {method: gett, endpoint: 'https://x.test'}}",
             "wrong_type /do/0/a/with/method f.yaml:3:34: `gett` is not a method of HTTP that can be called; did you mean `get`?",
@@ -141,7 +161,7 @@ fn says_what_is_wrong_where_and_what_was_meant() {
         ),
         (
             "do:\n- a: {}",
-            "unknown_task /do/0/a f.yaml:3:6: task `a` does nothing: it needs one of `do`, `set`, `call`, `switch`, `for`, `fork`, `try`, `raise`, `emit`, `wait`",
+            "unknown_task /do/0/a f.yaml:3:6: task `a` does nothing: it needs one of `do`, `set`, `call`, `switch`, `for`, `fork`, `try`, `raise`, `emit`, `wait`, `listen`, `run`",
         ),
         (
             "do:\n- a: {set: {x: 1}, call: x.y}",

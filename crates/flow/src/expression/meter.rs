@@ -14,7 +14,7 @@ pub const MAX_WEIGHT: usize = 160;
 /// The most steps of one evaluation; a step is a term evaluated or an element touched.
 pub const MAX_STEPS: u64 = 2_000_000;
 /// The most bytes that one evaluation makes, counting what it throws away.
-pub const MAX_BYTES: u64 = 64 << 20;
+pub const MAX_BYTES: u64 = 48 << 20;
 /// The largest result, in bytes of JSON, roughly.
 pub const MAX_RESULT: u64 = 8 << 20;
 /// The most numbers that `range` gives.

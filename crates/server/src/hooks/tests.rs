@@ -77,6 +77,7 @@ async fn server(directory: &std::path::Path, last: u64) -> (Router, Store) {
         token: Token::new("token", [0; 32]),
         public_url: None,
         wake: Arc::new(|| {}),
+        trials: None,
         engine_stats: Arc::new(|| Value::Null),
     });
     (router(app, Door::Network), store)

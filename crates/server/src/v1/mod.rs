@@ -32,6 +32,7 @@ pub fn routes() -> Router<App> {
         .route("/v1/templates/{slug}/install", post(templates::install))
         .route("/v1/flows", get(flows::list).post(flows::deploy))
         .route("/v1/flows/lint", post(flows::lint))
+        .route("/v1/flows/run", post(flows::run::run))
         .route("/v1/flows/{name}", get(flows::show).delete(flows::remove))
         .route("/v1/flows/{name}/pause", post(flows::pause))
         .route("/v1/flows/{name}/resume", post(flows::resume))

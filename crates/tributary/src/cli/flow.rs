@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Exit, Global, Usage, answer, open, segment, template};
+use super::{Exit, Global, Usage, answer, open, segment, template, trial};
 use crate::print;
 
 #[derive(Debug, Subcommand)]
@@ -18,6 +18,8 @@ pub enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    Run(trial::Run),
+    Test(trial::Test),
     /// Deploy flow files: from now on their events start runs
     #[command(after_help = "Examples:
   tributary flow deploy flows/*.yaml
@@ -65,6 +67,8 @@ pub struct Deploy {
 pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Lint { files } => lint(global, &files),
+        Command::Run(args) => trial::run(global, args).await,
+        Command::Test(args) => trial::test(global, args).await,
         Command::Deploy(args) => deploy(global, &args).await,
         Command::List => {
             answer(global, &open(global).await?.get("/v1/flows").await?, list);

@@ -8,6 +8,7 @@ mod events;
 mod flow;
 mod runs;
 mod template;
+mod trial;
 mod verify;
 
 use std::path::PathBuf;
@@ -115,6 +116,9 @@ pub enum Command {
     Runs(runs::Command),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    /// Run one script, told on standard input; the server starts it for each script of a flow
+    #[command(hide = true)]
+    Worker,
 }
 
 /// Does what was asked and tells how it ended; errors are printed here and nowhere else.
@@ -136,6 +140,8 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Runs(command) => runs::run(&global, command).await,
         Command::Backup(args) => backup::backup(&global, args).await,
         Command::Restore(args) => backup::restore(&global, args).await,
+        // It needs no executor, and is over before there is one.
+        Command::Worker => Ok(Exit::Usage),
     };
     outcome.unwrap_or_else(|error| explain(&global, &error))
 }

@@ -175,6 +175,16 @@ const TIMED: &str = "  - bounded:
         - long: {wait: PT1H}
 ";
 
+const SCRIPTED: &str = "  - first: {call: acme.charges.create, with: {connection: acme, name: first}}
+  - compute: {run: {script: {language: js, code: give, arguments: ['${ .name }', 2]}}}
+  - second: {call: acme.charges.create, with: {connection: acme, name: '${ $steps.compute[0] }'}}
+  - guard:
+      try: [{bad: {run: {script: {language: js, code: fail, arguments: [no]}, return: all}}}]
+      catch: {as: why, do: [{tell: {call: acme.notes.create, with: {connection: acme, name: '${ $why.title }'}}}]}
+  - unseen: {run: {script: {language: js, code: fail}, await: false}}
+  - last: {set: {id: '${ .id }'}}
+";
+
 /// Two writes of one kind with reads around them, so that a cut can fall before, between and behind.
 fn writes(operation: &str) -> String {
     format!(
@@ -217,6 +227,7 @@ pub fn cases() -> Vec<Case> {
         case("waits", WAITS),
         case("forked", FORKED),
         case("timed", TIMED),
+        case("scripted", SCRIPTED),
         case("none", &writes("acme.pings.send")),
         case("destructive", &writes("acme.refunds.create")),
     ];

@@ -2,6 +2,7 @@
 
 mod deploy;
 mod lint;
+pub mod run;
 
 use axum::Json;
 use axum::body::Body;

@@ -1,0 +1,263 @@
+//! Runs a flow's tests and tells where what came of them is not what was expected.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use connect::{Catalog, Effects};
+use flow::{CloudEvent, Document, Expression};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::answers::Answers;
+use super::difference::{Difference, compare, lacking, unexpected};
+use super::report::{Report, Status, state};
+use super::suite::{Begins, Suite, Test, answers};
+use super::twins::Accounts;
+use super::{Chance, Time, Trial, needed, patient};
+use crate::Broken;
+
+/// The clock of a test that names no time.
+const NOW: &str = "2026-01-01T00:00:00Z";
+
+/// What came of a test.
+#[derive(Debug)]
+pub struct Verdict {
+    pub name: String,
+    pub line: usize,
+    /// Empty: it passed.
+    pub differences: Vec<Difference>,
+}
+
+/// What all tests of a flow share.
+pub struct Judge {
+    pub catalog: Arc<Catalog>,
+    pub document: Arc<Document>,
+    pub scripts: Arc<dyn engine::Scripts>,
+}
+
+impl Judge {
+    /// Runs all tests.
+    ///
+    /// # Errors
+    /// When a trial itself cannot go on.
+    pub fn all(&self, suite: &Suite) -> Result<Vec<Verdict>, Broken> {
+        suite.tests.iter().map(|test| self.one(test)).collect()
+    }
+
+    fn one(&self, test: &Test) -> Result<Verdict, Broken> {
+        let differences = match self.tried(test)? {
+            Ok((report, expect)) => self.differences(&report, &expect),
+            Err(why) => vec![Difference { path: "test".to_owned(), expected: None, found: Some(why.into()) }],
+        };
+        Ok(Verdict { name: test.name.clone(), line: test.line, differences })
+    }
+
+    /// The run of a test and what is expected of it, or why it cannot be run.
+    fn tried(&self, test: &Test) -> Result<Result<(Report, Value), String>, Broken> {
+        let now = test.now.or_else(|| NOW.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+        let time = Time::new(now);
+        let accounts = Accounts::new(time.clone());
+        let mut given = BTreeMap::new();
+        if let Some(before) = &test.given {
+            let document = Arc::new(before.clone());
+            let trial = self.trial(document, json!({}), json!({}), &time, &accounts, None);
+            let report = trial.simulated(&time)?;
+            if let Status::Failed(fault) = &report.status {
+                return Ok(Err(format!("what is `given` failed: {fault}")));
+            }
+            given.insert("given".to_owned(), json!(report.outputs()));
+        }
+        let written = match self.read(test, &given, now) {
+            Ok(written) => written,
+            Err(why) => return Ok(Err(why)),
+        };
+        let answers = Answers::new(self.catalog.clone(), written.answers, test.twins);
+        let answers: Arc<dyn engine::Rehearsal> = Arc::new(answers);
+        let document = self.document.clone();
+        let trial = self.trial(document, written.settings, written.input, &time, &accounts, Some(answers));
+        Ok(Ok((trial.simulated(&time)?, written.expect)))
+    }
+
+    fn trial(
+        &self,
+        document: Arc<Document>,
+        settings: Value,
+        input: Value,
+        time: &Arc<Time>,
+        accounts: &Accounts,
+        rehearsal: Option<Arc<dyn engine::Rehearsal>>,
+    ) -> Trial {
+        let connections = needed(&document);
+        let connections = connections
+            .iter()
+            .filter_map(|(name, connector)| Accounts::connection(name, connector))
+            .collect();
+        Trial {
+            catalog: self.catalog.clone(),
+            document,
+            settings,
+            input,
+            connections,
+            transport: Arc::new(accounts.clone()),
+            rehearsal,
+            scripts: self.scripts.clone(),
+            clock: time.clone(),
+            timer: time.clone(),
+            chance: Chance::seeded(),
+            config: patient(),
+        }
+    }
+
+    fn read(&self, test: &Test, given: &BTreeMap<String, Value>, now: Timestamp) -> Result<Written, String> {
+        let chosen = self.document.resolve_settings(&test.settings);
+        let input = match &test.begins {
+            Begins::Input(input) => filled(input, given)?,
+            Begins::Event(event) => self.event(&filled(event, given)?, now)?,
+        };
+        Ok(Written {
+            settings: chosen.map_err(|wrong| wrong.join("; "))?,
+            input,
+            answers: answers(&filled(&test.answers, given)?)?,
+            expect: filled(&test.expect, given)?,
+        })
+    }
+
+    /// The event as flows see it, which the flow must listen to.
+    fn event(&self, given: &Value, now: Timestamp) -> Result<Value, String> {
+        let text = |name: &str| given[name].as_str().map(str::to_owned);
+        let time = match text("time") {
+            Some(time) => time.parse().map_err(|_| format!("`time` of the event is no time: {time}"))?,
+            None => now,
+        };
+        let event = CloudEvent {
+            id: text("id").unwrap_or_else(|| "evt_test".to_owned()),
+            source: text("source").unwrap_or_default(),
+            r#type: text("type").unwrap_or_default(),
+            time,
+            subject: text("subject"),
+            data: Arc::new(given.get("data").cloned().unwrap_or_default()),
+        };
+        let same = |name: &str| name.to_owned();
+        if !self.document.triggers().iter().any(|filter| filter.matches(&event, &same)) {
+            return Err(format!(
+                "the flow does not begin with events of type `{}` from `{}`",
+                event.r#type, event.source
+            ));
+        }
+        Ok(event.to_value())
+    }
+
+    fn differences(&self, report: &Report, expect: &Value) -> Vec<Difference> {
+        let mut found = Vec::new();
+        let (status, output, error) = match &report.status {
+            Status::Completed(output) => ("completed", Some(output), None),
+            Status::Failed(fault) => ("failed", None, Some(fault.to_value())),
+            Status::Waiting => ("waiting", None, None),
+        };
+        let wanted = match (expect.get("status"), expect.get("error")) {
+            (Some(status), _) => status.clone(),
+            (None, Some(_)) => "failed".into(),
+            (None, None) => "completed".into(),
+        };
+        compare("status", &wanted, &status.into(), false, &mut found);
+        // The reason is what whoever reads it wants to know.
+        if let Some(error) = error.as_ref().filter(|_| wanted != "failed") {
+            found.push(unexpected("error".to_owned(), error));
+        }
+        if let Some(wanted) = expect.get("output") {
+            match output {
+                Some(output) => compare("output", wanted, output, false, &mut found),
+                None => found.push(lacking("output".to_owned(), wanted)),
+            }
+        }
+        if let (Some(wanted), Some(error)) = (expect.get("error"), &error) {
+            compare("error", wanted, error, true, &mut found);
+        }
+        let writes = |operation: &str| match self.catalog.operation(operation) {
+            Some((_, operation)) => operation.effects != Effects::Read,
+            None => true,
+        };
+        for (name, all) in [("calls", true), ("writes", false)] {
+            if let Some(wanted) = expect.get(name).and_then(Value::as_array) {
+                let calls = report.calls.iter().filter(|call| all || writes(&call.operation));
+                let calls: Vec<_> = calls.map(|call| (call.operation.as_str(), &call.with)).collect();
+                compare_calls(name, wanted, &calls, &mut found);
+            }
+        }
+        for (name, wanted) in expect.get("steps").and_then(Value::as_object).into_iter().flatten() {
+            compare_step(report, name, wanted, &mut found);
+        }
+        found
+    }
+}
+
+/// The parts of a test, with nothing left to evaluate.
+struct Written {
+    settings: Value,
+    input: Value,
+    answers: Vec<super::answers::Answer>,
+    expect: Value,
+}
+
+/// Evaluates the whole expressions in a value.
+fn filled(value: &Value, given: &BTreeMap<String, Value>) -> Result<Value, String> {
+    Ok(match value {
+        Value::String(text) if flow::expression::is_expression(text) => {
+            let expression =
+                Expression::parse(text).map_err(|found| format!("`{text}`: {}", found[0].message))?;
+            expression.evaluate(&Value::Null, given).map_err(|fault| fault.detail)?
+        }
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| filled(item, given)).collect::<Result<_, _>>()?)
+        }
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, field)| Ok((name.clone(), filled(field, given)?)));
+            Value::Object(fields.collect::<Result<Map<_, _>, String>>()?)
+        }
+        other => other.clone(),
+    })
+}
+
+/// Calls in their order: each operation, with the arguments that are given.
+fn compare_calls(name: &str, wanted: &[Value], calls: &[(&str, &Value)], found: &mut Vec<Difference>) {
+    for index in 0..wanted.len().max(calls.len()) {
+        let path = format!("{name}/{index}");
+        let call = |(operation, with): &(&str, &Value)| json!({*operation: with});
+        match (wanted.get(index), calls.get(index)) {
+            (Some(wanted), None) => found.push(lacking(path, wanted)),
+            (None, Some(made)) => found.push(unexpected(path, &call(made))),
+            (Some(Value::String(operation)), Some((made, _))) => {
+                compare(&path, &operation.as_str().into(), &(*made).into(), false, found);
+            }
+            (Some(wanted), Some(made)) => {
+                let named = wanted.as_object().and_then(|fields| fields.iter().next());
+                match named {
+                    Some((operation, with)) if operation == made.0 => {
+                        if !with.is_null() {
+                            compare(&format!("{path}/{operation}"), with, made.1, true, found);
+                        }
+                    }
+                    _ => found.push(Difference {
+                        path,
+                        expected: Some(wanted.clone()),
+                        found: Some(call(made)),
+                    }),
+                }
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// The last visit of a step: its status, or its `status` and `output`.
+fn compare_step(report: &Report, name: &str, wanted: &Value, found: &mut Vec<Difference>) {
+    let path = format!("steps/{name}");
+    let Some(step) = report.steps.iter().rev().find(|step| step.name == name) else {
+        return found.push(lacking(path, wanted));
+    };
+    if let Value::String(_) = wanted {
+        return compare(&path, wanted, &state(step).into(), false, found);
+    }
+    let output = report.outputs().remove(name).unwrap_or_default();
+    compare(&path, wanted, &json!({"status": state(step), "output": output}), true, found);
+}
