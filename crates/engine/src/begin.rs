@@ -79,7 +79,7 @@ impl Beginner {
     /// What is to be begun, if all of it can be.
     fn plan(&self, event: &Event) -> Option<Plan> {
         let node = &self.0;
-        if node.behind.any() {
+        if node.behind.any() || node.begun.is_closed() {
             return None;
         }
         let flows = node.deployed.kept(&event.workspace)?;

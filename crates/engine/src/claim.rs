@@ -1,16 +1,15 @@
 //! The two loops of a node: events are dispatched, runs are claimed and worked on, some at once, under leases.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use store::ClaimedRun;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::begin::Work;
+use crate::contain::Contained;
 use crate::held::Held;
 use crate::journal::Lost;
 use crate::limits::{CLAIMS_AT_ONCE, LEASE_RENEWALS, STORE_PAUSE};
@@ -39,6 +38,8 @@ pub async fn dispatcher(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
             }
         }
     }
+    // Another node dispatches while this one finishes its runs.
+    node.store.leave_duty().await;
 }
 
 /// Claims runs and works on them until the node stops; then lets them finish, and releases those that do not.
@@ -48,13 +49,13 @@ pub async fn claimer(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut working: JoinSet<()> = JoinSet::new();
-    let mut sweep_at = Timestamp::MIN;
+    let mut sweep = Sweep::default();
     let mut poll = node.timer.sleep(node.config.poll_interval);
     // Runs may be ready: known at a poke and at each polling interval, and after a claim that took all there was room for.
     let mut ready = true;
     while !stopping(&stop) {
         if ready && node.places.available_permits() > 0 {
-            match claim(&node, &mut sweep_at).await {
+            match claim(&node, &mut sweep).await {
                 Ok((claims, all)) => {
                     ready = !all;
                     for held in claims {
@@ -64,8 +65,8 @@ pub async fn claimer(
                 Err(store::Error::Closed) => break,
                 Err(error) if error.passes() => {
                     until_good(&node, &mut stop).await;
-                    // Leases could not be renewed either: whoever holds one renews it before anybody looks.
-                    sweep_at = node.clock.now().saturating_add(node.config.lease).unwrap_or(Timestamp::MAX);
+                    // Leases could not be renewed either.
+                    sweep.put_off(&node);
                 }
                 Err(error) => {
                     tracing::error!(%error, "runs cannot be claimed");
@@ -113,14 +114,44 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await.map(drop));
 }
 
-/// Claims what there is room for, after putting back into the queue what dead nodes left: that once per polling
-/// interval, since it looks over all leases. Whether that was all that was ready comes with it.
-async fn claim(node: &Arc<Node>, sweep_at: &mut Timestamp) -> store::Result<(Vec<Held>, bool)> {
+/// When dead nodes' runs are put back into the queue: once per polling interval, since it looks over all leases.
+#[derive(Default)]
+struct Sweep {
+    at: Option<Timestamp>,
+    /// When it was last asked.
+    asked: Option<Timestamp>,
+}
+
+impl Sweep {
+    /// Whoever holds a lease renews it before anybody looks.
+    fn put_off(&mut self, node: &Node) {
+        self.at = node.clock.now().saturating_add(node.config.lease).ok();
+    }
+
+    /// Whether it is time for a sweep.
+    fn is_due(&mut self, node: &Node, now: Timestamp) -> bool {
+        // The clock was set on, or the machine slept: leases are over that nobody had the time to renew.
+        let jumped = self.asked.is_some_and(|asked| now.duration_since(asked) > node.config.lease / 2);
+        self.asked = Some(now);
+        if jumped {
+            self.put_off(node);
+        }
+        let Some(at) = self.at else { return true };
+        // A clock that was set back must not put it off for long.
+        now >= at || at.duration_since(now) > longest(node)
+    }
+
+    fn done(&mut self, node: &Node, now: Timestamp) {
+        self.at = now.saturating_add(node.config.poll_interval).ok();
+    }
+}
+
+/// Claims what there is room for, after a sweep if that is due. Whether that was all that was ready comes with it.
+async fn claim(node: &Arc<Node>, sweep: &mut Sweep) -> store::Result<(Vec<Held>, bool)> {
     let now = node.clock.now();
-    // A clock that was set back must not put it off for long.
-    if now >= *sweep_at || sweep_at.duration_since(now) > longest(node) {
-        *sweep_at = now.saturating_add(node.config.poll_interval).unwrap_or(Timestamp::MAX);
+    if sweep.is_due(node, now) {
         node.store.release_expired(now).await?;
+        sweep.done(node, now);
     }
     let mut places = Vec::new();
     while places.len() < CLAIMS_AT_ONCE
@@ -176,11 +207,15 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 /// Works on one claim, keeping its lease.
 pub async fn worker(node: Arc<Node>, held: Held) {
     let claim = &held.claim;
-    let work = AssertUnwindSafe(leased(&node, &held)).catch_unwind();
-    let done = match work.await {
+    let done = match Contained(Box::pin(leased(&node, &held))).await {
         Ok(done) => done,
         // A defect of ours that shows in this run: it is failed, and the others go on.
         Err(_) => Done::Over(run::broken(&node, &held).await),
+    };
+    // Another claim would come to the same point and be refused again.
+    let done = match done {
+        Done::Over(Err(Lost::Unwritable(why))) => Done::Over(run::unwritable(&node, &held, &why).await),
+        done => done,
     };
     match done {
         Done::Over(Ok(Ending::Failed(fault))) => node.alert(alert::Failure {
@@ -205,6 +240,9 @@ pub async fn worker(node: Arc<Node>, held: Held) {
         Done::Over(Err(Lost::Store(error))) => {
             tracing::error!(run = %claim.run, %error, "the run is left until its lease ends");
         }
+        Done::Over(Err(Lost::Unwritable(why))) => {
+            tracing::error!(run = %claim.run, why, "what the run did cannot be written, nor that it failed");
+        }
         Done::Over(Ok(Ending::Stopped)) | Done::Stopped => release(&node, claim).await,
     }
 }
@@ -224,15 +262,20 @@ async fn leased(node: &Node, held: &Held) -> Done {
     let mut abandoned = node.abandon.subscribe();
     let mut work = std::pin::pin!(run::work(node, held));
     loop {
-        tokio::select! {
+        // The work goes on while the lease is renewed: a slow store must not make a vendor's answer come too late.
+        let renewed = async {
+            node.timer.sleep(renewal).await;
+            let (lease, now) = (node.config.lease, node.clock.now());
+            node.store.renew_lease(&claim.workspace, &claim.run, claim.epoch, lease, now).await
+        };
+        let renewed = tokio::select! {
             biased;
             ended = &mut work => return Done::Over(ended),
             _ = abandoned.wait_for(|abandoned| *abandoned) => return Done::Stopped,
-            () = node.timer.sleep(renewal) => {}
-        }
-        let (lease, now) = (node.config.lease, node.clock.now());
-        match node.store.renew_lease(&claim.workspace, &claim.run, claim.epoch, lease, now).await {
-            Ok(()) => {}
+            renewed = renewed => renewed,
+        };
+        match renewed {
+            Ok(()) => held.renewed(node.clock.now()),
             Err(store::Error::Fenced { .. }) => {
                 return Done::Over(Err(Lost::Fenced));
             }

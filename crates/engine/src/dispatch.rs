@@ -4,13 +4,13 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use flow::{CloudEvent, Fault, RunId, WorkspaceId};
 use serde_json::Value;
 use store::{Dispatch, Dispatching, Event, Mode, OnFailure};
 
+use crate::contain::contained;
 use crate::deployments::{Deployment, Flows};
 use crate::limits::DISPATCH_BATCH;
 use crate::{Node, alert, fault};
@@ -123,7 +123,7 @@ impl Node {
             return None;
         }
         // One flow's expression must not stop the events of all others, whatever is wrong with it or with us.
-        let keys = std::panic::catch_unwind(AssertUnwindSafe(|| keys(deployment, seen.value())))
+        let keys = contained(|| keys(deployment, seen.value()))
             .unwrap_or_else(|_| Err(Fault::runtime("the program failed at this event; its log says where")));
         let concurrency = document.concurrency();
         let (keys, fault) = match keys {

@@ -1,6 +1,6 @@
 //! What earlier runs of a flow did for the same event: a replay repeats none of it.
 //!
-//! | an earlier run's write | the replay's write under the same key |
+//! | an earlier run's write | the replay's write at the same place |
 //! |---|---|
 //! | has a result | is answered by that result, and not sent |
 //! | may have happened, nobody knows | is settled as after a crash: same bytes, same key |
@@ -17,14 +17,15 @@ use store::{ClaimedRun, Page, RunQuery, Store};
 
 use crate::history::{Intent, Open};
 
-/// Earlier runs of one event that a replay looks at; the newest count.
+/// Earlier runs of one event that a replay looks at; the newest count. What older ones did is in these, too: as what
+/// they were answered from memory.
 const RUNS_MAX: usize = 20;
 
-/// Writes of earlier runs by effect key.
+/// Writes of earlier runs. By their place in the flow, not by their key: a retry by hand may have changed that.
 #[derive(Debug, Default)]
 pub struct Earlier {
-    outputs: BTreeMap<String, Value>,
-    unsettled: BTreeMap<String, Intent>,
+    outputs: BTreeMap<EffectRef, Value>,
+    unsettled: BTreeMap<EffectRef, Intent>,
 }
 
 /// What an earlier run knows of a write.
@@ -70,27 +71,29 @@ impl Earlier {
                         *maybe_done = unknown;
                     }
                 }
-                Entry::Resolved { effect, outcome: Outcome::Output(output), .. } => {
-                    if let Some((intent, _)) = intents.remove(&effect) {
-                        self.unsettled.remove(&intent.key);
-                        self.outputs.insert(intent.key, output);
+                Entry::Resolved { effect, outcome: Outcome::Output(output), attempts, .. } => {
+                    // Without an attempt it was answered by what a run before this one did.
+                    let was_sent = intents.remove(&effect).is_some();
+                    if was_sent || attempts == 0 {
+                        self.unsettled.remove(&effect);
+                        self.outputs.insert(effect, output);
                     }
                 }
                 _ => {}
             }
         }
-        for (intent, _) in intents.into_values().filter(|(_, maybe_done)| *maybe_done) {
-            if !self.outputs.contains_key(&intent.key) {
-                self.unsettled.insert(intent.key.clone(), intent);
+        for (effect, (intent, _)) in intents.into_iter().filter(|(_, (_, maybe_done))| *maybe_done) {
+            if !self.outputs.contains_key(&effect) {
+                self.unsettled.insert(effect, intent);
             }
         }
     }
 
-    /// What is known of the write with this key.
-    pub fn known(&self, key: &str) -> Option<Known> {
-        if let Some(output) = self.outputs.get(key) {
+    /// What is known of the write at this place.
+    pub fn known(&self, effect: &EffectRef) -> Option<Known> {
+        if let Some(output) = self.outputs.get(effect) {
             return Some(Known::Output(output.clone()));
         }
-        self.unsettled.get(key).map(|intent| Known::Unsettled(Open::of_unknown(intent.clone())))
+        self.unsettled.get(effect).map(|intent| Known::Unsettled(Open::of_unknown(intent.clone())))
     }
 }

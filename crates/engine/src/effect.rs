@@ -95,11 +95,14 @@ impl Run<'_> {
             return done(self.node.scripts.run(&call.with).await, 1, now);
         }
         let mut open = self.history().open(&call.at, now);
-        let node = self.node;
         match self.known_before(call, &open) {
             Some(Known::Output(output)) => return done(Ok(output), 0, now),
             Some(Known::Unsettled(earlier)) => open = earlier,
             None => {}
+        }
+        // Whoever overtakes this call while it waits for anything has to know.
+        if open.maybe_done() {
+            self.history().keep(&call.at, open.clone());
         }
         if is_plain(&call.operation) {
             let result = self.plain(call, &mut open).await?;
@@ -109,17 +112,15 @@ impl Run<'_> {
             }
             return done(result, open.attempts, now);
         }
-        let target = match self.target(node, call, &open).await {
+        let target = match self.target(call, &open).await {
             Ok(target) => target,
             Err(fault) => {
+                self.history().forget(&call.at);
                 self.keep_unsettled(call, &open);
                 return done(Err(fault), open.attempts, now);
             }
         };
         self.note_cut_off(call, &mut open, now);
-        if open.maybe_done() {
-            self.history().keep(&call.at, open.clone());
-        }
         let begun = open.since.unwrap_or(now);
         match self.attempts(call, &target, &mut open).await? {
             Settled::Park(until) => {
@@ -139,10 +140,11 @@ impl Run<'_> {
 
     /// What an earlier run of the same event knows of a write that this run has not begun.
     fn known_before(&self, call: &Call, open: &Open) -> Option<Known> {
-        if open.intent.is_some() {
+        // A person who asked for another go meant just that.
+        if open.intent.is_some() || self.history().again(&call.at).retry > 0 {
             return None;
         }
-        self.earlier.known(&effect_key(&self.origin, &call.at, self.history().again(&call.at)))
+        self.earlier.known(&call.at)
     }
 
     /// Another generation of an effect that may have happened goes on with the same key and bytes.
@@ -169,11 +171,13 @@ impl Run<'_> {
             });
             open.answered = open.attempts;
             open.unknown = true;
+            self.history().keep(&call.at, open.clone());
         }
     }
 
     /// Operation, connection and exact request of a call; a request that was journalled stays as it is.
-    async fn target<'n>(&self, node: &'n crate::Node, call: &Call, open: &Open) -> Result<Target<'n>, Fault> {
+    async fn target(&self, call: &Call, open: &Open) -> Result<Target<'_>, Fault> {
+        let node = self.node;
         let Some((manifest, operation)) = node.catalog.operation(&call.operation) else {
             return Err(fault::operation_unknown(&call.operation));
         };
@@ -195,6 +199,8 @@ impl Run<'_> {
             gate: node.gates.of(&self.origin.workspace, &connection.name, manifest.limits()),
             clock: node.clock.as_ref(),
             timer: node.timer.as_ref(),
+            held: self.held,
+            node,
             paced: connection.base_url.is_none(),
         };
         Ok(Target { manifest, operation, connection, transport, prepared, key })
@@ -248,6 +254,7 @@ impl Run<'_> {
             at: now,
         });
         open.retry_at = retry_at;
+        self.history().keep(&call.at, open.clone());
         verdict
     }
 

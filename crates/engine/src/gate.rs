@@ -9,6 +9,8 @@ use flow::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 
+use crate::Node;
+use crate::held::Held;
 use crate::timer::Timer;
 
 /// The gates of a node, by (workspace, connection).
@@ -73,6 +75,9 @@ pub struct Gated<'a> {
     pub gate: Arc<Gate>,
     pub clock: &'a dyn Clock,
     pub timer: &'a dyn Timer,
+    /// For whom requests are sent.
+    pub held: &'a Held,
+    pub node: &'a Node,
     /// Whether the vendor's budget counts. A sandbox twin has no budget, and its time is not ours.
     pub paced: bool,
 }
@@ -89,6 +94,11 @@ impl Transport for Gated<'_> {
                 if !wait.is_zero() {
                     self.timer.sleep(wait.unsigned_abs()).await;
                 }
+            }
+            // It may have waited here for longer than the lease.
+            if self.held.may_be_lost(self.node) {
+                let detail = "another node may have taken the run over meanwhile".to_owned();
+                return Err(TransportError { sent: false, detail });
             }
             self.transport.send(request).await
         })

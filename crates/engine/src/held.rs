@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flow::WorkspaceId;
 use futures_util::future::{BoxFuture, Shared};
+use jiff::Timestamp;
 use serde_json::Value;
 use store::{ClaimedRun, Store};
 use tokio::sync::OwnedSemaphorePermit;
@@ -24,6 +25,8 @@ pub struct Held {
     sure: Option<Sure>,
     /// The event as flows see it, where that was made already.
     seen: Option<Arc<Value>>,
+    /// When the lease was last known to be ours.
+    renewed: Mutex<Timestamp>,
     _place: OwnedSemaphorePermit,
     _lane: Option<Lane>,
 }
@@ -48,7 +51,19 @@ impl Held {
             node.lanes.lock().insert(key.clone());
             Lane { node: node.clone(), key }
         });
-        Held { claim, store, sure, seen, _place: place, _lane: lane }
+        let renewed = Mutex::new(node.clock.now());
+        Held { claim, store, sure, seen, renewed, _place: place, _lane: lane }
+    }
+
+    /// The lease was renewed.
+    pub fn renewed(&self, now: Timestamp) {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// Whether another node may have taken the run over: the lease is over by now, unless it was renewed.
+    pub fn may_be_lost(&self, node: &Node) -> bool {
+        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.store.is_shared() && node.clock.now().duration_since(renewed) > node.config.lease
     }
 
     /// The run's input: the event as flows see it, else what it was started with.

@@ -77,12 +77,13 @@ impl Housekeeper {
         let now = node.clock.now();
         let before = |age: SignedDuration| now.saturating_sub(age).unwrap_or(Timestamp::MIN);
         let retention = node.config.retention;
+        let retired = node.store.retire(before(retention.hot), HOUSEKEEPING_BATCH).await?;
+        let pruned = node.store.prune(now).await?;
+        // Last: what cannot be dropped must not keep the hot tables from being cleared.
         let dropped = match retention.history {
             Some(age) => node.store.drop_history(before(age)).await?,
             None => 0,
         };
-        let retired = node.store.retire(before(retention.hot), HOUSEKEEPING_BATCH).await?;
-        let pruned = node.store.prune(now).await?;
         Ok(Step { retired, pruned, dropped })
     }
 

@@ -20,6 +20,8 @@ pub enum Lost {
     Fenced,
     /// The store does not take writes; the lease will end and the run be taken up again.
     Store(store::Error),
+    /// The store takes writes, and never this one.
+    Unwritable(String),
 }
 
 /// The end of a run's journal that is not durable yet. What goes on at the same time in a run shares it.
@@ -111,10 +113,9 @@ impl<'a> Journal<'a> {
         self.held.sure().await
     }
 
-    /// Makes everything durable if much is waiting.
-    pub async fn save_much(&self) -> Result<(), Lost> {
-        let much = self.waiting().entries.len() >= ENTRIES_WAITING_MAX;
-        if much { self.save().await } else { Ok(()) }
+    /// Whether much waits for a commit.
+    pub fn has_much(&self) -> bool {
+        self.waiting().entries.len() >= ENTRIES_WAITING_MAX
     }
 
     /// Makes everything durable and puts the run aside until `until`, or until it is told something after the signal
@@ -175,6 +176,11 @@ async fn write(node: &Node, held: &Held, batch: Batch, close: Close) -> Result<(
             error if error.passes() => {
                 tracing::debug!(run = %held.claim.run, %error, "the run holds");
                 node.until_good().await;
+            }
+            error @ (store::Error::Refused(_)
+            | store::Error::Statement(_)
+            | store::Error::NotFound { .. }) => {
+                return Err(Lost::Unwritable(error.to_string()));
             }
             error => return Err(Lost::Store(error)),
         }

@@ -17,6 +17,7 @@ pub mod alert;
 mod begin;
 mod claim;
 mod connections;
+mod contain;
 mod deployments;
 mod dispatch;
 mod earlier;
@@ -51,6 +52,7 @@ use store::{ClaimedRun, Store};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 pub use alert::{Alert, AlertSink};
+pub use contain::is_contained;
 pub use housekeeping::{Housekeeper, Retention};
 pub use limits::Config;
 pub use rehearsal::Rehearsal;

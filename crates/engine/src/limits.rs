@@ -45,6 +45,9 @@ pub const ALERT_ANSWER_BYTES_MAX: usize = 64 << 10;
 pub const ALERT_DETAIL_MAX: usize = 600;
 /// Journal entries that wait for the next commit that is needed anyway; more get a commit of their own.
 pub const ENTRIES_WAITING_MAX: usize = 128;
+/// The arguments of a call and its answer together, in bytes of JSON: what one journal entry can hold, with room for
+/// what else is in it.
+pub const RESULT_BYTES_MAX: usize = 15 << 20;
 /// How often a store that takes no writes is asked whether it does again.
 pub const HEALTH_PROBE: Duration = Duration::from_secs(2);
 /// So long writes must go through before it is told that the trouble is over.

@@ -27,6 +27,10 @@ impl Run<'_> {
         let node = self.node;
         let (transport, egress) = (node.transport.as_ref(), &node.config.egress);
         let of_call = |error: &connect::Error| fault::of_call(&call.operation, error);
+        // An OpenAPI document is fetched first: no request goes out before the results of others are durable.
+        if call.operation == "openapi" {
+            self.journal.save_writes().await?;
+        }
         let request = match &open.intent {
             Some(intent) => match serde_json::from_value(intent.request.clone()) {
                 Ok(request) => request,
@@ -65,7 +69,7 @@ impl Run<'_> {
         let Ok(time) = text("time").parse() else {
             return Ok(Err(Fault::expression("`emit`: `time` is not a time such as `2026-01-31T12:00:00Z`")));
         };
-        let new = NewEvent {
+        let new = || NewEvent {
             id: node.with_rng(|rng| EventId::random(rng)),
             connection: text("source"),
             dedupe_key: text("id"),
@@ -76,8 +80,7 @@ impl Run<'_> {
             data: event["data"].clone(),
         };
         self.journal.save_writes().await?;
-        let accepted = node.store.accept_event(&self.claim.workspace, new, node.clock.now()).await;
-        accepted.map_err(Lost::Store)?;
+        self.hold(|| node.store.accept_event(&self.claim.workspace, new(), node.clock.now())).await?;
         node.events.notify_one();
         Ok(Ok(event.clone()))
     }

@@ -105,6 +105,11 @@ pub async fn broken(node: &Node, held: &Held) -> Result<Ending, Lost> {
     fail(Journal::new(node, held), Fault::runtime("the program failed in this run; its log says where")).await
 }
 
+/// Fails a run of which the store refuses what it would write. A write in flight stays an intent without an answer.
+pub async fn unwritable(node: &Node, held: &Held, why: &str) -> Result<Ending, Lost> {
+    fail(Journal::new(node, held), fault::limit(format!("what it did cannot be kept: {why}"))).await
+}
+
 /// What the effects of a run are for: an event, the same at each replay of it, else the run itself. A state flow
 /// re-reads at a replay, so what it then writes is another effect.
 fn trigger(claim: &ClaimedRun, state_flow: bool) -> String {

@@ -29,7 +29,7 @@ use crate::effect::{Call, Performed};
 use crate::fault;
 use crate::history::event_of;
 use crate::journal::Lost;
-use crate::limits::{EFFECTS_MAX, SIGNALS_READ_MAX};
+use crate::limits::{EFFECTS_MAX, RESULT_BYTES_MAX, SIGNALS_READ_MAX};
 use crate::plain::is_plain;
 use crate::run::{Ending, Run};
 use crate::waits::Awaiting;
@@ -163,10 +163,15 @@ impl<'r, 'a> Work<'r, 'a> {
                     return Ok(Ending::Stopped);
                 }
             } else if !self.begin() {
+                // They are asked no more, and one may hold the journal.
+                self.calls.clear();
                 return run.fail(fault::limit(format!("more than {EFFECTS_MAX} calls and waits"))).await;
             }
-            run.journal.save_much().await?;
-            match self.next().await? {
+            let next = match self.save_much().await? {
+                Some(next) => next,
+                None => self.next().await?,
+            };
+            match next {
                 Next::Came(Came::Answer(came)) => self.answer(came.0, came.1),
                 Next::Came(Came::Listening(at)) => {
                     self.waited.insert(at.clone());
@@ -234,6 +239,20 @@ impl<'r, 'a> Work<'r, 'a> {
             Ok(Came::Answer(Box::new((call, performed))))
         });
         self.calls.push(UnderWay { at, future });
+    }
+
+    /// Makes what is known durable if much is waiting; calls go on meanwhile, since one may hold the journal. What came
+    /// first, if that was a call.
+    async fn save_much(&mut self) -> Result<Option<Next>, Lost> {
+        if !self.run.journal.has_much() {
+            return Ok(None);
+        }
+        let (run, calls) = (self.run, !self.calls.is_empty());
+        tokio::select! {
+            biased;
+            saved = run.journal.save() => saved.map(|()| None),
+            came = poll_fn(|cx| self.poll_calls(cx)), if calls => came.map(Some),
+        }
     }
 
     async fn next(&mut self) -> Result<Next, Lost> {
@@ -388,7 +407,11 @@ impl<'r, 'a> Work<'r, 'a> {
                 if let Some(arguments) = with.as_object_mut().filter(|_| is_plain(&operation)) {
                     arguments.remove("authentication");
                 }
-                let outcome = result.map_err(|fault| fault.at(&at.path));
+                let mut outcome = result.map_err(|fault| fault.at(&at.path));
+                // An answer that cannot be kept is none: the run would come here again and again.
+                if let Some(why) = outcome.as_ref().ok().and_then(|output| too_large(&with, output)) {
+                    outcome = Err(fault::limit(why).at(&at.path));
+                }
                 let now = self.run.node.clock.now();
                 self.run.journal.push(Entry::Resolved {
                     effect: at.clone(),
@@ -459,5 +482,30 @@ impl<'r, 'a> Work<'r, 'a> {
             retry_at: None,
             at: self.run.node.clock.now(),
         });
+    }
+}
+
+/// Why an answer cannot be written to the journal, together with what was asked.
+fn too_large(asked: &Value, answer: &Value) -> Option<String> {
+    let mut left = Left(RESULT_BYTES_MAX);
+    let fits =
+        serde_json::to_writer(&mut left, asked).and_then(|()| serde_json::to_writer(&mut left, answer));
+    fits.is_err().then(|| {
+        let most = RESULT_BYTES_MAX >> 20;
+        format!("its arguments and its answer are more than {most} MiB as JSON; ask for less of it, or page by page")
+    })
+}
+
+/// Counts what is written to it, up to a limit.
+struct Left(usize);
+
+impl std::io::Write for Left {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::FileTooLarge)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }

@@ -171,6 +171,18 @@ impl Store {
         rows.iter().map(event_of).collect()
     }
 
+    /// Whether other nodes may have the same database.
+    pub fn is_shared(&self) -> bool {
+        matches!(&self.inner.backend, Backend::Postgres(_))
+    }
+
+    /// Lets another node do what one of several does for all, as this one is about to stop.
+    pub async fn leave_duty(&self) {
+        if let Backend::Postgres(postgres) = &self.inner.backend {
+            postgres.leave_duty().await;
+        }
+    }
+
     /// Whether this node does what one of several does for all: it dispatches and keeps house.
     pub async fn is_on_duty(&self) -> Result<bool> {
         match &self.inner.backend {

@@ -336,11 +336,14 @@ fn ready(global: &Global, server: &Server, twins: Option<&sandbox::Sandbox>) {
     }
 }
 
-/// A panic anywhere ends the process: a server without one of its parts would look alive and lose work.
+/// A panic anywhere ends the process: a server without one of its parts would look alive and lose work. The engine
+/// contains those of single runs and events, which are then shown as failed.
 fn end_on_panic() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         default(panic);
-        std::process::exit(101);
+        if !engine::is_contained() {
+            std::process::exit(101);
+        }
     }));
 }

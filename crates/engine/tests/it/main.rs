@@ -7,6 +7,8 @@ mod concurrent;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod endurance;
+#[cfg(test)]
 mod flows;
 #[cfg(test)]
 mod golden;

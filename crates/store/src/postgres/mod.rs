@@ -183,6 +183,11 @@ impl Postgres {
         Ok(!self.on_duty(Query::new(PRESENT, Vec::new())).await?.is_empty())
     }
 
+    /// Gives the duty up, with the session that has it.
+    pub async fn leave_duty(&self) {
+        *self.duty.0.lock().await = None;
+    }
+
     /// Answers a query if this node is the one on duty; it becomes that if nobody is.
     pub async fn on_duty(&self, query: Query) -> Result<Vec<Row>> {
         let refused = |error| self.server.refused(&error);
