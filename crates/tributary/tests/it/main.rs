@@ -17,6 +17,7 @@ mod operation;
 mod rest;
 mod runs;
 mod templates;
+mod trials;
 mod twins_chartmogul;
 mod twins_slack;
 mod twins_stripe;

@@ -1,0 +1,206 @@
+//! `flow run` and `flow test`: flows tried on the spot.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use twins::slack::{Config, Slack};
+
+use crate::app::{TestApp, open};
+
+fn tributary(arguments: &[&str]) -> Output {
+    let data = tempfile::tempdir().expect("a directory");
+    Command::new(env!("CARGO_BIN_EXE_tributary"))
+        .args(arguments)
+        .env("TRIBUTARY_DATA", data.path())
+        .env_remove("TRIBUTARY_SERVER")
+        .output()
+        .expect("it starts")
+}
+
+#[track_caller]
+fn document(output: &Output, code: i32) -> Value {
+    let words =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{words}");
+    serde_json::from_slice(&output.stdout).expect(&words)
+}
+
+fn written(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).expect("written");
+    path.display().to_string()
+}
+
+const HEAD: &str = "document: {dsl: '1.0.3', namespace: test, name: tried, version: '1.0.0'}\n";
+
+#[test]
+fn templates_pass_their_tests() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../templates");
+    let names = ["failed-payment-alert", "stripe-customer-to-chartmogul", "stripe-to-chartmogul"];
+    let files: Vec<String> =
+        names.iter().map(|name| folder.join(format!("{name}.yaml")).display().to_string()).collect();
+    let mut arguments = vec!["flow", "test", "--json"];
+    arguments.extend(files.iter().map(String::as_str));
+    let found = document(&tributary(&arguments), 0);
+    assert_eq!((&found["files"], &found["failed"]), (&json!(3), &json!(0)));
+    assert!(found["passed"].as_u64().is_some_and(|passed| passed >= 9), "{found}");
+}
+
+#[test]
+fn a_test_that_fails_says_what_differs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flow = format!(
+        "{HEAD}do:
+- tell: {{call: slack.messages.post, with: {{connection: slack, channel: '#a', text: '${{ \"Hello \" + .name }}'}}}}
+- late: {{wait: P40D}}
+- sum: {{set: {{n: 1, ts: '${{ $steps.tell.ts }}', kept: [1, 2]}}}}
+"
+    );
+    let tests = "
+tests:
+- name: passes
+  input: {name: Ada}
+  answers: [{call: slack.messages.post, with: {channel: '#a'}, output: {ts: '1.1'}}]
+  expect: {output: {n: 1, ts: '1.1', kept: [1, 2]}, calls: [{slack.messages.post: {text: Hello Ada}}]}
+- name: differs
+  input: {name: Ada}
+  answers: [{call: slack.messages.post, output: {ts: '1.1'}}]
+  expect:
+    output: {n: 2, kept: [1, 3]}
+    calls: [{slack.messages.post: {text: Hello Bob}}, slack.messages.update]
+    steps: {late: skipped}
+- name: goes unanswered
+  input: {name: Ada}
+  expect: {status: completed}
+- name: expects the error that comes
+  input: {name: Ada}
+  answers: [{call: slack.messages.post, error: {status: 403, title: No}}]
+  expect: {error: {status: 403, instance: /do/0/tell}}
+";
+    let file = written(directory.path(), "greet.yaml", &flow);
+    written(directory.path(), "greet.test.yaml", tests);
+    let output = tributary(&["flow", "test", &file, "--json"]);
+    let found = document(&output, 1);
+    assert_eq!((&found["passed"], &found["failed"]), (&json!(2), &json!(2)));
+    let of = |place: usize| {
+        let differences = found["tests"][place]["differences"].as_array().expect("a list").clone();
+        differences
+            .iter()
+            .map(|difference| difference["path"].as_str().expect("a path").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(1),
+        [
+            "output/n",
+            "output/kept/1",
+            "output/ts",
+            "calls/0/slack.messages.post/text",
+            "calls/1",
+            "steps/late"
+        ]
+    );
+    assert_eq!(of(2), ["status", "error"]);
+    let words = tributary(&["flow", "test", &file]);
+    let words = String::from_utf8_lossy(&words.stdout).into_owned();
+    for part in [
+        "ok      passes",
+        "FAILED  differs (",
+        "calls/0/slack.messages.post/text\n      - expected \"Hello Bob\"\n      + found \"Hello Ada\"",
+        "the test has no answer to `slack.messages.post`",
+        "2 passed, 2 failed",
+    ] {
+        assert!(words.contains(part), "{part} in {words}");
+    }
+}
+
+#[test]
+fn what_cannot_be_tested_is_bad_usage_or_told_with_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = written(directory.path(), "lone.yaml", &format!("{HEAD}do: [{{a: {{set: {{x: 1}}}}}}]\n"));
+    let output = tributary(&["flow", "test", &file]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("lone.test.yaml beside it"));
+    let tests = written(directory.path(), "lone.test.yaml", "tests:\n- name: a\n  expct: {}\n");
+    let output = tributary(&["flow", "test", &tests]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("lone.test.yaml:3:3: `expct` is not a field of a test; did you mean `expect`?"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_flow_runs_on_the_spot_with_scripts_waits_and_twins() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flow = format!(
+        "{HEAD}do:
+- customer: {{call: stripe.customers.create, with: {{connection: stripe, name: '${{ .name }}'}}}}
+- pause: {{wait: P3D}}
+- look: {{call: stripe.customers.retrieve, with: {{connection: stripe, customer: '${{ $steps.customer.id }}'}}}}
+- shout: {{run: {{script: {{language: js, stdin: '${{ $steps.look.name }}', code: 'return input.toUpperCase()'}}}}}}
+- count: {{run: {{script: {{language: jq, stdin: '${{ . }}', code: 'def f: length; f'}}}}}}
+- never: {{if: false, set: {{x: 1}}}}
+- done: {{set: {{name: '${{ $steps.shout }}', length: '${{ $steps.count }}'}}}}
+"
+    );
+    let file = written(directory.path(), "flow.yaml", &flow);
+    let found = document(&tributary(&["flow", "run", &file, "--input", "{\"name\": \"Ada\"}", "--json"]), 0);
+    assert_eq!(
+        (&found["status"], &found["output"], &found["error"]),
+        (&json!("completed"), &json!({"name": "ADA", "length": 3}), &Value::Null)
+    );
+    let steps = found["steps"].as_array().expect("steps");
+    let states: Vec<_> =
+        steps.iter().map(|step| (step["name"].as_str().unwrap(), step["status"].as_str().unwrap())).collect();
+    assert_eq!(states[5], ("never", "skipped"));
+    assert_eq!((states.len(), &steps[1]["duration_ms"]), (7, &json!(3 * 24 * 3600 * 1000)));
+
+    let dry = document(
+        &tributary(&["flow", "run", &file, "--input", "{\"name\": \"Ada\"}", "--dry-run", "--json"]),
+        1,
+    );
+    assert_eq!(dry["writes"][0]["call"], "stripe.customers.create");
+    assert_eq!(dry["writes"][0]["request"]["body"], "name=Ada");
+    assert_eq!((&dry["status"], &dry["error"]["instance"]), (&json!("failed"), &json!("/do/2/look")));
+
+    let input = written(directory.path(), "input.yaml", "name: [1]\n");
+    let words = tributary(&["flow", "run", &file, "--input", &input]);
+    assert_eq!(words.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&words.stdout).contains("failed: "), "{words:?}");
+}
+
+#[tokio::test]
+async fn a_flow_runs_with_the_connections_of_a_server_or_only_shows_its_writes() {
+    let app = TestApp::start().await;
+    let slack = Slack::new(Config::new("xoxb-test"));
+    let url = open(Arc::new(slack.clone())).await;
+    let body = json!({"connector": "slack", "base_url": url, "credentials": {"token": "xoxb-test"}});
+    app.put("/v1/connections/mine", body).await.expect(201);
+    let text = format!(
+        "{HEAD}do:
+- tell: {{call: slack.messages.post, with: {{connection: slack, channel: '#billing', text: '${{ .text }}'}}}}
+- channels: {{call: slack.conversations.list, with: {{connection: slack}}}}
+- sum: {{set: {{channels: '${{ $steps.channels.items | length }}', text: '${{ $steps.tell.text }}'}}}}
+"
+    );
+    let mut body =
+        json!({"text": text, "input": {"text": "Hello"}, "connections": {"slack": "mine"}, "dry_run": true});
+    let dry = app.post("/v1/flows/run", body.clone()).await.expect(200);
+    assert_eq!((&dry["status"], &dry["output"]["text"]), (&json!("completed"), &json!("Hello")), "{dry}");
+    assert_eq!(dry["writes"][0]["with"]["text"], "Hello");
+    assert_eq!(slack.messages().len(), 0);
+    body["dry_run"] = json!(false);
+    let real = app.post("/v1/flows/run", body.clone()).await.expect(200);
+    assert_eq!((&real["status"], &real["writes"]), (&json!("completed"), &Value::Null), "{real}");
+    assert_eq!(slack.messages().len(), 1);
+    // Nothing of it is kept.
+    assert_eq!(app.get("/v1/runs").await.expect(200)["runs"], json!([]));
+    assert_eq!(app.get("/v1/flows").await.expect(200)["flows"], json!([]));
+    body["connections"] = json!({});
+    assert_eq!(app.post("/v1/flows/run", body).await.problem(), "wrong_state");
+    app.stop().await;
+}
