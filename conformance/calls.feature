@@ -155,3 +155,26 @@ Feature: Flows call plain HTTP and emit events
     """yaml
     n: 1
     """
+
+  Scenario: One call for each item of a list, and the outputs in the order of the items
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    use:
+      functions:
+        double: {set: {twice: '${ .n * 2 }'}}
+    do:
+    - each: {call: data.map, with: {items: .ids, concurrency: 2, call: kit.things.show, with: {id: '${ $item }', nr: '${ $index }'}}}
+    - again: {call: data.map, with: {items: '[.[].nr]', call: double, with: {n: '${ . }'}, onError: keep}}
+    """
+    And given the workflow input is:
+    """yaml
+    ids: [a, b, c]
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    - output: {twice: 0}
+    - output: {twice: 2}
+    - output: {twice: 4}
+    """

@@ -15,17 +15,6 @@ Feature: What is not supported is refused by name
     When the workflow is executed
     Then the workflow should be refused with 'unsupported'
 
-  Scenario: Schedules by the clock
-    Given a workflow with definition:
-    """yaml
-    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
-    schedule: {every: PT1M, cron: '* * * * *', after: PT1M}
-    do:
-    - a: {set: {x: 1}}
-    """
-    When the workflow is executed
-    Then the workflow should be refused with 'unsupported'
-
   Scenario: Catalogs and secrets
     Given a workflow with definition:
     """yaml

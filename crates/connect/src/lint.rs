@@ -6,31 +6,66 @@ use flow::{CallSite, Diagnostic, Document};
 use serde_json::Value;
 
 use crate::Catalog;
-use crate::manifest::Operation;
+use crate::manifest::{Manifest, Operation};
 
-/// The function sets that the engine performs itself.
-const BUILT_IN: [&str; 1] = ["revenue"];
+/// The operations that the engine performs itself.
+pub const BUILT_IN: [&str; 1] = ["revenue.mirror.plan"];
 /// Arguments that every operation takes, besides its own.
 const COMMON: [&str; 3] = ["connection", "view", "page"];
 
-/// A diagnostic for each call that nobody can perform as it is written.
+/// Everything that is wrong with a text as a flow, at once and in its order.
+pub fn check(catalog: &Catalog, file: &str, text: &str) -> Vec<Diagnostic> {
+    let inspected = Document::inspect(file, text);
+    let mut found = inspected.problems;
+    found.extend(inspected.advice);
+    found.extend(performable(catalog, file, &inspected.calls));
+    found.sort();
+    found
+}
+
+/// Everything that speaks against deploying a document.
 pub fn calls(catalog: &Catalog, file: &str, document: &Document) -> Vec<Diagnostic> {
+    check(catalog, file, document.text())
+}
+
+/// A diagnostic for each call that nobody can perform as it is written.
+fn performable(catalog: &Catalog, file: &str, calls: &[CallSite]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for call in document.calls() {
+    for call in calls {
         let set = call.operation.split('.').next().unwrap_or_default();
-        if BUILT_IN.contains(&set) {
+        if BUILT_IN.contains(&call.operation.as_str()) {
             continue;
         }
         match catalog.operation(&call.operation) {
-            Some((_, operation)) => arguments(file, &call, operation, &mut found),
-            None => found.push(unknown(catalog, file, &call, set)),
+            Some((manifest, operation)) => {
+                arguments(file, call, operation, &mut found);
+                found.extend(view(file, call, manifest));
+            }
+            None => found.push(unknown(catalog, file, call, set)),
         }
     }
     found
 }
 
+/// A view that the vendor's manifest does not have.
+fn view(file: &str, call: &CallSite, manifest: &Manifest) -> Option<Diagnostic> {
+    let argument = call.arguments.iter().find(|argument| argument.name == "view")?;
+    let name = argument.value.as_ref()?.as_str()?;
+    if manifest.view(name).is_some() {
+        return None;
+    }
+    let near = flow::nearest::nearest(name, manifest.views()).map(str::to_owned);
+    let message = format!("{} has no view `{name}`", manifest.title);
+    let path = format!("{}/with/view", call.path);
+    Some(at(file, (argument.line, argument.column), path, "view_unknown", message, near))
+}
+
 fn unknown(catalog: &Catalog, file: &str, call: &CallSite, set: &str) -> Diagnostic {
     let (message, suggestion) = match catalog.get(set) {
+        None if BUILT_IN.iter().any(|name| name.starts_with(&format!("{set}."))) => {
+            let near = flow::nearest::nearest(&call.operation, BUILT_IN).map(str::to_owned);
+            (format!("there is no operation `{}`", call.operation), near)
+        }
         Some(manifest) => {
             let known = manifest.operations().map(|operation| operation.name.as_str());
             let near = flow::nearest::nearest(&call.operation, known).map(str::to_owned);

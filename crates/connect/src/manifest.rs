@@ -94,6 +94,11 @@ impl Manifest {
         self.views.get(name)
     }
 
+    /// The names of all views, in order.
+    pub fn views(&self) -> impl Iterator<Item = &str> {
+        self.views.keys().map(String::as_str)
+    }
+
     /// Whether these credentials are the vendor's live mode (`true`) or test mode (`false`), where they show it.
     pub fn live(&self, credentials: &Credentials) -> Option<bool> {
         self.credentials.iter().find_map(|field| {

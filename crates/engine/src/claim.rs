@@ -14,6 +14,7 @@ use crate::held::Held;
 use crate::journal::Lost;
 use crate::limits::{CLAIMS_AT_ONCE, LEASE_RENEWALS, STORE_PAUSE};
 use crate::run::{self, Ending};
+use crate::schedule::Clocks;
 use crate::{Node, alert};
 
 /// How the work on one claim ended.
@@ -24,11 +25,16 @@ enum Done {
     Stopped,
 }
 
-/// Dispatches accepted events until the node stops.
+/// Dispatches accepted events, and starts what the clock starts, until the node stops.
 pub async fn dispatcher(node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+    let mut clocks = Clocks::default();
     while !stopping(&stop) {
-        match node.dispatch().await {
-            Ok(0) => pause(&node, node.config.poll_interval, &node.events, &mut stop).await,
+        let dispatched = match node.start_due(&mut clocks).await {
+            Ok(()) => node.dispatch().await,
+            Err(error) => Err(error),
+        };
+        match dispatched {
+            Ok(0) => pause(&node, clocks.rest(&node), &node.events, &mut stop).await,
             Ok(_) => node.runs.notify_one(),
             Err(store::Error::Closed) => return,
             Err(error) if error.passes() => until_good(&node, &mut stop).await,

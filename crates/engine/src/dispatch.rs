@@ -119,7 +119,7 @@ impl Node {
         let now = self.clock.now();
         let document = &deployment.document;
         let connections = |name: &str| deployment.connection(name);
-        if !document.triggers().iter().any(|filter| filter.matches(&seen.event, &connections)) {
+        if !document.asks_for(&seen.event, &connections) {
             return None;
         }
         // One flow's expression must not stop the events of all others, whatever is wrong with it or with us.

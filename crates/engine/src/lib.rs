@@ -36,6 +36,7 @@ mod rehearsal;
 pub mod retry;
 mod run;
 mod script;
+mod schedule;
 mod timer;
 mod waits;
 mod work;

@@ -10,6 +10,10 @@ pub const WORKERS: usize = 256;
 pub const CLAIMS_AT_ONCE: usize = 64;
 /// Undispatched events read in one go; more wait in the store.
 pub const DISPATCH_BATCH: usize = 256;
+/// Starts by the clock that are made durable together.
+pub const STARTS_AT_ONCE: usize = 64;
+/// How often it is asked whether the run of a flow that starts again after it is over.
+pub const RUN_OVER_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 /// How long a claim holds without renewal. A node that dies gives its runs back after this.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
 /// A lease is renewed this many times within its life, so that two lost renewals do not lose the run.

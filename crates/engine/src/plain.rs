@@ -5,6 +5,7 @@
 //! their definition, and so are `POST` and `PATCH`: at least once.
 
 use connect::plain::{Request, perform};
+use flow::event::CLOCK_SOURCE;
 use flow::{EventId, Fault};
 use serde_json::Value;
 use store::NewEvent;
@@ -69,6 +70,9 @@ impl Run<'_> {
         let Ok(time) = text("time").parse() else {
             return Ok(Err(Fault::expression("`emit`: `time` is not a time such as `2026-01-31T12:00:00Z`")));
         };
+        if text("source") == CLOCK_SOURCE {
+            return Ok(Err(Fault::validation(format!("`emit`: only the clock is `{CLOCK_SOURCE}`"))));
+        }
         let new = || NewEvent {
             id: node.with_rng(|rng| EventId::random(rng)),
             connection: text("source"),

@@ -133,7 +133,7 @@ fn asked_for(claim: &ClaimedRun, deployment: &Deployment) -> bool {
     let Some(event) = &claim.event else { return true };
     let event = event.to_cloud_event();
     let connections = |name: &str| deployment.connection(name);
-    deployment.document.triggers().iter().any(|filter| filter.matches(&event, &connections))
+    deployment.document.asks_for(&event, &connections)
 }
 
 /// Ends a run that has nothing to do.

@@ -117,8 +117,16 @@ pub const CODES: &[(&str, &str)] = &[
         "A case of a `switch` without `when` always holds, so that the cases after it never do. Move it to the end.",
     ),
     (
+        "unreachable_task",
+        "Nothing leads to a task: the one before it always ends the list or the run, fails, or goes elsewhere, and no `then` names it. Remove it, or lead to it.",
+    ),
+    (
         "unsupported",
         "A part of the Open Workflow DSL that is not supported yet. It is refused rather than ignored.",
+    ),
+    (
+        "wrong_cron",
+        "A `cron` has five fields: minute, hour, day of the month, month, day of the week (`0 9 * * MON-FRI`), in UTC or, with `CRON_TZ=Europe/Berlin` before them, in another time zone.",
     ),
     (
         "wrong_duration",
@@ -136,6 +144,10 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "yaml_syntax",
         "The file is not YAML (or JSON). The message shows where reading stopped; the mistake is there or just above.",
+    ),
+    (
+        "yaml_trap",
+        "A value is read otherwise than it looks: `0123` is the number 123 (older YAML reads it as octal 83), and a postal code or an account's number loses its zeros. Quote what is text; write `0o123` for octal.",
     ),
 ];
 

@@ -5,6 +5,49 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 
+/// The source of events that the clock makes. It is a URI, which no connection's name is.
+pub const CLOCK_SOURCE: &str = "urn:tributary:clock";
+/// The type of an event that the clock makes: a flow's time has come. Its subject is the flow, its time the time that
+/// it is for.
+pub const CLOCK_TYPE: &str = "tributary.schedule.due";
+
+/// What of an event a flow gets as its input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Read {
+    /// What it says, without its attributes.
+    Data,
+    /// The whole event.
+    #[default]
+    Envelope,
+    /// What it says, as text.
+    Raw,
+}
+
+impl Read {
+    /// Each with its name.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("data", Self::Data), ("envelope", Self::Envelope), ("raw", Self::Raw)];
+
+    /// The one of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, read)| *read)
+    }
+
+    /// This much of an event. What is no event is left as it is.
+    pub fn part(self, event: &Arc<Value>) -> Arc<Value> {
+        if event.get("specversion").is_none() {
+            return event.clone();
+        }
+        let data = event.get("data").unwrap_or(&Value::Null);
+        match self {
+            Self::Envelope => event.clone(),
+            Self::Data => Arc::new(data.clone()),
+            Self::Raw if data.is_string() => Arc::new(data.clone()),
+            Self::Raw => Arc::new(Value::String(data.to_string())),
+        }
+    }
+}
+
 /// Something that happened, as a CloudEvent 1.0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CloudEvent {

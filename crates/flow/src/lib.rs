@@ -23,13 +23,15 @@ pub mod id;
 pub mod journal;
 pub mod machine;
 pub mod nearest;
+pub mod schedule;
 pub mod schema;
 pub mod yaml;
 
 pub use diagnostic::{CODES, Diagnostic};
-pub use document::{Argument, CallSite, Concurrency, Document, Mode, OnFailure, Setting, SettingKind};
+pub use document::{Argument, CallSite, Concurrency, Document, Inspected, Mode, OnFailure, Setting, SettingKind};
 pub use event::{CloudEvent, EventFilter};
 pub use expression::Expression;
 pub use fault::Fault;
 pub use id::{ConnectionId, EventId, HookId, RunId, WorkspaceId};
 pub use machine::{Effect, EffectRef, Input, Machine, Start, Status, StepRecord};
+pub use schedule::Schedule;

@@ -3,6 +3,8 @@
 //! Scalars are read by YAML 1.2's core schema: `no`, `on` and `0123` are what they look like (text, text, a number),
 //! not booleans and octals. JSON is read by the same reader. Repeated keys, several documents and tags are refused.
 
+mod traps;
+
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::{Map, Number, Value};
 
@@ -119,30 +121,65 @@ impl Node {
 
 /// Reads one document.
 pub fn parse(file: &str, text: &str) -> Result<Node, Vec<Diagnostic>> {
-    let problem = |place: Place, code: &str, message: String| {
-        vec![Diagnostic {
-            file: file.to_owned(),
-            line: place.line,
-            column: place.column,
-            path: String::new(),
-            code: code.to_owned(),
-            message,
-            suggestion: None,
-        }]
+    read(file, text).map(|(node, _)| node)
+}
+
+/// Reads one document; beside it, what is read otherwise than it may be meant.
+pub fn read(file: &str, text: &str) -> Result<(Node, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let problem = |stop: Stop| Diagnostic {
+        file: file.to_owned(),
+        line: stop.place.line,
+        column: stop.place.column,
+        path: stop.path,
+        code: stop.code.to_owned(),
+        message: stop.message,
+        suggestion: None,
     };
     if text.len() > MAX_TEXT {
         let message = format!("the document has {} bytes; at most {MAX_TEXT} are read", text.len());
-        return Err(problem(Place { line: 1, column: 1 }, "document_too_large", message));
+        return Err(vec![problem(stop(Place { line: 1, column: 1 }, "document_too_large", message))]);
     }
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: Vec::new(), nodes: 0 };
-    let stopped = |stop: Stop| problem(stop.place, stop.code, stop.message);
-    reader.document().map_err(stopped)
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text),
+        anchors: Vec::new(),
+        nodes: 0,
+        path: Vec::new(),
+        repeated: Vec::new(),
+        advice: Vec::new(),
+    };
+    let node = reader.document();
+    let mut problems: Vec<Stop> = std::mem::take(&mut reader.repeated);
+    match node {
+        Ok(node) if problems.is_empty() => {
+            Ok((node, reader.advice.into_iter().map(problem).collect::<Vec<_>>()))
+        }
+        Ok(_) => Err(problems.into_iter().map(problem).collect()),
+        Err(mut stopped) => {
+            if stopped.code == "yaml_syntax" {
+                traps::explain(text, &mut stopped);
+            }
+            stopped.path = pointer(&reader.path);
+            problems.push(stopped);
+            Err(problems.into_iter().map(problem).collect())
+        }
+    }
 }
 
+/// What stops the reading at a place, or is told of it.
 struct Stop {
     place: Place,
+    path: String,
     code: &'static str,
     message: String,
+}
+
+fn stop(place: Place, code: &'static str, message: String) -> Stop {
+    Stop { place, path: String::new(), code, message }
+}
+
+/// The parts as a JSON pointer.
+fn pointer(parts: &[String]) -> String {
+    parts.iter().map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
 struct Reader<'a, I: granit_parser::BorrowedInput<'a>> {
@@ -150,6 +187,12 @@ struct Reader<'a, I: granit_parser::BorrowedInput<'a>> {
     /// Nodes that aliases may refer to.
     anchors: Vec<(usize, Node, usize)>,
     nodes: usize,
+    /// Names and places of the fields and items that are being read, outermost first.
+    path: Vec<String>,
+    /// Fields that are given twice.
+    repeated: Vec<Stop>,
+    /// What may be meant otherwise than it is read.
+    advice: Vec<Stop>,
 }
 
 impl<'a, I: granit_parser::BorrowedInput<'a>> Reader<'a, I> {
@@ -189,13 +232,17 @@ impl<'a, I: granit_parser::BorrowedInput<'a>> Reader<'a, I> {
         self.count(1, place)?;
         if depth > MAX_DEPTH {
             let message = format!("nested deeper than {MAX_DEPTH} levels");
-            return Err(Stop { place, code: "document_too_large", message });
+            return Err(stop(place, "document_too_large", message));
         }
         let before = self.nodes;
         let (kind, anchor, tag) = match event {
             Event::Alias(id) => return self.alias(id, place),
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = matches!(style, ScalarStyle::Plain);
+                if plain && let Some(message) = traps::scalar(&text) {
+                    let path = pointer(&self.path);
+                    self.advice.push(Stop { place, path, code: "yaml_trap", message });
+                }
                 let kind = if plain { scalar(&text) } else { Kind::String(text.into_owned()) };
                 (kind, anchor, tag)
             }
@@ -219,7 +266,8 @@ impl<'a, I: granit_parser::BorrowedInput<'a>> Reader<'a, I> {
     fn alias(&mut self, id: usize, place: Place) -> Result<Node, Stop> {
         let found = self.anchors.iter().find(|(anchor, ..)| *anchor == id);
         let Some((size, mut node)) = found.map(|(_, node, size)| (*size, node.clone())) else {
-            return Err(syntax(place, "this alias refers to itself or to nothing"));
+            let message = "this alias refers to itself or to nothing (text that begins with `*` needs quotes)";
+            return Err(syntax(place, message));
         };
         self.count(size, place)?;
         node.place = place;
@@ -231,7 +279,11 @@ impl<'a, I: granit_parser::BorrowedInput<'a>> Reader<'a, I> {
         loop {
             match self.next()? {
                 (Event::SequenceEnd, _) => return Ok(Kind::List(items)),
-                (event, place) => items.push(self.node(event, place, depth + 1)?),
+                (event, place) => {
+                    self.path.push(items.len().to_string());
+                    items.push(self.node(event, place, depth + 1)?);
+                    self.path.pop();
+                }
             }
         }
     }
@@ -245,12 +297,15 @@ impl<'a, I: granit_parser::BorrowedInput<'a>> Reader<'a, I> {
                 Event::Scalar(text, _, 0, None) => text.into_owned(),
                 _ => return Err(syntax(at, "the name of a field is plain text")),
             };
-            if fields.iter().any(|field| field.name == name) {
-                let message = format!("`{name}` is given twice");
-                return Err(Stop { place: at, code: "duplicate_field", message });
+            self.path.push(name.clone());
+            if let Some(first) = fields.iter().find(|field| field.name == name) {
+                let message = format!("`{name}` is given twice; first in line {}", first.place.line);
+                let path = pointer(&self.path);
+                self.repeated.push(Stop { place: at, path, code: "duplicate_field", message });
             }
             let (event, place) = self.next()?;
             let node = self.node(event, place, depth + 1)?;
+            self.path.pop();
             fields.push(Field { name, place: at, node });
         }
     }
@@ -259,14 +314,14 @@ impl<'a, I: granit_parser::BorrowedInput<'a>> Reader<'a, I> {
         self.nodes += nodes;
         if self.nodes > MAX_NODES {
             let message = format!("the document has more than {MAX_NODES} nodes");
-            return Err(Stop { place, code: "document_too_large", message });
+            return Err(stop(place, "document_too_large", message));
         }
         Ok(())
     }
 }
 
 fn syntax(place: Place, message: &str) -> Stop {
-    Stop { place, code: "yaml_syntax", message: message.to_owned() }
+    stop(place, "yaml_syntax", message.to_owned())
 }
 
 fn place(span: &Span) -> Place {
@@ -381,7 +436,7 @@ mod tests {
     fn says_what_is_not_a_document() {
         for (text, expected) in [
             ("", "yaml_syntax f:1:1: the document is empty"),
-            ("a: 1\na: 2\n", "duplicate_field f:2:1: `a` is given twice"),
+            ("a: 1\na: 2\n", "duplicate_field f:2:1: `a` is given twice; first in line 1"),
             ("a: 1\n---\nb: 2\n", "yaml_syntax f:2:1: one file holds one document"),
             ("a: !x 1", "yaml_syntax f:1:"),
             ("a: *nowhere", "yaml_syntax f:1:"),
@@ -391,6 +446,10 @@ mod tests {
         ] {
             assert!(problem(text).starts_with(expected), "{text}: {}", problem(text));
         }
+        let several = parse("f", "a: 1\nb: [{c: 1, c: 2}]\na: 3\nd: [").unwrap_err();
+        let told: Vec<_> = several.iter().map(|found| (found.line, found.path.as_str(), &*found.code)).collect();
+        assert_eq!(told[..2], [(2, "/b/0/c", "duplicate_field"), (3, "/a", "duplicate_field")]);
+        assert_eq!((told.len(), told[2].1, told[2].2), (3, "/d", "yaml_syntax"));
         let deep = "[".repeat(100) + &"]".repeat(100);
         assert!(problem(&deep).starts_with("document_too_large"));
     }

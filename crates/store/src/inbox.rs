@@ -62,6 +62,17 @@ impl Store {
     /// Makes a verified event durable, once: the same dedupe key on the same connection is a duplicate for as long
     /// as dedupe keys are kept.
     pub async fn accept_event(&self, ws: &WorkspaceId, event: NewEvent, now: Timestamp) -> Result<Accepted> {
+        self.accept_with(ws, event, Unit::new(), now).await
+    }
+
+    /// The same, together with what else must hold or is changed: all of it or nothing.
+    pub(crate) async fn accept_with(
+        &self,
+        ws: &WorkspaceId,
+        event: NewEvent,
+        with: Unit,
+        now: Timestamp,
+    ) -> Result<Accepted> {
         let payload = payload::encode(&event.data)?;
         let unit = Unit::new()
             .one(REMEMBER, values![ws, &event.connection, &event.dedupe_key, &event.id, now])
@@ -83,7 +94,8 @@ impl Store {
                 ],
             )
             .tally(ws, counter::RECEIVED, By::Rows(1))
-            .tally(ws, counter::DUPLICATE, By::Missed(1));
+            .tally(ws, counter::DUPLICATE, By::Missed(1))
+            .and(with);
         let followers = self.followers();
         let Some(first) = followers.first() else {
             let ticket = self.queue.send(unit).await?;

@@ -31,6 +31,7 @@ mod payload;
 pub mod postgres;
 mod row;
 pub mod runs;
+pub mod schedules;
 mod schema;
 mod seal;
 pub mod stats;
@@ -59,6 +60,7 @@ pub use page::{Listed, MAX_PAGE, Page};
 pub use runs::{
     ClaimedRun, Dispatch, Dispatching, Ended, NewRun, Parked, Progress, Run, RunQuery, RunStatus,
 };
+pub use schedules::{Firing, Scheduled};
 pub use seal::{MasterKey, Secrets};
 pub use stats::Stats;
 pub use unit::{Expect, Kind, Param, Statement, Unit, UnitResult};

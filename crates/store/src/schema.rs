@@ -11,6 +11,7 @@ pub(crate) const MAIN: &[&str] = &[
         include_str!("schema/001-main.sql")
     ),
     include_str!("schema/002-waits.sql"),
+    include_str!("schema/003-schedules.sql"),
 ];
 
 /// The steps of a history file.

@@ -125,6 +125,13 @@ impl Unit {
         self
     }
 
+    /// Adds the statements of another unit, of which nothing is counted.
+    pub(crate) fn and(mut self, other: Unit) -> Self {
+        self.locks.extend(other.locks);
+        self.statements.extend(other.statements);
+        self
+    }
+
     pub(crate) fn locking(mut self, lock: Lock) -> Self {
         self.locks.push(lock);
         self

@@ -23,6 +23,8 @@ mod outcomes;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod schedule;
+#[cfg(test)]
 mod time;
 #[cfg(test)]
 mod vendor;

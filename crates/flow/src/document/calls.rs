@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::parse::{At, Reader, escape};
+use super::plain_secret;
 use super::task::{Action, Template, UriPart};
 use crate::expression::is_expression;
 use crate::nearest::nearest;
@@ -47,6 +48,15 @@ impl<'a> Reader<'a> {
             let Some(at) = with.get(name) else { continue };
             if !matches!(at.node.kind, Kind::Map(_)) && !at.node.as_str().is_some_and(is_expression) {
                 self.expected(&at, &format!("`{name}`"), "a mapping");
+            }
+            for (header, place, value) in at.fields().into_iter().filter(|_| name == "headers") {
+                let written = value.node.as_str().is_some_and(|text| !is_expression(text));
+                if written && plain_secret::is_header(header) {
+                    let message = format!(
+                        "`{header}` is written out: everybody who reads the flow would know what is in it"
+                    );
+                    self.advise(place, &value.path, "plain_secret", message);
+                }
             }
             fields.push((name.to_owned(), self.template(&at)?));
         }
@@ -182,6 +192,10 @@ impl<'a> Reader<'a> {
         if !text.starts_with("https://") && !text.starts_with("http://") {
             self.problem(at, "wrong_name", format!("`{text}` is not an address of the web (`https://…`)"));
             return None;
+        }
+        if plain_secret::in_address(text) {
+            let message = "the address has a password in it: everybody who reads the flow would know it";
+            self.advise(at.node.place, &at.path, "plain_secret", message.to_owned());
         }
         let mut parts = Vec::new();
         let mut rest = text;

@@ -247,11 +247,8 @@ impl<'a> Reader<'a> {
     }
 
     /// `schedule.on.one` and `schedule.on.any`: the events that start the flow.
-    pub fn triggers(&mut self, root: &At<'a>) -> Vec<EventFilter> {
-        let Some(schedule) = root.get("schedule") else { return Vec::new() };
-        self.only(&schedule, "`schedule`", &["on"], &["every", "cron", "after", "read"]);
-        let Some(on) = schedule.get("on") else { return Vec::new() };
-        self.only(&on, "`schedule.on`", &["one", "any"], &["all", "until"]);
+    pub fn triggers(&mut self, on: &At<'a>) -> Vec<EventFilter> {
+        self.only(on, "`schedule.on`", &["one", "any"], &["all", "until"]);
         match (on.get("one"), on.get("any")) {
             (Some(one), None) => self.trigger(&one).into_iter().collect(),
             (None, Some(any)) => {
@@ -261,7 +258,7 @@ impl<'a> Reader<'a> {
                 any.items().iter().filter_map(|event| self.trigger(event)).collect()
             }
             (None, None) => {
-                self.problem(&on, "missing_field", "`schedule.on` needs `one` or `any`".to_owned());
+                self.problem(on, "missing_field", "`schedule.on` needs `one` or `any`".to_owned());
                 Vec::new()
             }
             (Some(_), Some(any)) => {

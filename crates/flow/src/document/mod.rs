@@ -6,10 +6,14 @@
 mod calls;
 mod faults;
 mod listen;
+mod map;
 mod metadata;
 mod parse;
+mod plain_secret;
+mod reach;
 mod reusable;
 mod runs;
+mod schedule;
 pub mod task;
 mod tasks;
 
@@ -18,10 +22,12 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::event::{CLOCK_SOURCE, Read};
 use crate::expression::{Scope, Variable};
 use crate::hearing::Form;
+use crate::schedule::Schedule;
 use crate::schema::Schema;
-use crate::{Diagnostic, EventFilter, Expression, Fault};
+use crate::{CloudEvent, Diagnostic, EventFilter, Expression, Fault};
 use parse::{At, Reader};
 use task::{Delay, Schemas, Tasks, Template};
 
@@ -30,7 +36,7 @@ use task::{Delay, Schemas, Tasks, Template};
 pub struct Document {
     text: String,
     head: Arc<metadata::Head>,
-    triggers: Vec<EventFilter>,
+    starts: schedule::Starts,
     calls: Vec<CallSite>,
     listens: Vec<(String, Form)>,
     /// Literal sources of events that tasks listen for.
@@ -119,10 +125,31 @@ pub struct Argument {
     pub column: usize,
 }
 
+/// All that can be said of a text: the document, if it is one, and what is wrong with it either way.
+#[derive(Debug, Default)]
+pub struct Inspected {
+    pub document: Option<Document>,
+    /// Every call that was understood.
+    pub calls: Vec<CallSite>,
+    /// What keeps it from being one.
+    pub problems: Vec<Diagnostic>,
+    /// What is most likely not meant: tasks that nothing leads to, keys that are written out, numbers that lose zeros.
+    pub advice: Vec<Diagnostic>,
+}
+
 impl Document {
     /// Reads, checks and compiles a document; everything that is wrong comes back at once.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
-        let node = crate::yaml::parse(file, text)?;
+        let inspected = Self::inspect(file, text);
+        inspected.document.ok_or(inspected.problems)
+    }
+
+    /// The same, with what is said of a document beside its mistakes.
+    pub fn inspect(file: &str, text: &str) -> Inspected {
+        let (node, yaml) = match crate::yaml::read(file, text) {
+            Ok(read) => read,
+            Err(problems) => return Inspected { problems, ..Inspected::default() },
+        };
         let root = At::root(&node);
         let mut reader = Reader::new(file, text);
         let known = ["document", "input", "use", "do", "output", "schedule", "timeout", "evaluate"];
@@ -134,7 +161,7 @@ impl Document {
         let head = reader.head(&root);
         reader.reusable(&root);
         reader.evaluate(&root);
-        let triggers = reader.triggers(&root);
+        let starts = reader.schedule(&root);
         let timeout = reader.timeout(&root);
         let (input, input_schema) = reader.flow_of_data(&root, "input", "from");
         let tasks = match &list {
@@ -147,26 +174,31 @@ impl Document {
         let (output, output_schema) = reader.flow_of_data(&root, "output", "as");
         reader.functions_not_called();
         reader.authentications();
-        let mut diagnostics = reader.diagnostics;
-        if !diagnostics.is_empty() {
+        let ordered = |mut diagnostics: Vec<Diagnostic>| {
             diagnostics.sort();
             diagnostics.dedup();
-            return Err(diagnostics);
-        }
-        let definition = Arc::new(node.to_value());
+            diagnostics
+        };
+        let (problems, mut advice) = (ordered(reader.diagnostics), reader.advice);
+        advice.extend(yaml);
+        let advice = ordered(advice);
         let mut calls = reader.calls;
         // What a function calls is one place, however often the function is called.
         let mut seen = BTreeSet::new();
         calls.retain(|call| seen.insert(call.path.clone()));
+        if !problems.is_empty() {
+            return Inspected { document: None, calls, problems, advice };
+        }
+        let definition = Arc::new(node.to_value());
         let schemas = Schemas { input: input_schema, output: output_schema, export: None };
         let mut listens = reader.listens;
         listens.sort();
         listens.dedup();
-        Ok(Self {
+        let document = Self {
             text: text.to_owned(),
             head: Arc::new(head),
-            triggers,
-            calls,
+            starts,
+            calls: calls.clone(),
             listens,
             sources: reader.sources,
             tasks,
@@ -175,7 +207,8 @@ impl Document {
             output,
             schemas,
             definition,
-        })
+        };
+        Inspected { document: Some(document), calls, problems, advice }
     }
 
     pub fn name(&self) -> &str {
@@ -242,7 +275,7 @@ impl Document {
     /// `source` and source of an event to listen for.
     pub fn connections(&self) -> Vec<String> {
         let called = self.calls.iter().filter_map(|call| call.connection.clone());
-        let heard = self.triggers.iter().filter_map(|trigger| trigger.source.clone());
+        let heard = self.starts.events.iter().filter_map(|trigger| trigger.source.clone());
         called.chain(heard).chain(self.sources.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
@@ -258,7 +291,26 @@ impl Document {
 
     /// The events that start the flow; any one of them does.
     pub fn triggers(&self) -> &[EventFilter] {
-        &self.triggers
+        &self.starts.events
+    }
+
+    /// The clock that starts the flow, beside its events.
+    pub fn schedule(&self) -> Option<&Schedule> {
+        self.starts.clock.as_ref()
+    }
+
+    /// Whether an event starts the flow; `connections` turns a logical connection name into the deployed one. What the
+    /// clock makes is for one flow.
+    pub fn asks_for(&self, event: &CloudEvent, connections: &dyn Fn(&str) -> String) -> bool {
+        if event.source == CLOCK_SOURCE {
+            return self.schedule().is_some() && event.subject.as_deref() == Some(self.name());
+        }
+        self.triggers().iter().any(|filter| filter.matches(event, connections))
+    }
+
+    /// What of an event that starts it is the flow's input: `schedule.read`.
+    pub fn read(&self) -> Read {
+        self.starts.read
     }
 
     pub fn concurrency(&self) -> Option<&Concurrency> {

@@ -4,6 +4,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::plain_secret;
 use super::task::Template;
 use crate::expression::{Names, Problem, is_expression};
 use crate::hearing::Form;
@@ -17,6 +18,9 @@ pub struct Reader<'a> {
     /// The text by lines, to point into expressions.
     lines: Vec<&'a str>,
     pub diagnostics: Vec<Diagnostic>,
+    /// What is understood and most likely not meant: told by lint and refused when a flow is deployed, and no reason not
+    /// to go on with a flow that is deployed.
+    pub advice: Vec<Diagnostic>,
     /// Every task's name.
     pub steps: BTreeSet<String>,
     pub settings: BTreeSet<String>,
@@ -106,6 +110,7 @@ impl<'a> Reader<'a> {
             file,
             lines: text.lines().collect(),
             diagnostics: Vec::new(),
+            advice: Vec::new(),
             steps: BTreeSet::new(),
             settings: BTreeSet::new(),
             named: Vec::new(),
@@ -138,6 +143,13 @@ impl<'a> Reader<'a> {
             message,
             suggestion,
         });
+    }
+
+    /// Notes what is most likely not meant.
+    pub fn advise(&mut self, place: Place, path: &str, code: &str, message: String) {
+        let (kept, suggestion) = (self.diagnostics.len(), None);
+        self.report(place, path, code, message, suggestion);
+        self.advice.extend(self.diagnostics.drain(kept..));
     }
 
     /// Notes a problem at a node.
@@ -183,8 +195,20 @@ impl<'a> Reader<'a> {
 
     /// Notes that something is of the wrong kind.
     pub fn expected(&mut self, at: &At<'_>, what: &str, kind: &str) {
-        let message = format!("{what} must be {kind}, not {}", at.node.describe());
-        self.problem(at, "wrong_type", message);
+        let mut message = format!("{what} must be {kind}, not {}", at.node.describe());
+        let mut suggestion = None;
+        if let Some(text) = at.node.as_str() {
+            if kind == "true or false" {
+                suggestion = boolean(text).map(str::to_owned);
+            } else if let Some((name, value)) = text.split_once(':').filter(|_| kind.contains("mapping"))
+                && !name.contains(char::is_whitespace)
+                && value.starts_with(|c: char| c.is_alphanumeric())
+            {
+                message.push_str(" (a space must follow the `:`)");
+                suggestion = Some(format!("{name}: {value}"));
+            }
+        }
+        self.report(at.node.place, &at.path, "wrong_type", message, suggestion);
     }
 
     /// The text of a node.
@@ -220,12 +244,20 @@ impl<'a> Reader<'a> {
     }
 
     fn compile(&mut self, at: &At<'a>, text: &str) -> Option<Expression> {
+        self.plain_secret(at, text);
         let named = std::mem::take(&mut self.named);
         let names =
             Names { named: &named, steps: Some(&self.steps), settings: Some(&self.settings), open: false };
         let compiled = Expression::compile(text, &names);
         self.named = named;
         compiled.map_err(|problems| self.wrong_expression(at, text, problems)).ok()
+    }
+
+    fn plain_secret(&mut self, at: &At<'_>, text: &str) {
+        if let Some(shown) = plain_secret::within(text) {
+            let message = format!("`{shown}` looks like a key: everybody who reads the flow would know it");
+            self.advise(at.node.place, &at.path, "plain_secret", message);
+        }
     }
 
     fn wrong_expression(&mut self, at: &At<'_>, text: &str, problems: Vec<Problem>) {
@@ -252,7 +284,11 @@ impl<'a> Reader<'a> {
         let template = match &at.node.kind {
             Kind::String(text) if is_expression(text) => Template::Expression(self.compile(at, text)?),
             Kind::String(text) => {
-                if text.contains("${") {
+                self.plain_secret(at, text);
+                if text.trim_start().starts_with("${") {
+                    let message = "this expression is not closed by `}`: where ` #` stands in it, YAML reads a comment from there on; put all of it in quotes";
+                    self.problem(at, "partial_expression", message.to_owned());
+                } else if text.contains("${") {
                     let message = "`${ … }` inside longer text is not evaluated: make the whole value an expression, `${ \"… \\(.name) …\" }`";
                     self.problem(at, "partial_expression", message.to_owned());
                 }
@@ -285,6 +321,15 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+}
+
+/// What older YAML takes for true and false, and YAML 1.2 for text.
+fn boolean(text: &str) -> Option<&'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "y" | "true" => Some("true"),
+        "no" | "off" | "n" | "false" => Some("false"),
+        _ => None,
     }
 }
 

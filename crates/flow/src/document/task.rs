@@ -109,6 +109,7 @@ pub enum Action {
     Switch(Vec<Case>),
     For(For),
     Fork(Fork),
+    Map(Arc<Map>),
     Try(Try),
     Raise(Raise),
     Wait(Delay),
@@ -123,7 +124,7 @@ impl Action {
             Self::Set(_) => "set",
             Self::Call { operation, .. } if operation == "emit" => "emit",
             Self::Call { operation, .. } if operation == "script" => "run",
-            Self::Call { .. } | Self::Function { .. } => "call",
+            Self::Call { .. } | Self::Function { .. } | Self::Map(_) => "call",
             Self::Switch(_) => "switch",
             Self::For(_) => "for",
             Self::Fork(_) => "fork",
@@ -158,6 +159,18 @@ pub struct Fork {
     pub branches: Vec<Tasks>,
     /// The first one that is over ends the others.
     pub compete: bool,
+}
+
+/// One call for each item of a list, some at the same time.
+#[derive(Clone, Debug)]
+pub struct Map {
+    pub items: Expression,
+    /// At most so many at once.
+    pub concurrency: usize,
+    /// A call that fails leaves its fault in its place, instead of ending all.
+    pub keep: bool,
+    /// The call.
+    pub tasks: Tasks,
 }
 
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use super::parse::{At, Reader};
+use super::reach::unreached;
 use super::task::{Action, Case, Delay, For, Fork, Schemas, Task, Tasks, Template, Then};
 use super::{Argument, CallSite};
 use crate::duration;
@@ -24,7 +25,7 @@ const COMMON: &[&str] = &["if", "input", "output", "export", "then", "metadata",
 const ACTIONS: &[&str] =
     &["do", "set", "call", "switch", "for", "fork", "try", "raise", "emit", "wait", "listen", "run"];
 /// Kinds of `call` of the specification that are not run yet.
-const UNSUPPORTED_CALLS: &[&str] = &["grpc", "asyncapi", "a2a", "mcp", "human.approve", "data.map"];
+const UNSUPPORTED_CALLS: &[&str] = &["grpc", "asyncapi", "a2a", "mcp", "human.approve"];
 /// What a variable of a `for` or `catch` must not be called.
 const TAKEN: &[&str] = &[
     "context",
@@ -103,7 +104,17 @@ impl<'a> Reader<'a> {
             let scope = if apart { &names[position..=position] } else { &names[..] };
             tasks.extend(self.task(name, body, scope, depth));
         }
-        if apart { tasks.into_iter().map(|task| Arc::from([task])).collect() } else { vec![tasks.into()] }
+        if apart {
+            return tasks.into_iter().map(|task| Arc::from([task])).collect();
+        }
+        if tasks.len() == items.len() {
+            for position in unreached(&tasks) {
+                let (name, place, body) = &items[position].fields()[0];
+                let message = format!("task `{name}` is never reached: nothing before it leads here");
+                self.advise(*place, &body.path, "unreachable_task", message);
+            }
+        }
+        vec![tasks.into()]
     }
 
     /// Where a task stands in a run: its place in the document, or below the task that uses it.
@@ -317,7 +328,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn call(&mut self, at: &At<'a>, task: &At<'a>, depth: usize) -> Option<Action> {
+    pub(super) fn call(&mut self, at: &At<'a>, task: &At<'a>, depth: usize) -> Option<Action> {
         let text = self.literal(at, "`call`");
         let with = task.get("with");
         if let Some(kind @ ("http" | "openapi")) = text {
@@ -326,6 +337,9 @@ impl<'a> Reader<'a> {
                 return None;
             };
             return if kind == "http" { self.http(&with) } else { self.openapi(&with) };
+        }
+        if text == Some("data.map") {
+            return self.map(task, depth);
         }
         let mut connection = None;
         if let Some(with) = &with {

@@ -148,8 +148,64 @@ fn says_what_is_wrong_where_and_what_was_meant() {
             "missing_field /do/0/a/with f.yaml:3:28: `call: openapi` needs `operationId`",
         ),
         (
-            "schedule: {cron: '* * * * *'}\ndo:\n- a: {set: {x: 1}}",
-            "unsupported /schedule/cron f.yaml:2:12: `cron` of `schedule` is not supported yet",
+            "do:\n- a: {call: data.map, with: {items: .x, call: a.b, concurency: 2}}",
+            "unknown_field /do/0/a/with/concurency f.yaml:3:52: `concurency` is not a field of `with` of `call: data.map`; did you mean `concurrency`?",
+        ),
+        (
+            "do:\n- a: {call: data.map, with: {items: .x, call: a.b, concurrency: 65}}",
+            "wrong_type /do/0/a/with/concurrency f.yaml:3:65: `concurrency` is a number from 1 to 64",
+        ),
+        (
+            "do:\n- a: {call: data.map, with: {call: a.b, onError: fail}}",
+            "missing_field /do/0/a/with f.yaml:3:29: `call: data.map` needs `items`",
+        ),
+        (
+            "do:\n- a: {call: data.map, with: {items: .x, call: data.map, onError: fail}}",
+            "unsupported /do/0/a/with/call f.yaml:3:47: `data.map` calls an operation or a function",
+        ),
+        (
+            "do:\n- a: {call: data.map, with: {items: .x, call: a.b, onError: kep}}",
+            "wrong_type /do/0/a/with/onError f.yaml:3:61: `onError: kep`: it is `fail` or `keep`; did you mean `keep`?",
+        ),
+        (
+            "do:\n- a: {fork: {compete: yes, branches: [{b: {set: {x: 1}}}]}}",
+            "wrong_type /do/0/a/fork/compete f.yaml:3:23: `compete` must be true or false, not text; did you mean `true`?",
+        ),
+        (
+            "do:\n- a: {set: 'x:1'}",
+            "wrong_type /do/0/a/set f.yaml:3:12: `set` must be a mapping or an expression, not text (a space must follow the `:`); did you mean `x: 1`?",
+        ),
+        (
+            "do:\n- a:\n    set:\n      x: ${ .a # }",
+            "partial_expression /do/0/a/set/x f.yaml:5:10: this expression is not closed by `}`",
+        ),
+        (
+            "schedule: {cron: '61 * * * *'}\ndo:\n- a: {set: {x: 1}}",
+            "wrong_cron /schedule/cron f.yaml:2:18: `61 * * * *`:",
+        ),
+        (
+            "schedule: {cron: 'CRON_TZ=Europe/Berln 0 9 * * *'}\ndo:\n- a: {set: {x: 1}}",
+            "wrong_cron /schedule/cron f.yaml:2:18: `Europe/Berln` is not a time zone such as `Europe/Berlin`; did you mean `Europe/Berlin`?",
+        ),
+        (
+            "schedule: {cron: '0 9 * * *', every: PT1H}\ndo:\n- a: {set: {x: 1}}",
+            "ambiguous_task /schedule/every f.yaml:2:38: `schedule` starts by one clock: it has both `cron` and `every`",
+        ),
+        (
+            "schedule: {every: 1 hour}\ndo:\n- a: {set: {x: 1}}",
+            "wrong_duration /schedule/every f.yaml:2:19: `schedule.every`: `1 hour` is not an ISO 8601 duration",
+        ),
+        (
+            "schedule: {after: PT0S}\ndo:\n- a: {set: {x: 1}}",
+            "wrong_duration /schedule/after f.yaml:2:19: `schedule.after` is at least a second",
+        ),
+        (
+            "schedule: {read: data}\ndo:\n- a: {set: {x: 1}}",
+            "missing_field /schedule f.yaml:2:11: `schedule` needs one of `on`, `cron`, `every`, `after`",
+        ),
+        (
+            "schedule: {on: {one: {with: {type: a.b}}}, read: date}\ndo:\n- a: {set: {x: 1}}",
+            "wrong_type /schedule/read f.yaml:2:50: `read: date`: it is `data`, `envelope` or `raw`; did you mean `data`?",
         ),
         (
             "use: {secrets: [a]}\ndo:\n- a: {set: {x: 1}}",
@@ -575,4 +631,58 @@ fn json_is_read_as_well() {
     let text = r#"{"document": {"dsl": "1.0.3", "namespace": "n", "name": "n", "version": "1.0.0"},
         "do": [{"a": {"set": {"x": "${ .y }"}}}]}"#;
     assert_eq!(Document::parse("f.json", text).unwrap().tasks().len(), 1);
+}
+
+/// What is understood, told, and no reason to refuse a flow that is deployed.
+#[test]
+fn advises_where_something_is_most_likely_not_meant() {
+    for (text, expected) in [
+        (
+            "do:\n- a: {set: {x: 1}, then: end}\n- b: {set: {x: 2}}",
+            "unreachable_task /do/1/b f.yaml:4:3: task `b` is never reached",
+        ),
+        (
+            "do:\n- a: {raise: {error: {type: 'https://x.test/e', status: 400}}}\n- b: {set: {x: 2}}",
+            "unreachable_task /do/1/b f.yaml:4:3",
+        ),
+        (
+            "do:\n- a: {switch: [{x: {when: .a, then: c}}, {y: {then: exit}}]}\n- b: {set: {x: 2}}\n- c: {set: {x: 2}}",
+            "unreachable_task /do/1/b f.yaml:4:3",
+        ),
+        (
+            "do:\n- a: {do: [{b: {raise: {error: {type: 'https://x.test/e', status: 400}}}}]}\n- c: {set: {x: 2}}",
+            "unreachable_task /do/1/c f.yaml:4:3",
+        ),
+        (
+            "do:\n- a: {call: x.y, with: {key: sk_live_4eC39HqLyjWDarjtT1zdp7dc}}",
+            "plain_secret /do/0/a/with/key f.yaml:3:30: `sk_live_…` looks like a key",
+        ),
+        (
+            "do:\n- a: {call: http, with: {method: get, endpoint: 'https://a.test', headers: {authorization: Bearer x}}}",
+            "plain_secret /do/0/a/with/headers/authorization f.yaml:3:77: `authorization` is written out",
+        ),
+        (
+            "do:\n- a: {call: http, with: {method: get, endpoint: 'https://me:pw@a.test'}}",
+            "plain_secret /do/0/a/with/endpoint f.yaml:3:49: the address has a password in it",
+        ),
+        ("do:\n- a: {set: {zip: 01234}}", "yaml_trap /do/0/a/set/zip f.yaml:3:18: `01234` is read as"),
+        // Each of these can be reached.
+        ("do:\n- a: {if: .x, set: {x: 1}, then: end}\n- b: {set: {x: 2}}", ""),
+        ("do:\n- a: {set: {x: 1}, then: c}\n- b: {set: {x: 2}, then: end}\n- c: {set: {x: 1}, then: b}", ""),
+        ("do:\n- a: {switch: [{x: {when: .a, then: end}}]}\n- b: {set: {x: 2}}", ""),
+        (
+            "do:\n- a: {try: [{r: {raise: {error: {type: 'https://x.test/e', status: 400}}}}], catch: {as: e}}\n- b: {set: {x: 2}}",
+            "",
+        ),
+    ] {
+        let found = Document::inspect("f.yaml", &format!("{HEAD}{text}"));
+        assert_eq!(found.problems, [], "{text}");
+        assert!(found.document.is_some());
+        let told: Vec<_> =
+            found.advice.iter().map(|found| format!("{} {} {found}", found.code, found.path)).collect();
+        match expected {
+            "" => assert_eq!(told, [""; 0], "{text}"),
+            _ => assert!(told.len() == 1 && told[0].starts_with(expected), "{text}: {told:?}"),
+        }
+    }
 }

@@ -6,16 +6,16 @@ use proptest::prelude::*;
 use serde_json::json;
 
 /// A run whose effects are answered one by one, in an order of the test's choosing.
-struct Stage {
-    machine: Machine,
+pub struct Stage {
+    pub machine: Machine,
     /// Asked for and still awaited, in the order in which they were asked for.
-    open: Vec<Effect>,
+    pub open: Vec<Effect>,
     now: Timestamp,
     inputs: Vec<Input>,
 }
 
 impl Stage {
-    fn new(tasks: &str, input: Value) -> Self {
+    pub fn new(tasks: &str, input: Value) -> Self {
         let (machine, open) = start(tasks, input);
         Self { machine, open, now: at(0), inputs: Vec::new() }
     }
@@ -37,7 +37,7 @@ impl Stage {
     }
 
     /// Answers the call of a task.
-    fn answer(&mut self, path: &str, outcome: Result<Value, Fault>) -> &mut Self {
+    pub fn answer(&mut self, path: &str, outcome: Result<Value, Fault>) -> &mut Self {
         let at = self.find(path).at().clone();
         self.tell(Input::Resolved { at, outcome, now: self.now });
         self
@@ -50,18 +50,18 @@ impl Stage {
         self
     }
 
-    fn paths(&self) -> Vec<&str> {
+    pub fn paths(&self) -> Vec<&str> {
         self.open.iter().map(|effect| effect.at().path.as_str()).collect()
     }
 
-    fn output(&self) -> Value {
+    pub fn output(&self) -> Value {
         match self.machine.status() {
             Status::Completed(output) => output,
             other => panic!("{other:?}"),
         }
     }
 
-    fn fault(&self) -> Fault {
+    pub fn fault(&self) -> Fault {
         match self.machine.status() {
             Status::Failed(fault) => fault,
             other => panic!("{other:?}"),
@@ -73,7 +73,7 @@ impl Stage {
     }
 }
 
-fn refused(status: u16) -> Fault {
+pub fn refused(status: u16) -> Fault {
     Fault { status, ..Fault::communication("no") }
 }
 
@@ -420,6 +420,9 @@ do:
           listen: {to: {any: [{with: {type: 'a.*'}}, {with: {type: b}, correlate: {n: {from: .data.n}}}], until: {one: {with: {type: over}}}}}
           foreach: {item: event, at: place, do: [{note: {call: a.note, with: {n: '${ $event }'}}}], output: {as: '[$place, .n]'}}
       - nested: {try: [{deep: {timeout: {after: PT9S}, fork: {branches: [{x: {call: a.x}}, {y: {call: a.y}}]}}}], catch: {do: [{lost: {set: {lost: '${ $error.type }'}}}]}}
+      - mapped:
+          call: data.map
+          with: {items: .items, call: write, with: {n: '${ $item }'}, concurrency: 2, onError: keep}
 - sum: {set: {all: '${ . }', two: '${ $context.two }'}}
 ";
 

@@ -103,14 +103,15 @@ impl Machine {
             ));
             return Next::Over(Err(fault.at(&task.path)));
         }
-        if self.visits.len() <= task.index {
-            self.visits.resize(task.index + 1, 0);
+        let visits = self.visits.entry(self.here.scope.number).or_default();
+        if visits.len() <= task.index {
+            visits.resize(task.index + 1, 0);
         }
-        self.visits[task.index] += 1;
-        let visit = self.visits[task.index];
+        visits[task.index] += 1;
+        let visit = visits[task.index];
         let record = self.steps.len();
         self.steps.push(StepRecord {
-            at: EffectRef { path: task.path.to_string(), visit, generation: 0 },
+            at: EffectRef { path: self.here.scope.path(&task.path), visit, generation: 0 },
             name: task.name.clone(),
             action: task.action.word(),
             call: None,
@@ -175,6 +176,7 @@ impl Machine {
             Action::Try(attempt) => self.attempt(task, attempt, TryState::default(), input),
             Action::For(each) => self.begin_loop(each, input)?,
             Action::Fork(fork) => self.fork(fork, &input),
+            Action::Map(map) => self.begin_map(map, &input)?,
             Action::Call { operation, with } => self.call(task, operation, with, &input)?,
             Action::Wait(delay) => self.wait(delay, &input)?,
             Action::Listen(listen) => self.listen(listen, &input)?,
@@ -185,13 +187,14 @@ impl Machine {
     fn attempt(&mut self, task: &Task, attempt: &Try, mut state: TryState, input: Arc<Value>) -> Next {
         if let Some(policy) = &attempt.catch.retry {
             let inside = task.index + 1..task.end;
-            if self.visits.len() < task.end {
-                self.visits.resize(task.end, 0);
+            let visits = self.visits.entry(self.here.scope.number).or_default();
+            if visits.len() < task.end {
+                visits.resize(task.end, 0);
             }
             if state.retries == 0 {
-                state.visits = self.visits[inside].to_vec();
+                state.visits = visits[inside].to_vec();
             } else {
-                self.visits[inside].clone_from_slice(&state.visits);
+                visits[inside].clone_from_slice(&state.visits);
             }
             state.timeout = policy.attempt.and_then(|delay| self.wait_beside_task(delay, Purpose::Attempt));
         }
@@ -273,7 +276,8 @@ impl Machine {
             }
             _ => self.run.as_str().to_owned(),
         };
-        let id = text("id").map_or_else(|| format!("{origin}{}#{visit}", task.path), str::to_owned);
+        let path = self.here.scope.path(&task.path);
+        let id = text("id").map_or_else(|| format!("{origin}{path}#{visit}"), str::to_owned);
         let mut event = serde_json::Map::new();
         for (name, value) in [("specversion", "1.0"), ("id", &id), ("source", source), ("type", r#type)] {
             event.insert(name.to_owned(), value.into());
@@ -388,7 +392,8 @@ impl Machine {
         }
         let kept = self.keep(&task.action, &output);
         self.note(StepState::Done(kept));
-        self.outputs.insert(task.name.clone(), output.clone());
+        let outputs = self.outputs.entry(self.here.scope.number).or_default();
+        outputs.insert(task.name.clone(), output.clone());
         Ok(self.go(elsewhere.unwrap_or(task.then), output))
     }
 
@@ -427,7 +432,7 @@ impl Machine {
         let task = below.as_ref().and_then(|(tasks, position)| tasks.get(*position));
         match (frame.owner, task) {
             (Owner::Flow, _) => Next::Over(Ok(output)),
-            (Owner::Branch, _) => self.branch_over(output),
+            (Owner::Branch | Owner::Item { .. }, _) => self.branch_over(output),
             (Owner::Catch { .. }, Some(Task { action: Action::Try(attempt), .. })) => {
                 Next::Done(output, attempt.catch.then)
             }
@@ -458,15 +463,15 @@ impl Machine {
 
     /// The topmost frame's task failed: the nearest `try` around it may catch that.
     fn fault(&mut self, fault: Fault) -> Next {
-        let Some(path) = self.here.frames.last().and_then(Frame::task).map(|task| task.path.clone()) else {
+        let Some(task) = self.here.frames.last().and_then(Frame::task) else {
             return Next::Over(Err(fault));
         };
-        let fault = fault.at(&path);
+        let fault = fault.at(&self.here.scope.path(&task.path));
         self.note(StepState::Failed(fault.clone()));
         match self.here.frames.pop().map(|frame| frame.owner) {
             None | Some(Owner::Flow) => Next::Over(Err(fault)),
             Some(Owner::Try(state)) => self.caught(fault, state),
-            Some(Owner::Branch) => self.branch_failed(fault),
+            Some(Owner::Branch | Owner::Item { .. }) => self.branch_failed(fault),
             Some(
                 Owner::Do
                 | Owner::For(_)
@@ -500,11 +505,13 @@ impl Machine {
             Purpose::Timeout => "/timeout",
             Purpose::Attempt => "/catch/retry/limit/attempt",
         };
-        let path = format!("{}{part}", task.path);
-        let generations = self.generations.entry((task.index, purpose, current.visit)).or_default();
+        let mut path = self.here.scope.path(&task.path);
+        path.push_str(part);
+        let visit = current.visit;
+        let generations = self.generations.entry((path.clone(), visit)).or_default();
         let generation = *generations;
         *generations += 1;
-        Some(EffectRef { path, visit: current.visit, generation })
+        Some(EffectRef { path, visit, generation })
     }
 
     pub(super) fn record(&mut self) -> Option<&mut StepRecord> {

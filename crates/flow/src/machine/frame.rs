@@ -48,6 +48,8 @@ pub enum Owner {
     Branch,
     /// A `listen`: the next event.
     Event(Box<Hearing>),
+    /// The call for one item of a `data.map`: so is that.
+    Item { item: Value, index: Value },
     /// What an extension does before the task: the next extension, or what the task does.
     Before(usize),
     /// What an extension does after the task gave a raw output (and where it leads): the next extension, or the end.

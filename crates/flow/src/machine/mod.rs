@@ -62,7 +62,8 @@ pub struct Start {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EffectRef {
     /// JSON pointer of the task in the document; of its `catch/retry` for the wait before a `try` begins again, of its
-    /// `timeout` for that. What is inside a function or an extension is named below the task that uses it.
+    /// `timeout` for that. What is inside a function or an extension is named below the task that uses it; the call for
+    /// an item of a `data.map` below `/items/`, its visit and the item's place.
     pub path: String,
     /// Which visit of that task, from 1: loops visit their tasks again.
     pub visit: u32,
@@ -164,8 +165,8 @@ pub struct Machine {
     event: Arc<Value>,
     settings: Arc<Value>,
     context: Arc<Value>,
-    /// Each step's output by name, of its latest visit.
-    outputs: BTreeMap<String, Arc<Value>>,
+    /// Each step's output by name, of its latest visit, in each scope.
+    outputs: BTreeMap<u32, BTreeMap<String, Arc<Value>>>,
     /// The strand that is being driven, and its number.
     here: Strand,
     number: u32,
@@ -176,10 +177,10 @@ pub struct Machine {
     strands: u32,
     /// Asked for since the last input.
     effects: Vec<Effect>,
-    /// How often each task was visited, by the task's number.
-    visits: Vec<u32>,
-    /// How often each visit's effect was begun.
-    generations: BTreeMap<(usize, Purpose, u32), u32>,
+    /// How often each task was visited, by the task's number, in each scope.
+    visits: BTreeMap<u32, Vec<u32>>,
+    /// How often each visit's effect was begun, by its path and visit.
+    generations: BTreeMap<(String, u32), u32>,
     /// The flow's own timeout, while it runs.
     timeout: Option<EffectRef>,
     status: Status,
@@ -189,7 +190,7 @@ pub struct Machine {
 }
 
 /// What an effect is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     /// What the task does.
     Task,
@@ -220,7 +221,7 @@ impl Machine {
             ready: VecDeque::new(),
             strands: 1,
             effects: Vec::new(),
-            visits: Vec::new(),
+            visits: BTreeMap::new(),
             generations: BTreeMap::new(),
             timeout: None,
             status: Status::Running,
@@ -228,7 +229,8 @@ impl Machine {
             entered: 0,
             recorded: 0,
         };
-        let next = machine.begin(event);
+        let input = machine.document.read().part(&event);
+        let next = machine.begin(input);
         let effects = machine.drive(next);
         (machine, effects)
     }
@@ -361,6 +363,8 @@ fn weigh(value: &Value, left: &mut u64) -> Result<(), Fault> {
 mod concurrent;
 #[cfg(test)]
 mod listening;
+#[cfg(test)]
+mod mapping;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl Scope for View<'_> {
             Variable::Event => Some(&machine.event),
             Variable::Input => Some(machine.current().map_or(&*machine.event, |current| &*current.input)),
             Variable::Output => self.extra.output.map(|output| &**output),
-            Variable::Step(name) => machine.outputs.get(name).map(|output| &**output),
+            Variable::Step(name) => machine.output_of(name).map(|output| &**output),
             Variable::Task => Some(self.task.get_or_init(|| machine.describe_task(self.extra.output))),
             Variable::Workflow => Some(self.workflow.get_or_init(|| machine.describe_flow())),
             Variable::Runtime => Some(self.runtime.get_or_init(describe_runtime)),
@@ -65,6 +65,8 @@ impl View<'_> {
             Owner::For(state) if state.at == name => Some(&state.index_value),
             Owner::Catch { name: fault_name, fault } if fault_name == name => Some(&**fault),
             Owner::Event(hearing) => hearing.named(name),
+            Owner::Item { item, .. } if name == "item" => Some(item),
+            Owner::Item { index, .. } if name == "index" => Some(index),
             _ => None,
         })
     }
@@ -73,6 +75,11 @@ impl View<'_> {
 impl Machine {
     pub(super) fn current(&self) -> Option<&Current> {
         self.here.frames.last().and_then(|frame| frame.current.as_ref())
+    }
+
+    /// A step's output: of the same scope, else of those around it.
+    fn output_of(&self, name: &str) -> Option<&Arc<Value>> {
+        self.here.scope.numbers().find_map(|number| self.outputs.get(&number)?.get(name))
     }
 
     /// The transformed input of the current task.
@@ -117,7 +124,7 @@ impl Machine {
     ) -> Result<Arc<Value>, Fault> {
         let shared = match expression.whole() {
             Some(Whole::Input) => Some(input.clone()),
-            Some(Whole::Variable(Variable::Step(name))) => self.outputs.get(name).cloned(),
+            Some(Whole::Variable(Variable::Step(name))) => self.output_of(name).cloned(),
             Some(Whole::Variable(Variable::Context)) => Some(self.context.clone()),
             Some(Whole::Variable(Variable::Settings)) => Some(self.settings.clone()),
             Some(Whole::Variable(Variable::Event)) => Some(self.event.clone()),

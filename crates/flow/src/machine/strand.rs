@@ -1,17 +1,19 @@
-//! Strands: what of a run goes on by itself. The run is one, and each branch of a `fork` while it lasts.
+//! Strands: what of a run goes on by itself. The run is one, and each branch of a `fork`, each call of a `data.map`
+//! while it lasts.
 //!
 //! Only one strand is driven at a time, so that what it asks for has an order; the others wait. Branches begin in the
 //! order of the document, and go on in the order in which the results come.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::drive::Next;
 use super::frame::{Frame, Owner, TryState};
 use super::listen::Hearing;
-use super::{EffectRef, Machine, StepState};
+use super::scope::Extra;
+use super::{EffectRef, MAX_ITEMS, Machine, StepState};
 use crate::Fault;
-use crate::document::task::{Action, Fork};
+use crate::document::task::{Action, Fork, Map};
 
 /// A stack of task lists, and what it waits for.
 #[derive(Clone, Debug)]
@@ -20,6 +22,46 @@ pub struct Strand {
     /// The strand whose topmost task is the `fork`, and which of its branches this is.
     pub parent: Option<(u32, usize)>,
     pub waiting: Waiting,
+    pub scope: Scope,
+}
+
+/// What of a document several strands do at the same time, each for itself: its tasks are visited and named apart.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// The strand that does it; 0 is the run.
+    pub number: u32,
+    /// What tells its tasks apart: the length of a path, and what is inserted there, outermost first.
+    inserted: Vec<(usize, String)>,
+    /// The scopes around it, outermost first.
+    outer: Vec<u32>,
+}
+
+impl Scope {
+    /// The scope, and those around it, innermost first.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> {
+        std::iter::once(self.number).chain(self.outer.iter().rev().copied())
+    }
+
+    /// A scope for one of several things that this one does at the same time.
+    fn inner(&self, number: u32, length: usize, text: String) -> Self {
+        let mut inner = Self { number, ..self.clone() };
+        inner.inserted.push((length, text));
+        inner.outer.push(self.number);
+        inner
+    }
+
+    /// The path of a task in this scope.
+    pub fn path(&self, path: &str) -> String {
+        let mut named = String::with_capacity(path.len() + 16);
+        let mut from = 0;
+        for (until, text) in &self.inserted {
+            named.push_str(path.get(from..*until).unwrap_or_default());
+            named.push_str(text);
+            from = *until;
+        }
+        named.push_str(path.get(from..).unwrap_or_default());
+        named
+    }
 }
 
 /// What a strand waits for.
@@ -36,11 +78,13 @@ pub enum Waiting {
     Begin(Arc<Value>),
     /// The outputs of the branches of the topmost frame's `fork` that are over.
     Branches(Vec<Option<Arc<Value>>>),
+    /// The same for the calls of its `data.map`, and the items for which none has begun, from one on.
+    Items { items: Arc<Value>, next: usize, outputs: Vec<Option<Arc<Value>>> },
 }
 
 impl Strand {
     pub fn new(parent: Option<(u32, usize)>) -> Self {
-        Self { frames: Vec::new(), parent, waiting: Waiting::Nothing }
+        Self { frames: Vec::new(), parent, waiting: Waiting::Nothing, scope: Scope::default() }
     }
 
     /// The effect that it waits for, timeouts apart.
@@ -48,7 +92,7 @@ impl Strand {
         match &self.waiting {
             Waiting::Call(at) | Waiting::Wait(at) | Waiting::Retry(at, _) => Some(at),
             Waiting::Events(hearing) => Some(&hearing.at),
-            Waiting::Nothing | Waiting::Begin(_) | Waiting::Branches(_) => None,
+            Waiting::Nothing | Waiting::Begin(_) | Waiting::Branches(_) | Waiting::Items { .. } => None,
         }
     }
 }
@@ -97,6 +141,7 @@ impl Machine {
     pub(super) fn fork(&mut self, fork: &Fork, input: &Arc<Value>) -> Next {
         for (place, branch) in fork.branches.iter().enumerate() {
             let mut strand = Strand::new(Some((self.number, place)));
+            strand.scope = self.here.scope.clone();
             strand.frames.push(Frame::new(branch.clone(), Owner::Branch));
             strand.waiting = Waiting::Begin(input.clone());
             self.others.insert(self.strands, strand);
@@ -123,6 +168,10 @@ impl Machine {
     /// The present strand, a branch, is over: so is the `fork` if it was the last one, or the first to compete.
     pub(super) fn branch_over(&mut self, output: Arc<Value>) -> Next {
         let Some(place) = self.leave_branch() else { return Next::Over(Ok(output)) };
+        if let Some(map) = self.map() {
+            let output = if map.keep { Arc::new(json!({"output": &*output})) } else { output };
+            return self.item_over(place, output);
+        }
         let compete = self
             .here
             .frames
@@ -145,11 +194,78 @@ impl Machine {
 
     /// The present strand, a branch, failed: the others are ended and the `fork` fails.
     pub(super) fn branch_failed(&mut self, fault: Fault) -> Next {
-        if self.leave_branch().is_none() {
-            return Next::Over(Err(fault));
+        let Some(place) = self.leave_branch() else { return Next::Over(Err(fault)) };
+        if self.map().is_some_and(|map| map.keep) {
+            return self.item_over(place, Arc::new(json!({"error": fault.to_value()})));
         }
         self.cancel_branches();
         Next::Fault(fault)
+    }
+
+    /// The `data.map` that the topmost frame's task is.
+    fn map(&self) -> Option<Arc<Map>> {
+        match &self.here.frames.last().and_then(Frame::task)?.action {
+            Action::Map(map) => Some(map.clone()),
+            _ => None,
+        }
+    }
+
+    /// Begins the calls of the `data.map` that the topmost frame's task is: as many as may go on at once.
+    pub(super) fn begin_map(&mut self, map: &Map, input: &Arc<Value>) -> Result<Next, Fault> {
+        let items = self.value(&map.items, input, Extra::default())?;
+        let Some(count) = items.as_array().map(Vec::len) else {
+            let text = map.items.text();
+            return Err(Fault::expression(format!(
+                "`items` must give a list; `{text}` does not (write `… // []` where there may be nothing)"
+            )));
+        };
+        if count > MAX_ITEMS {
+            let message = format!("`data.map` goes over at most {MAX_ITEMS} items, not {count}");
+            return Err(Fault::runtime(message));
+        }
+        if count == 0 {
+            return Ok(Next::Done(Arc::new(Value::Array(Vec::new())), None));
+        }
+        self.here.waiting = Waiting::Items { items, next: 0, outputs: vec![None; count] };
+        for _ in 0..map.concurrency {
+            self.begin_item(map);
+        }
+        Ok(Next::Wait)
+    }
+
+    /// Makes a strand for the next item of the present strand's `data.map`, if there is one left.
+    fn begin_item(&mut self, map: &Map) {
+        let visit = self.current().map_or(1, |current| current.visit);
+        let Some(path) = self.here.frames.last().and_then(Frame::task).map(|task| task.path.clone()) else {
+            return;
+        };
+        let Waiting::Items { items, next, .. } = &mut self.here.waiting else { return };
+        let place = *next;
+        let Some(item) = items.get(place).cloned() else { return };
+        *next += 1;
+        let mut strand = Strand::new(Some((self.number, place)));
+        strand.scope = self.here.scope.inner(self.strands, path.len(), format!("/items/{visit}/{place}"));
+        strand.waiting = Waiting::Begin(Arc::new(item.clone()));
+        let owner = Owner::Item { item, index: place.into() };
+        strand.frames.push(Frame::new(map.tasks.clone(), owner));
+        self.others.insert(self.strands, strand);
+        self.ready.push_back(self.strands);
+        self.strands += 1;
+    }
+
+    /// The call for one item of the present strand's `data.map` is over.
+    fn item_over(&mut self, place: usize, output: Arc<Value>) -> Next {
+        let Waiting::Items { outputs, .. } = &mut self.here.waiting else { return Next::Wait };
+        outputs[place] = Some(output);
+        if outputs.iter().any(Option::is_none) {
+            if let Some(map) = self.map() {
+                self.begin_item(&map);
+            }
+            return Next::Wait;
+        }
+        let outputs = outputs.drain(..).flatten().map(Arc::unwrap_or_clone).collect();
+        self.here.waiting = Waiting::Nothing;
+        Next::Done(Arc::new(Value::Array(outputs)), None)
     }
 
     /// Drops the present strand and goes to the one whose branch it is: which of them.
@@ -160,7 +276,14 @@ impl Machine {
             return None;
         }
         self.others.remove(&number);
+        self.forget(number);
         Some(place)
+    }
+
+    /// Forgets what was done in the scope of a strand, if it had one.
+    fn forget(&mut self, number: u32) {
+        self.visits.remove(&number);
+        self.outputs.remove(&number);
     }
 
     /// Ends all branches below the present strand.
@@ -178,6 +301,7 @@ impl Machine {
                 if let Some(strand) = self.others.remove(&number) {
                     self.note_cancelled(&strand.frames);
                 }
+                self.forget(number);
                 above.push(number);
             }
         }

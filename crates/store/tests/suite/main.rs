@@ -42,6 +42,8 @@ mod on_sqlite {
     mod migrations;
     #[path = "waits.rs"]
     mod waits;
+    #[path = "schedules.rs"]
+    mod schedules;
 }
 
 #[path = "."]
@@ -70,4 +72,6 @@ mod on_postgres {
     mod migrations;
     #[path = "waits.rs"]
     mod waits;
+    #[path = "schedules.rs"]
+    mod schedules;
 }

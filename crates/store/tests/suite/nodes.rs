@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::postgres::{Failpoints, LeaseClock, Options, Point};
 use store::{
-    Accepted, ClaimedRun, Dispatch, Dispatching, Error, EventOutcome, Mode, NewEvent, NewFlow, OnFailure,
+    Accepted, ClaimedRun, Dispatch, Dispatching, Error, EventOutcome, Firing, Mode, NewEvent, NewFlow, OnFailure,
     Result, RunStatus, Store,
 };
 use tempfile::TempDir;
@@ -199,6 +199,31 @@ async fn one_delivery_that_comes_to_two_nodes_is_one_event() {
     assert_eq!(done(one).await.unwrap(), Accepted::Stored(EventId::new("evt_e")));
     assert_eq!(done(two).await.unwrap(), Accepted::Duplicate(EventId::new("evt_e")));
     assert_eq!(second.store.stats(None).await.unwrap().events_duplicate, 1);
+}
+
+/// The second node looks at the clock while the first one has moved it and not committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_start_by_the_clock_that_two_nodes_come_to_is_one_event() {
+    let (first, second) = two().await;
+    second.store.begin_schedule(&ws(), "f", "every 1m", Some(at(60))).await.unwrap();
+    let firing = |id: &str| {
+        let event = NewEvent { id: EventId::new(id), ..new_event("f@60") };
+        let (flow, clock) = ("f".to_owned(), "every 1m".to_owned());
+        Firing { flow, clock, due_at: at(60), next: Some(at(120)), event }
+    };
+    first.gate.stop_at("UPDATE schedules");
+    let mine = firing("evt_1");
+    let one = first.spawn(|store| async move { store.fire(&ws(), mine, at(60)).await });
+    first.gate.reached().await;
+    let theirs = firing("evt_2");
+    let two = second.spawn(|store| async move { store.fire(&ws(), theirs, at(60)).await });
+    over_or_waiting(&second, &two).await;
+    first.gate.open();
+    assert_eq!(done(one).await.unwrap(), Accepted::Stored(EventId::new("evt_1")));
+    assert!(matches!(done(two).await, Err(Error::Conflict { .. })));
+    let schedules = second.store.schedules().await.unwrap();
+    assert_eq!((schedules[0].due_at, schedules[0].event.clone()), (Some(at(120)), Some(EventId::new("evt_1"))));
+    assert_eq!(second.store.undispatched_events(9).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

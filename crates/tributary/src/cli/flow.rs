@@ -1,5 +1,6 @@
 //! `tributary flow …`
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -11,10 +12,10 @@ use crate::print;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check flow files: everything that is wrong, with its line
-    #[command(after_help = "Example:\n  tributary flow lint flows/*.yaml")]
+    /// Check flow files, and those of folders: everything that is wrong, with its line
+    #[command(after_help = "Examples:\n  tributary flow lint flows/*.yaml\n  tributary flow lint flows")]
     Lint {
-        /// The files
+        /// The files, or folders of files
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
@@ -84,16 +85,43 @@ fn read(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
+/// Where each code has its page.
+const PAGES: &str = "docs/errors";
+/// Files of a folder, and of the folders in it, that are flows.
+const FLOW_FILES: [&str; 3] = ["yaml", "yml", "json"];
+/// The most files that are checked at once.
+const FILES_MAX: usize = 100_000;
+
+/// The files that are named, and those of the folders that are named, in order.
+fn found(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut open: Vec<PathBuf> = paths.iter().rev().cloned().collect();
+    while let Some(path) = open.pop() {
+        if !path.is_dir() {
+            files.push(path);
+            continue;
+        }
+        let entries = std::fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut inside = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        let flow = |path: &Path| path.extension().is_some_and(|end| FLOW_FILES.iter().any(|flow| end == *flow));
+        let hidden = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        inside.retain(|path| !hidden(path) && (path.is_dir() || flow(path)));
+        inside.sort();
+        open.extend(inside.into_iter().rev());
+        if files.len() + open.len() > FILES_MAX {
+            return Err(Usage(format!("there are more than {FILES_MAX} files")).into());
+        }
+    }
+    Ok(files)
+}
+
 /// Reads the files here, against the connectors that are built in and those of `--connectors`; no server is asked.
 fn lint(global: &Global, files: &[PathBuf]) -> anyhow::Result<Exit> {
     let catalog = crate::node::catalog(global.connectors.as_deref())?;
+    let files = found(files)?;
     let mut problems = Vec::new();
-    for file in files {
-        let (name, text) = (file.display().to_string(), read(file)?);
-        problems.extend(match flow::Document::parse(&name, &text) {
-            Ok(document) => connect::lint::calls(&catalog, &name, &document),
-            Err(found) => found,
-        });
+    for file in &files {
+        problems.extend(connect::lint::check(&catalog, &file.display().to_string(), &read(file)?));
     }
     let good = problems.is_empty();
     answer(global, &json!({"files": files.len(), "problems": problems}), |_| {
@@ -105,6 +133,8 @@ fn lint(global: &Global, files: &[PathBuf]) -> anyhow::Result<Exit> {
             (1, _) => "1 mistake".to_owned(),
             (count, _) => format!("{count} mistakes"),
         });
+        let codes: BTreeSet<&str> = problems.iter().map(|problem| problem.code.as_str()).collect();
+        lines.extend(codes.iter().map(|code| format!("  {PAGES}/{code}.md")));
         lines.join("\n")
     });
     Ok(if good { Exit::Done } else { Exit::Failed })

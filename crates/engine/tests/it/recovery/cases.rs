@@ -185,6 +185,20 @@ const SCRIPTED: &str = "  - first: {call: acme.charges.create, with: {connection
   - last: {set: {id: '${ .id }'}}
 ";
 
+const MAPPED: &str = "  - look: {call: acme.things.get, with: {connection: acme, id: t}}
+  - all:
+      call: data.map
+      with:
+        items: '${ $steps.look.parts }'
+        concurrency: 2
+        call: acme.charges.create
+        with: {connection: acme, name: '${ \"\\($index) \\($item)\" }'}
+  - some:
+      call: data.map
+      with: {items: '[\"p1\", \"nowhere\"]', call: acme.things.get, with: {connection: acme, id: '${ . }'}, onError: keep}
+  - after: {call: acme.states.set, with: {connection: acme, name: s, value: '${ [$steps.all[].name, (.[1].error.status)] }'}}
+";
+
 /// Two writes of one kind with reads around them, so that a cut can fall before, between and behind.
 fn writes(operation: &str) -> String {
     format!(
@@ -228,6 +242,7 @@ pub fn cases() -> Vec<Case> {
         case("forked", FORKED),
         case("timed", TIMED),
         case("scripted", SCRIPTED),
+        case("mapped", MAPPED),
         case("none", &writes("acme.pings.send")),
         case("destructive", &writes("acme.refunds.create")),
     ];

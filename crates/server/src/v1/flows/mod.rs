@@ -57,10 +57,7 @@ pub async fn lint(State(app): State<App>, body: Body) -> Result<Json<Value>, Pro
     let file = fields.optional_text("file").unwrap_or_else(|| "flow.yaml".to_owned());
     let text = fields.text("text", "give the flow's YAML or JSON");
     fields.finish(&["file", "text"])?;
-    let diagnostics = match Document::parse(&file, &text) {
-        Ok(document) => connect::lint::calls(app.catalog(), &file, &document),
-        Err(diagnostics) => diagnostics,
-    };
+    let diagnostics = connect::lint::check(app.catalog(), &file, &text);
     Ok(Json(json!({"ok": diagnostics.is_empty(), "diagnostics": diagnostics})))
 }
 
