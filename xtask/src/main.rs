@@ -35,7 +35,8 @@ enum Task {
     Lint,
     /// The house's rules: which room may use what, file lengths, pages for error codes
     Tidy,
-    /// Writes what is generated: a page for each diagnostic code, this release's journals that are missing
+    /// Writes what is generated: a page for each diagnostic code, the schema of flows, the operations' reference, this
+    /// release's journals that are missing
     Gen,
     /// Plants the bugs of `mutants/`, or those of the patches given, one by one: the tests must notice each
     Mutants(mutants::Options),
@@ -65,7 +66,8 @@ fn main() -> Result<ExitCode> {
         Task::Tidy => tidy::check(),
         Task::Gen => {
             errors::write()?;
-            golden_journals()
+            by_test("connect", "describe::write")?;
+            by_test("engine", "golden::write_what_is_missing")
         }
         Task::Conformance { options } => conformance(&options),
         Task::Bench { options } => bench(&options),
@@ -74,10 +76,9 @@ fn main() -> Result<ExitCode> {
     .map(|()| ExitCode::SUCCESS)
 }
 
-/// The engine's tests know how to make them.
-fn golden_journals() -> Result<()> {
-    let test = "golden::write_what_is_missing";
-    run(&mut cargo(&["test", "--quiet", "-p", "engine", "--test", "it", "--", "--ignored", "--exact", test]))
+/// What is compared by a room's tests is written by one of them.
+fn by_test(room: &str, test: &str) -> Result<()> {
+    run(&mut cargo(&["test", "--quiet", "-p", room, "--test", "it", "--", "--ignored", "--exact", test]))
 }
 
 fn test(filter: Option<&str>) -> Result<()> {

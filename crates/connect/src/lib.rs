@@ -14,6 +14,7 @@
 mod answer;
 mod catalog;
 mod credentials;
+pub mod describe;
 mod encode;
 mod error;
 pub mod lint;

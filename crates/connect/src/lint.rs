@@ -39,7 +39,7 @@ fn performable(catalog: &Catalog, file: &str, calls: &[CallSite]) -> Vec<Diagnos
         match catalog.operation(&call.operation) {
             Some((manifest, operation)) => {
                 arguments(file, call, operation, &mut found);
-                found.extend(view(file, call, manifest));
+                found.extend(view(file, call, manifest, operation));
             }
             None => found.push(unknown(catalog, file, call, set)),
         }
@@ -48,14 +48,16 @@ fn performable(catalog: &Catalog, file: &str, calls: &[CallSite]) -> Vec<Diagnos
 }
 
 /// A view that the vendor's manifest does not have.
-fn view(file: &str, call: &CallSite, manifest: &Manifest) -> Option<Diagnostic> {
-    let argument = call.arguments.iter().find(|argument| argument.name == "view")?;
+fn view(file: &str, call: &CallSite, manifest: &Manifest, operation: &Operation) -> Option<Diagnostic> {
+    // An operation's own argument of that name is what is meant.
+    let own = operation.params.iter().any(|param| param.name == "view");
+    let argument = call.arguments.iter().find(|argument| argument.name == "view" && !own)?;
     let name = argument.value.as_ref()?.as_str()?;
-    if manifest.view(name).is_some() {
+    if manifest.views_of(operation).any(|view| view == name) {
         return None;
     }
-    let near = flow::nearest::nearest(name, manifest.views()).map(str::to_owned);
-    let message = format!("{} has no view `{name}`", manifest.title);
+    let near = flow::nearest::nearest(name, manifest.views_of(operation)).map(str::to_owned);
+    let message = format!("there is no view `{name}` of what `{}` answers", operation.name);
     let path = format!("{}/with/view", call.path);
     Some(at(file, (argument.line, argument.column), path, "view_unknown", message, near))
 }

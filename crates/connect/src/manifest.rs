@@ -94,9 +94,12 @@ impl Manifest {
         self.views.get(name)
     }
 
-    /// The names of all views, in order.
-    pub fn views(&self) -> impl Iterator<Item = &str> {
-        self.views.keys().map(String::as_str)
+    /// The names of the views of what an operation answers, in order.
+    pub fn views_of(&self, operation: &Operation) -> impl Iterator<Item = &str> {
+        let returns = operation.returns.as_ref();
+        let views =
+            self.views.iter().filter(move |(_, view)| returns.is_some_and(|object| view.maps(object)));
+        views.map(|(name, _)| name.as_str())
     }
 
     /// Whether these credentials are the vendor's live mode (`true`) or test mode (`false`), where they show it.
@@ -332,7 +335,7 @@ impl Kind {
         Kind::NAMES.iter().find(|(_, kind)| *kind == self).map_or("any", |(name, _)| name)
     }
 
-    fn json_name(self) -> Option<&'static str> {
+    pub(crate) fn json_name(self) -> Option<&'static str> {
         (self != Kind::Any).then(|| self.name())
     }
 

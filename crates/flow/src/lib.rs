@@ -28,7 +28,9 @@ pub mod schema;
 pub mod yaml;
 
 pub use diagnostic::{CODES, Diagnostic};
-pub use document::{Argument, CallSite, Concurrency, Document, Inspected, Mode, OnFailure, Setting, SettingKind};
+pub use document::{
+    Argument, CallSite, Concurrency, Document, Inspected, Mode, OnFailure, Setting, SettingKind,
+};
 pub use event::{CloudEvent, EventFilter};
 pub use expression::Expression;
 pub use fault::Fault;

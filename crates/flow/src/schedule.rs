@@ -273,13 +273,11 @@ mod tests {
         let daily = cron("0 9 * * *");
         let due = |now: &str| daily.due(waiting, at(now));
         assert_eq!(due("2026-03-01T08:59:59.9Z"), None);
-        let expected = |time: &str, missed, next: &str| Some(Due { at: at(time), missed, next: Some(at(next)) });
+        let expected =
+            |time: &str, missed, next: &str| Some(Due { at: at(time), missed, next: Some(at(next)) });
         let first = "2026-03-01T09:00:00Z";
         assert_eq!(due("2026-03-01T09:00:00.25Z"), expected(first, 0, "2026-03-02T09:00:00Z"));
-        assert_eq!(
-            due("2026-03-05T08:00:00Z"),
-            expected("2026-03-04T09:00:00Z", 3, "2026-03-05T09:00:00Z")
-        );
+        assert_eq!(due("2026-03-05T08:00:00Z"), expected("2026-03-04T09:00:00Z", 3, "2026-03-05T09:00:00Z"));
         let every = Schedule::Every(SignedDuration::from_mins(10));
         assert_eq!(
             every.due(waiting, at("2026-03-01T09:35:00Z")),

@@ -266,7 +266,8 @@ impl<'a, I: granit_parser::BorrowedInput<'a>> Reader<'a, I> {
     fn alias(&mut self, id: usize, place: Place) -> Result<Node, Stop> {
         let found = self.anchors.iter().find(|(anchor, ..)| *anchor == id);
         let Some((size, mut node)) = found.map(|(_, node, size)| (*size, node.clone())) else {
-            let message = "this alias refers to itself or to nothing (text that begins with `*` needs quotes)";
+            let message =
+                "this alias refers to itself or to nothing (text that begins with `*` needs quotes)";
             return Err(syntax(place, message));
         };
         self.count(size, place)?;
@@ -447,7 +448,8 @@ mod tests {
             assert!(problem(text).starts_with(expected), "{text}: {}", problem(text));
         }
         let several = parse("f", "a: 1\nb: [{c: 1, c: 2}]\na: 3\nd: [").unwrap_err();
-        let told: Vec<_> = several.iter().map(|found| (found.line, found.path.as_str(), &*found.code)).collect();
+        let told: Vec<_> =
+            several.iter().map(|found| (found.line, found.path.as_str(), &*found.code)).collect();
         assert_eq!(told[..2], [(2, "/b/0/c", "duplicate_field"), (3, "/a", "duplicate_field")]);
         assert_eq!((told.len(), told[2].1, told[2].2), (3, "/d", "yaml_syntax"));
         let deep = "[".repeat(100) + &"]".repeat(100);

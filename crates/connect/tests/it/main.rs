@@ -2,6 +2,7 @@
 
 mod answers;
 mod calls;
+mod describe;
 mod lint;
 mod manifests;
 mod pages;

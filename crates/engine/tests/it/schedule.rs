@@ -210,7 +210,8 @@ fn a_start_is_nobody_elses() {
         let world = rare();
         let mut node = world.boot();
         node.deploy(&document("every: PT1H", ACT)).await;
-        let listens = document("on: {one: {with: {type: '*'}}}", "- a: {set: {x: 1}}\n").replace("timed", "all");
+        let listens =
+            document("on: {one: {with: {type: '*'}}}", "- a: {set: {x: 1}}\n").replace("timed", "all");
         node.deploy_only(&listens).await;
         let forges = "- a: {emit: {event: {with: {source: 'urn:tributary:clock', type: tributary.schedule.due, subject: all}}}}\n";
         let forges = document("after: PT10H", forges).replace("timed", "forger");
@@ -227,13 +228,16 @@ fn a_start_is_nobody_elses() {
 #[test]
 fn what_is_read_of_the_event_is_the_input() {
     run(async {
-        for (read, expected) in
-            [("data", "2026-03-01T01:00:00Z"), ("envelope", "tributary.schedule.due"), ("raw", "{\"scheduled\"")]
-        {
+        for (read, expected) in [
+            ("data", "2026-03-01T01:00:00Z"),
+            ("envelope", "tributary.schedule.due"),
+            ("raw", "{\"scheduled\""),
+        ] {
             let world = rare();
             let mut node = world.boot();
             let name = "${ [.scheduled?, .type?, (strings | .[0:12])] | map(select(. != null)) | .[0] }";
-            let tasks = format!("- act: {{call: acme.charges.create, with: {{connection: acme, name: '{name}'}}}}\n");
+            let tasks =
+                format!("- act: {{call: acme.charges.create, with: {{connection: acme, name: '{name}'}}}}\n");
             node.deploy(&document(&format!("every: PT1H, read: {read}"), &tasks)).await;
             node.wake();
             let_pass(&mut node, "2026-03-01T01:30:00Z").await;

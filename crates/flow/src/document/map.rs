@@ -70,7 +70,8 @@ impl<'a> Reader<'a> {
             return None;
         };
         if call.node.as_str() == Some("data.map") || depth >= MAX_DEPTH {
-            let message = "`data.map` calls an operation or a function; what a function does may be a `data.map`";
+            let message =
+                "`data.map` calls an operation or a function; what a function does may be a `data.map`";
             self.problem(&call, "unsupported", message.to_owned());
             return None;
         }

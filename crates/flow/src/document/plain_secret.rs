@@ -58,7 +58,8 @@ pub fn is_header(name: &str) -> bool {
 
 /// Whether an address has a password in it: `https://user:password@…`.
 pub fn in_address(address: &str) -> bool {
-    let authority = address.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(""));
+    let authority =
+        address.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(""));
     authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
 }
 

@@ -79,7 +79,11 @@ pub enum Waiting {
     /// The outputs of the branches of the topmost frame's `fork` that are over.
     Branches(Vec<Option<Arc<Value>>>),
     /// The same for the calls of its `data.map`, and the items for which none has begun, from one on.
-    Items { items: Arc<Value>, next: usize, outputs: Vec<Option<Arc<Value>>> },
+    Items {
+        items: Arc<Value>,
+        next: usize,
+        outputs: Vec<Option<Arc<Value>>>,
+    },
 }
 
 impl Strand {

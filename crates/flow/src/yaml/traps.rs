@@ -21,9 +21,8 @@ pub(super) fn explain(text: &str, stopped: &mut Stop) {
     // The reader often notices only in the line after; a tab, in the line before.
     let until = |end: usize| lines.iter().enumerate().take(end).skip(number.saturating_sub(2)).rev();
     let tabs = until(number + 1).find_map(|(index, line)| Some((index, tab(line)?)));
-    let other = || {
-        until(number).find_map(|(index, line)| Some((index, expression(line).or_else(|| opening(line))?)))
-    };
+    let other =
+        || until(number).find_map(|(index, line)| Some((index, expression(line).or_else(|| opening(line))?)));
     let Some((index, why)) = tabs.or_else(other) else { return };
     stopped.message = match index + 1 {
         line if line == number => format!("{}: {why}", stopped.message),
@@ -42,7 +41,8 @@ fn expression(line: &str) -> Option<&'static str> {
     let open = before.chars().filter(|c| matches!(c, '"' | '\'')).count() % 2 == 1;
     let flow = before.contains(['{', '[']);
     let trap = flow || rest.contains(": ") || rest.contains(" #");
-    (!open && trap).then_some("an expression with `: `, ` #`, or inside `{ }` or `[ ]` needs quotes: `'${ … }'`")
+    (!open && trap)
+        .then_some("an expression with `: `, ` #`, or inside `{ }` or `[ ]` needs quotes: `'${ … }'`")
 }
 
 /// Text that begins with a sign that means something to YAML.
@@ -80,7 +80,11 @@ mod tests {
         ] {
             let problems = parse("f", text).expect_err(text);
             assert_eq!(problems[0].code, "yaml_syntax", "{text}");
-            assert!(problems[0].line + 1 >= line && problems[0].message.contains(why), "{text}: {}", problems[0]);
+            assert!(
+                problems[0].line + 1 >= line && problems[0].message.contains(why),
+                "{text}: {}",
+                problems[0]
+            );
         }
     }
 
@@ -92,7 +96,9 @@ mod tests {
             assert_eq!((found.len(), found[0].code.as_str()), (1, "yaml_trap"), "{text}");
         }
         assert_eq!(advice("a: {b: [1, 00]}")[0].path, "/a/b/1");
-        for text in ["zip: '01234'", "a: 0", "a: 0o17", "a: 0.5", "a: 10", "a: 2026-01-02", "a: 01:30", "a: 0x0F"] {
+        for text in
+            ["zip: '01234'", "a: 0", "a: 0o17", "a: 0.5", "a: 10", "a: 2026-01-02", "a: 01:30", "a: 0x0F"]
+        {
             assert!(advice(text).is_empty(), "{text}");
         }
     }

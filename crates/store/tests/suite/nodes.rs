@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::postgres::{Failpoints, LeaseClock, Options, Point};
 use store::{
-    Accepted, ClaimedRun, Dispatch, Dispatching, Error, EventOutcome, Firing, Mode, NewEvent, NewFlow, OnFailure,
-    Result, RunStatus, Store,
+    Accepted, ClaimedRun, Dispatch, Dispatching, Error, EventOutcome, Firing, Mode, NewEvent, NewFlow,
+    OnFailure, Result, RunStatus, Store,
 };
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -222,7 +222,10 @@ async fn one_start_by_the_clock_that_two_nodes_come_to_is_one_event() {
     assert_eq!(done(one).await.unwrap(), Accepted::Stored(EventId::new("evt_1")));
     assert!(matches!(done(two).await, Err(Error::Conflict { .. })));
     let schedules = second.store.schedules().await.unwrap();
-    assert_eq!((schedules[0].due_at, schedules[0].event.clone()), (Some(at(120)), Some(EventId::new("evt_1"))));
+    assert_eq!(
+        (schedules[0].due_at, schedules[0].event.clone()),
+        (Some(at(120)), Some(EventId::new("evt_1")))
+    );
     assert_eq!(second.store.undispatched_events(9).await.unwrap().len(), 1);
 }
 

@@ -21,6 +21,11 @@ pub enum Command {
     },
     Run(trial::Run),
     Test(trial::Test),
+    /// Print the JSON Schema of flows with the installed connectors, for editors
+    #[command(after_help = "Example:
+  tributary flow schema > flow.json
+  # then, as the first line of a flow: # yaml-language-server: $schema=flow.json")]
+    Schema,
     /// Deploy flow files: from now on their events start runs
     #[command(after_help = "Examples:
   tributary flow deploy flows/*.yaml
@@ -70,6 +75,7 @@ pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
         Command::Lint { files } => lint(global, &files),
         Command::Run(args) => trial::run(global, args).await,
         Command::Test(args) => trial::test(global, args).await,
+        Command::Schema => schema(global),
         Command::Deploy(args) => deploy(global, &args).await,
         Command::List => {
             answer(global, &open(global).await?.get("/v1/flows").await?, list);
@@ -89,6 +95,8 @@ fn read(file: &Path) -> anyhow::Result<String> {
 const PAGES: &str = "docs/errors";
 /// Files of a folder, and of the folders in it, that are flows.
 const FLOW_FILES: [&str; 3] = ["yaml", "yml", "json"];
+/// What lies beside a flow to test it.
+const TESTS: &str = ".test.yaml";
 /// The most files that are checked at once.
 const FILES_MAX: usize = 100_000;
 
@@ -103,9 +111,13 @@ fn found(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         }
         let entries = std::fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut inside = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
-        let flow = |path: &Path| path.extension().is_some_and(|end| FLOW_FILES.iter().any(|flow| end == *flow));
-        let hidden = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        inside.retain(|path| !hidden(path) && (path.is_dir() || flow(path)));
+        let flow =
+            |path: &Path| path.extension().is_some_and(|end| FLOW_FILES.iter().any(|flow| end == *flow));
+        let other = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with('.') || name.ends_with(TESTS)
+        };
+        inside.retain(|path| !other(path) && (path.is_dir() || flow(path)));
         inside.sort();
         open.extend(inside.into_iter().rev());
         if files.len() + open.len() > FILES_MAX {
@@ -138,6 +150,17 @@ fn lint(global: &Global, files: &[PathBuf]) -> anyhow::Result<Exit> {
         lines.join("\n")
     });
     Ok(if good { Exit::Done } else { Exit::Failed })
+}
+
+/// One document either way: it is for programs.
+fn schema(global: &Global) -> anyhow::Result<Exit> {
+    let catalog = crate::node::catalog(global.connectors.as_deref())?;
+    let schema = connect::describe::schema(&catalog).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(lines.join("; "))
+    })?;
+    answer(global, &schema, |schema| serde_json::to_string_pretty(schema).unwrap_or_default());
+    Ok(Exit::Done)
 }
 
 async fn deploy(global: &Global, args: &Deploy) -> anyhow::Result<Exit> {

@@ -217,6 +217,7 @@ fn every_command_has_help_with_an_example() {
         "template show",
         "template install",
         "flow lint",
+        "flow schema",
         "flow deploy",
         "flow list",
         "flow pause",

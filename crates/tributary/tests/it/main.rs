@@ -11,6 +11,7 @@ mod connections;
 mod crash;
 mod demo;
 mod events;
+mod flow_schema;
 mod hooks;
 mod nodes;
 mod operation;

@@ -1,0 +1,195 @@
+//! What is generated of the language and the connectors: fresh, and true of every flow that there is.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use connect::Catalog;
+use flow::Document;
+use flow::schema::Schema;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn generated() -> [(PathBuf, String); 2] {
+    let catalog = Catalog::embedded().unwrap();
+    let schema = connect::describe::schema(&catalog).unwrap();
+    let schema = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    let reference = connect::describe::reference(&catalog);
+    [(root().join("schemas/flow.json"), schema), (root().join("docs/reference/operations.md"), reference)]
+}
+
+/// Called by `cargo xtask gen`.
+#[test]
+#[ignore = "writes into the source tree"]
+fn write() {
+    for (path, text) in generated() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+#[test]
+fn what_is_generated_is_what_is_there() {
+    for (path, text) in generated() {
+        let there = fs::read_to_string(&path).unwrap_or_default();
+        assert!(there == text, "{} is not what the code says: `cargo xtask gen` writes it", path.display());
+    }
+}
+
+/// Every flow of the templates, the scenarios and the documents, with whether the language takes it.
+fn flows() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for folder in ["templates", "conformance", "docs/reference", "docs/guide"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            match path.extension().and_then(|ending| ending.to_str()) {
+                // What lies beside a flow to test it is none.
+                Some("yaml") if name.ends_with(".test.yaml") => {}
+                Some("yaml") => found.push((name, text)),
+                Some("feature") => found.extend(between(&name, &text, "\"\"\"yaml", "\"\"\"")),
+                Some("md") => found.extend(between(&name, &text, "```yaml", "```")),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// The texts between two lines.
+fn between(name: &str, text: &str, from: &str, until: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<Vec<&str>> = None;
+    for (number, line) in text.lines().enumerate() {
+        match &mut open {
+            None if line.trim() == from => open = Some(Vec::new()),
+            Some(lines) if line.trim() == until => {
+                let name = format!("{name}:{}", number + 1 - lines.len());
+                found.push((name, lines.join("\n")));
+                open = None;
+            }
+            Some(lines) => lines.push(line),
+            None => {}
+        }
+    }
+    found
+}
+
+fn value(text: &str) -> Option<Value> {
+    flow::yaml::parse("text", text).ok().map(|node| node.to_value())
+}
+
+fn schema() -> Schema {
+    let schema = connect::describe::schema(&Catalog::embedded().unwrap()).unwrap();
+    Schema::compile(&schema).unwrap_or_else(|wrong| panic!("{wrong:?}"))
+}
+
+/// Operations that only the kit has.
+fn is_kits(catalog: &Catalog, document: &Document) -> bool {
+    document.calls().iter().any(|call| {
+        catalog.operation(&call.operation).is_none()
+            && !connect::lint::BUILT_IN.contains(&call.operation.as_str())
+    })
+}
+
+/// What the language takes, the schema takes.
+#[test]
+fn the_schema_is_true_of_every_flow() {
+    let (schema, catalog) = (schema(), Catalog::embedded().unwrap());
+    let mut checked = 0;
+    for (name, text) in flows() {
+        let Ok(document) = Document::parse(&name, &text) else { continue };
+        if is_kits(&catalog, &document) {
+            continue;
+        }
+        let said = schema.check(&value(&text).unwrap());
+        assert!(said.is_ok(), "{name}: {said:?}\n{text}");
+        checked += 1;
+    }
+    assert!(checked > 30, "only {checked} flows");
+}
+
+/// Every YAML block of the documents that is a flow, and every template, has no mistakes.
+#[test]
+fn flows_of_the_documents_are_without_mistakes() {
+    let catalog = Catalog::embedded().unwrap();
+    let mut checked = 0;
+    for (name, text) in flows().into_iter().filter(|(name, _)| !name.contains(".feature")) {
+        if value(&text).is_none_or(|value| value.get("do").is_some()) {
+            let wrong = connect::lint::check(&catalog, &name, &text);
+            assert!(wrong.is_empty(), "{wrong:#?}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 4, "only {checked} flows");
+}
+
+#[test]
+fn the_schema_refuses_what_lint_refuses() {
+    let (schema, catalog) = (schema(), Catalog::embedded().unwrap());
+    let flow = |tasks: &str| {
+        format!("document: {{dsl: '1.0.3', namespace: n, name: n, version: '1.0.0'}}\ndo:\n{tasks}\n")
+    };
+    let call = |with: &str| flow(&format!("- a: {{call: slack.messages.post, with: {with}}}"));
+    let good = call("{connection: team, channel: '#x', text: '${ .text }'}");
+    assert!(schema.check(&value(&good).unwrap()).is_ok());
+    for text in [
+        flow("- a: {cal: slack.messages.post}"),
+        flow("- a: {call: slack.mesages.post, with: {channel: x, text: y}}"),
+        flow("- a: {set: {x: 1}, wait: PT1S}"),
+        flow("- a: {with: {x: 1}}"),
+        flow("- a: {wait: 5 minutes}"),
+        flow("- a: {for: {each: x}, do: [{b: {set: {x: 1}}}]}"),
+        flow("- a: {call: data.map, with: {items: .x, call: slack.messages.post, with: {chanel: x}}}"),
+        flow("- a: {call: http, with: {method: get}}"),
+        flow("[]"),
+        call("{channel: '#x'}"),
+        call("{channel: '#x', text: a, txet: b}"),
+        call("{channel: '#x', text: [1]}"),
+        call("{channel: '#x', text: a, page: first}"),
+        good.replace("do:", "dos:"),
+        good.replace("'1.0.3'", "'2.0.0'"),
+    ] {
+        assert!(!connect::lint::check(&catalog, "f", &text).is_empty(), "lint takes {text}");
+        assert!(schema.check(&value(&text).unwrap()).is_err(), "the schema takes {text}");
+    }
+}
+
+/// A mistake in the language hides none in what is called.
+#[test]
+fn everything_is_told_at_once() {
+    let catalog = Catalog::embedded().unwrap();
+    let text = "document: {dsl: '1.0.3', namespace: n, name: n, version: '1.0.0'}
+do:
+- a: {call: slack.mesages.post, with: {channel: x, text: y}, then: b}
+- never: {set: {zip: 0123}, thn: end}
+- b: {call: slack.messages.post, with: {channel: 5, txt: y}}
+- c: {call: revenue.mirror.plam}
+- d: {call: stripe.customers.list, with: {view: billling}}
+";
+    let found = connect::lint::check(&catalog, "f.yaml", text);
+    let told: Vec<String> =
+        found.iter().map(|one| format!("{}:{} {} {}", one.line, one.column, one.code, one.path)).collect();
+    assert_eq!(
+        told,
+        [
+            "3:13 operation_unknown /do/0/a",
+            "4:3 unreachable_task /do/1/never",
+            "4:24 yaml_trap /do/1/never/set/zip",
+            "4:31 unknown_field /do/1/never/thn",
+            "5:13 argument_missing /do/2/b/with",
+            "5:44 argument_type /do/2/b/with/channel",
+            "5:56 argument_unknown /do/2/b/with/txt",
+            "6:13 operation_unknown /do/3/c",
+            "7:46 view_unknown /do/4/d/with/view",
+        ]
+    );
+    let near = |code: &str| found.iter().find(|one| one.code == code).unwrap().suggestion.clone();
+    assert_eq!(near("argument_unknown").as_deref(), Some("text"));
+    assert_eq!(near("view_unknown").as_deref(), Some("billing"));
+}
