@@ -178,3 +178,48 @@ Feature: Flows call plain HTTP and emit events
     - output: {twice: 2}
     - output: {twice: 4}
     """
+
+  Scenario: Secrets are handles that only the call opens
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    use:
+      secrets: [crm]
+      authentications:
+        basic: {basic: {use: crm}}
+        bearer: {bearer: {use: crm}}
+        client:
+          oauth2: {authority: 'https://service.test', grant: client_credentials, client: {id: '${ $secrets.crm.id }', secret: '${ $secrets.crm.secret }'}}
+    do:
+    - a: {if: 'false', call: http, with: {method: get, endpoint: {uri: 'https://service.test/a', authentication: {use: basic}}}}
+    - b: {if: 'false', call: http, with: {method: get, endpoint: {uri: 'https://service.test/a', authentication: {use: client}}}}
+    - c: {if: 'false', call: http, with: {method: get, endpoint: 'https://service.test/a', headers: {x-key: '${ $secrets.crm.key }'}}}
+    - d: {set: {done: true}}
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    done: true
+    """
+
+  Scenario: Secrets of a connection that the flow does not name
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    use: {secrets: [crm]}
+    do:
+    - a: {call: http, with: {method: get, endpoint: 'https://service.test/a', headers: {x-key: '${ $secrets.cmr.key }'}}}
+    """
+    When the workflow is executed
+    Then the workflow should be refused with 'unknown_reference'
+
+  Scenario: Secrets in expressions
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    use: {secrets: [crm]}
+    do:
+    - a: {set: {x: '${ "key " + $secrets.crm.key }'}}
+    """
+    When the workflow is executed
+    Then the workflow should be refused with 'expression_refused'

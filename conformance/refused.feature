@@ -15,11 +15,11 @@ Feature: What is not supported is refused by name
     When the workflow is executed
     Then the workflow should be refused with 'unsupported'
 
-  Scenario: Catalogs and secrets
+  Scenario: Catalogs
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
-    use: {secrets: [key], catalogs: {other: {endpoint: https://kit.test}}}
+    use: {catalogs: {other: {endpoint: https://kit.test}}}
     do:
     - a: {set: {x: 1}}
     """
@@ -33,10 +33,7 @@ Feature: What is not supported is refused by name
     use:
       authentications:
         a: {digest: {username: u, password: "${ .p }"}}
-        b: {oauth2: {authority: https://kit.test, grant: client_credentials, client: {id: c}}}
         c: {oidc: {authority: https://kit.test, grant: client_credentials, client: {id: c}}}
-        d: {basic: {use: sealed}}
-        e: {bearer: {use: sealed}}
     do:
     - a: {set: {x: 1}}
     """

@@ -4,7 +4,7 @@
 //! durable before it is sent, as for any write. After a crash, `PUT` and `DELETE` are sent again, being repeatable by
 //! their definition, and so are `POST` and `PATCH`: at least once.
 
-use connect::plain::{Request, perform};
+use connect::plain::{Request, Wallet, connections, perform_as};
 use flow::event::CLOCK_SOURCE;
 use flow::{EventId, Fault};
 use serde_json::Value;
@@ -27,6 +27,10 @@ impl Run<'_> {
     pub async fn plain(&self, call: &Call, open: &mut Open) -> Result<Result<Value, Fault>, Lost> {
         let node = self.node;
         let (transport, egress) = (node.transport.as_ref(), &node.config.egress);
+        let wallet = match self.wallet(call).await {
+            Ok(wallet) => wallet,
+            Err(fault) => return Ok(Err(fault)),
+        };
         let of_call = |error: &connect::Error| fault::of_call(&call.operation, error);
         // An OpenAPI document is fetched first: no request goes out before the results of others are durable.
         if call.operation == "openapi" {
@@ -55,12 +59,25 @@ impl Run<'_> {
         } else {
             self.journal.save_writes().await?;
         }
-        let answer = perform(transport, egress, &request, &call.with).await;
+        let answer = perform_as(transport, egress, &wallet, &request, &call.with).await;
         open.answered = open.attempts;
         Ok(answer.map_err(|error| {
             open.unknown |= error.unknown;
             of_call(&error)
         }))
+    }
+
+    /// Opens the connections whose secrets a call uses: those that the flow declares.
+    async fn wallet(&self, call: &Call) -> Result<Wallet, Fault> {
+        let mut wallet = Wallet::default();
+        for name in connections(&call.with) {
+            if !self.may_use(&name) {
+                return Err(Fault::authentication(format!("the flow declares no secrets of `{name}`")));
+            }
+            let (connection, manifest) = self.secrets_of(&name).await?;
+            wallet.add(&name, connection, manifest);
+        }
+        Ok(wallet)
     }
 
     /// Puts an event of the flow's own into the inbox, once, whatever happens meanwhile: its id is the same each time.

@@ -229,6 +229,21 @@ impl Run<'_> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(live, _)| *live)
     }
 
+    /// Whether the flow declares that it uses the secrets of a connection.
+    pub fn may_use(&self, name: &str) -> bool {
+        self.deployment.document.secrets().contains(name)
+    }
+
+    /// The connection that the document calls `name`, whatever its connector is.
+    pub async fn secrets_of(&self, name: &str) -> Result<(Arc<Connection>, &Manifest), Fault> {
+        let deployed = self.deployment.connection(name);
+        let connector = self.node.connection(&self.claim.workspace, &deployed).await?.connector.clone();
+        let Some(manifest) = self.node.catalog.get(&connector) else {
+            return Err(Fault::configuration(format!("there is no connector `{connector}`")));
+        };
+        Ok((self.connection(name, manifest).await?, manifest))
+    }
+
     /// Opens the connection that the document calls `name`, for calls of `manifest`'s operations.
     pub async fn connection(&self, name: &str, manifest: &Manifest) -> Result<Arc<Connection>, Fault> {
         let deployed = self.deployment.connection(name);

@@ -10,21 +10,20 @@
 
 mod answer;
 mod openapi;
+mod wallet;
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use crate::credentials::Secret;
 use crate::error::{Class, Error};
 use crate::transport::{Transport, TransportError};
 use crate::wire;
+pub use wallet::{Wallet, connections};
 
 /// From the first byte sent to the last of the answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -144,18 +143,60 @@ impl Request {
     }
 }
 
-/// Sends a request once.
+/// Whether an address may be called: the operator allows it, or it is of a connection whose secret is used.
+fn admit(egress: &Egress, wallet: &Wallet, url: &Url) -> Result<(), Error> {
+    if wallet.reaches(url) { Ok(()) } else { egress.check(url) }
+}
+
+/// Sends a request once, with nobody's secrets.
 pub async fn perform(
     transport: &dyn Transport,
     egress: &Egress,
     request: &Request,
     with: &Value,
 ) -> Result<Value, Error> {
+    perform_as(transport, egress, &Wallet::default(), request, with).await
+}
+
+/// Sends a request once. What of its answer or error is a secret of the wallet's connections is masked.
+pub async fn perform_as(
+    transport: &dyn Transport,
+    egress: &Egress,
+    wallet: &Wallet,
+    request: &Request,
+    with: &Value,
+) -> Result<Value, Error> {
+    match send(transport, egress, wallet, request, with).await {
+        Ok(mut output) => {
+            wallet.mask(&mut output);
+            Ok(output)
+        }
+        Err(mut error) => {
+            error.detail = wallet.masked(&error.detail);
+            error.body.iter_mut().for_each(|body| wallet.mask(body));
+            Err(error)
+        }
+    }
+}
+
+async fn send(
+    transport: &dyn Transport,
+    egress: &Egress,
+    wallet: &Wallet,
+    request: &Request,
+    with: &Value,
+) -> Result<Value, Error> {
     let url = Url::parse(&request.url)
         .map_err(|error| Error::user("argument_type", format!("`{}`: {error}", request.url)))?;
-    egress.check(&url)?;
+    admit(egress, wallet, &url)?;
     let mut headers = request.headers.clone();
-    let authorization = authorization(with.get("authentication"))?;
+    for (name, value) in with.get("headers").and_then(Value::as_object).into_iter().flatten() {
+        if wallet::is_handle(value) {
+            headers.push((name.clone(), wallet.text(value, name, &url)?.reveal().to_owned()));
+        }
+    }
+    check_headers(&headers)?;
+    let authorization = wallet.authorization(transport, egress, with.get("authentication"), &url).await?;
     if let Some(authorization) = &authorization {
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"));
         headers.push(("Authorization".to_owned(), authorization.reveal().to_owned()));
@@ -185,22 +226,20 @@ pub async fn perform(
     }
 }
 
-/// The `Authorization` header of a policy.
-fn authorization(policy: Option<&Value>) -> Result<Option<Secret>, Error> {
-    let Some(policy) = policy else { return Ok(None) };
-    let part = |scheme: &str, name: &str| {
-        policy[scheme][name].as_str().map(str::to_owned).ok_or_else(|| {
-            Error::user("argument_type", format!("`{scheme}.{name}` of the authentication is not text"))
-        })
-    };
-    if policy.get("basic").is_some() {
-        let pair = format!("{}:{}", part("basic", "username")?, part("basic", "password")?);
-        return Ok(Some(Secret::new(format!("Basic {}", STANDARD.encode(pair)))));
+/// Refuses headers that cannot be sent, or not by a flow.
+fn check_headers(headers: &[(String, String)]) -> Result<(), Error> {
+    for (name, value) in headers {
+        let refused = HEADERS_REFUSED.iter().any(|refused| name.eq_ignore_ascii_case(refused));
+        let valid =
+            HeaderName::try_from(name.as_str()).is_ok() && HeaderValue::try_from(value.as_str()).is_ok();
+        if refused || !valid {
+            return Err(Error::user(
+                "argument_choice",
+                format!("`{name}` is not a header that a flow can send"),
+            ));
+        }
     }
-    if policy.get("bearer").is_some() {
-        return Ok(Some(Secret::new(format!("Bearer {}", part("bearer", "token")?))));
-    }
-    Ok(None)
+    Ok(())
 }
 
 /// The request of `call: http`.
@@ -225,17 +264,7 @@ fn finish(
     body: Option<&Value>,
     with: &Value,
 ) -> Result<Request, Error> {
-    for (name, value) in &headers {
-        let refused = HEADERS_REFUSED.iter().any(|refused| name.eq_ignore_ascii_case(refused));
-        let valid =
-            HeaderName::try_from(name.as_str()).is_ok() && HeaderValue::try_from(value.as_str()).is_ok();
-        if refused || !valid {
-            return Err(Error::user(
-                "argument_choice",
-                format!("`{name}` is not a header that a flow can send"),
-            ));
-        }
-    }
+    check_headers(&headers)?;
     let is = |headers: &[(String, String)], wanted: &str| {
         headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted))
     };
@@ -276,7 +305,8 @@ fn fields(value: Option<&Value>, what: &str) -> Result<Vec<(String, String)>, Er
     for (name, value) in map {
         match text_of(value) {
             Some(text) => all.push((name.clone(), text)),
-            None if value.is_null() => {}
+            // A secret is put in when it is sent; it is no part of what is kept.
+            None if value.is_null() || wallet::is_handle(value) => {}
             None => {
                 return Err(Error::user(
                     "argument_type",

@@ -203,3 +203,142 @@ fn an_older_openapi_document_says_its_host_itself() {
         ("https://api.x.test/v2/login", &b"user=a%26b"[..])
     );
 }
+
+const ACME: &str = "manifest: 1
+slug: acme
+title: Acme
+version: 1.0.0
+summary: Things.
+base_url: https://api.acme.example
+hosts: [api.acme.example, id.acme.example]
+credentials:
+  key: {title: Key, help: Somewhere.}
+  id: {title: Id, help: Somewhere.}
+auth: {bearer: key}
+errors: {rules: [{status: 4xx, class: user}]}
+operations:
+  things.list: {summary: List things, request: GET /things, effects: read}
+check: things.list
+";
+const KEY: &str = "the-key-of-acme-1234";
+
+fn wallet() -> Wallet {
+    let manifest = crate::Manifest::parse("acme.yaml", ACME).unwrap();
+    let credentials = [("key", KEY), ("id", "client-7")];
+    let connection = crate::Connection {
+        name: "acme-live".to_owned(),
+        connector: "acme".to_owned(),
+        live: true,
+        base_url: None,
+        credentials: credentials.map(|(name, text)| (name.to_owned(), crate::Secret::new(text))).into(),
+    };
+    let mut wallet = Wallet::default();
+    wallet.add("acme", std::sync::Arc::new(connection), &manifest);
+    wallet
+}
+
+fn call_as(
+    with: Value,
+    answer: fn(&wire::Request) -> (u16, &'static str, String),
+) -> (Result<Value, Error>, Vec<wire::Request>, Value) {
+    let web = Web { seen: Mutex::default(), answer };
+    let (egress, wallet) = (egress(&["x.test"]), wallet());
+    assert_eq!(connections(&with).into_iter().collect::<Vec<_>>(), ["acme"]);
+    let request = ready(Request::prepare(&web, &egress, "http", &with)).unwrap();
+    let kept = serde_json::to_value(&request).unwrap();
+    let result = ready(perform_as(&web, &egress, &wallet, &request, &with));
+    (result, web.seen.into_inner().unwrap(), kept)
+}
+
+fn sent<'r>(request: &'r wire::Request, name: &str) -> Option<&'r str> {
+    request
+        .headers
+        .iter()
+        .find(|(header, _)| header.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_str())
+}
+
+fn secret(field: &str) -> Value {
+    json!({"$secret": {"connection": "acme", "field": field}})
+}
+
+/// An answer that says everything that it was asked.
+fn echo(request: &wire::Request) -> (u16, &'static str, String) {
+    (200, "application/json", json!({"heard": request.headers}).to_string())
+}
+
+#[test]
+fn a_secret_is_opened_for_its_own_hosts_kept_nowhere_and_masked() {
+    for with in [
+        json!({"authentication": {"bearer": {"token": secret("key")}}}),
+        json!({"authentication": {"basic": {"username": "me", "password": secret("key")}}}),
+        json!({"headers": {"X-Api-Key": secret("key"), "X-Kind": "a"}}),
+    ] {
+        let at = |uri: &str| {
+            let mut with = with.clone();
+            with["method"] = "POST".into();
+            with["uri"] = uri.into();
+            call_as(with, echo)
+        };
+        let (result, seen, kept) = at("https://api.acme.example/things");
+        let heard = result.unwrap().to_string();
+        assert!(!heard.contains(KEY) && !kept.to_string().contains(KEY), "{heard} {kept}");
+        let said = sent(&seen[0], "authorization").or(sent(&seen[0], "x-api-key")).unwrap();
+        let pair = format!(
+            "Basic {}",
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("me:{KEY}"))
+        );
+        assert!([KEY, &format!("Bearer {KEY}"), &pair].contains(&said), "{said}");
+        // Allowed by the operator, and not the connector's: the secret stays.
+        let (result, seen, _) = at("https://x.test/things");
+        let error = result.unwrap_err();
+        assert_eq!((error.code.as_str(), seen.len()), ("host_refused", 0));
+        assert!(error.detail.contains("api.acme.example") && !error.detail.contains(KEY), "{}", error.detail);
+        for elsewhere in
+            ["http://api.acme.example/", "https://api.acme.example:8443/", "https://acme.example/"]
+        {
+            assert_eq!(at(elsewhere).0.unwrap_err().code, "host_refused", "{elsewhere}");
+        }
+    }
+    let with = json!({"method": "GET", "uri": "https://api.acme.example/", "headers": {"a": secret("kee")}});
+    assert_eq!(call_as(with, echo).0.unwrap_err().code, "credential_missing");
+}
+
+#[test]
+fn a_token_is_asked_for_as_the_client_itself() {
+    let with = |in_body: bool| {
+        json!({
+            "method": "GET",
+            "uri": "https://api.acme.example/things",
+            "authentication": {"oauth2": {
+                "token": "https://id.acme.example/oauth2/token",
+                "client": {"id": secret("id"), "secret": secret("key")},
+                "scope": "read write",
+                "in_body": in_body,
+            }},
+        })
+    };
+    let give = |request: &wire::Request| {
+        let kind = "application/json";
+        match request.url.host_str() {
+            Some("id.acme.example") => {
+                (200, kind, json!({"access_token": "t0k3n", "token_type": "Bearer"}).to_string())
+            }
+            _ => (200, kind, "{}".to_owned()),
+        }
+    };
+    let (result, seen, _) = call_as(with(false), give);
+    assert_eq!((result.unwrap(), seen.len()), (json!({}), 2));
+    assert_eq!(seen[0].body, "grant_type=client_credentials&scope=read+write");
+    assert!(sent(&seen[0], "authorization").unwrap().starts_with("Basic "));
+    assert_eq!(sent(&seen[1], "authorization"), Some("Bearer t0k3n"));
+    let (_, seen, _) = call_as(with(true), give);
+    let body = String::from_utf8_lossy(&seen[0].body).into_owned();
+    assert!(body.ends_with(&format!("&client_id=client-7&client_secret={KEY}")), "{body}");
+    let refuse =
+        |_: &wire::Request| (401, "application/json", json!({"error": format!("not {KEY}")}).to_string());
+    let (result, seen, _) = call_as(with(false), refuse);
+    let error = result.unwrap_err();
+    assert_eq!((error.class, error.unknown, seen.len()), (Class::Auth, false, 1));
+    assert!(!error.to_string().contains(KEY), "{error}");
+}

@@ -25,6 +25,8 @@ mod recovery;
 #[cfg(test)]
 mod schedule;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod time;
 #[cfg(test)]
 mod vendor;

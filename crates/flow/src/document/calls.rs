@@ -49,14 +49,9 @@ impl<'a> Reader<'a> {
             if !matches!(at.node.kind, Kind::Map(_)) && !at.node.as_str().is_some_and(is_expression) {
                 self.expected(&at, &format!("`{name}`"), "a mapping");
             }
-            for (header, place, value) in at.fields().into_iter().filter(|_| name == "headers") {
-                let written = value.node.as_str().is_some_and(|text| !is_expression(text));
-                if written && plain_secret::is_header(header) {
-                    let message = format!(
-                        "`{header}` is written out: everybody who reads the flow would know what is in it"
-                    );
-                    self.advise(place, &value.path, "plain_secret", message);
-                }
+            if name == "headers" && matches!(at.node.kind, Kind::Map(_)) {
+                fields.push((name.to_owned(), self.headers(&at)?));
+                continue;
             }
             fields.push((name.to_owned(), self.template(&at)?));
         }
@@ -235,41 +230,6 @@ impl<'a> Reader<'a> {
             return self.policy(&At { node, path: format!("/use/authentications/{}", escape(name)) });
         }
         self.policy(at)
-    }
-
-    fn policy(&mut self, at: &At<'a>) -> Option<Template> {
-        self.only(at, "`authentication`", &["basic", "bearer"], &["digest", "oauth2", "oidc"]);
-        let (scheme, needed): (_, &[&str]) = match (at.get("basic"), at.get("bearer")) {
-            (Some(basic), None) => (("basic", basic), &["username", "password"]),
-            (None, Some(bearer)) => (("bearer", bearer), &["token"]),
-            (None, None) => {
-                self.problem(at, "missing_field", "`authentication` needs `basic` or `bearer`".to_owned());
-                return None;
-            }
-            (Some(_), Some(bearer)) => {
-                let message = "`authentication` is either `basic` or `bearer`".to_owned();
-                self.problem(&bearer, "ambiguous_task", message);
-                return None;
-            }
-        };
-        let (scheme, body) = scheme;
-        self.only(&body, &format!("`{scheme}`"), needed, &["use"]);
-        let mut fields = Vec::new();
-        for name in needed {
-            let Some(field) = body.get(name) else {
-                if body.get("use").is_none() {
-                    self.missing(&body, &format!("`{scheme}`"), name);
-                }
-                continue;
-            };
-            let secret = *name != "username";
-            if secret && field.node.as_str().is_some_and(|text| !is_expression(text)) {
-                let message = format!("`{name}` is written out: everybody who reads the flow would know it");
-                self.problem(&field, "plain_secret", message);
-            }
-            fields.push(((*name).to_owned(), self.template(&field)?));
-        }
-        Some(Template::Object(vec![(scheme.to_owned(), Template::Object(fields))]))
     }
 
     /// `use.authentications`, for its mistakes even where nothing uses it.

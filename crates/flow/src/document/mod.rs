@@ -14,6 +14,7 @@ mod reach;
 mod reusable;
 mod runs;
 mod schedule;
+mod secrets;
 pub mod task;
 mod tasks;
 
@@ -41,6 +42,7 @@ pub struct Document {
     listens: Vec<(String, Form)>,
     /// Literal sources of events that tasks listen for.
     sources: BTreeSet<String>,
+    secrets: BTreeSet<String>,
     tasks: Tasks,
     timeout: Option<Delay>,
     input: Option<Template>,
@@ -199,6 +201,7 @@ impl Document {
             head: Arc::new(head),
             starts,
             calls: calls.clone(),
+            secrets: reader.reusable.secrets,
             listens,
             sources: reader.sources,
             tasks,
@@ -276,12 +279,22 @@ impl Document {
     pub fn connections(&self) -> Vec<String> {
         let called = self.calls.iter().filter_map(|call| call.connection.clone());
         let heard = self.starts.events.iter().filter_map(|trigger| trigger.source.clone());
-        called.chain(heard).chain(self.sources.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect()
+        called
+            .chain(heard)
+            .chain(self.sources.iter().chain(&self.secrets).cloned())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 
     /// What tasks listen for: types and families of types, and what is asked of events of these.
     pub fn listens(&self) -> &[(String, Form)] {
         &self.listens
+    }
+
+    /// The connections whose credentials the flow uses in calls without a connector: `use.secrets`.
+    pub fn secrets(&self) -> &BTreeSet<String> {
+        &self.secrets
     }
 
     /// Every call in the document.

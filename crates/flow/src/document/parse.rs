@@ -50,6 +50,8 @@ pub struct Reusable<'a> {
     pub timeouts: BTreeMap<String, &'a Node>,
     pub functions: BTreeMap<String, &'a Node>,
     pub authentications: BTreeMap<String, &'a Node>,
+    /// Connections whose credentials the flow may use.
+    pub secrets: BTreeSet<String>,
     /// Those that tasks call.
     pub called: BTreeSet<String>,
     pub extensions: Vec<Extending<'a>>,

@@ -30,8 +30,18 @@ impl<'a> Reader<'a> {
     /// `use`.
     pub fn reusable(&mut self, root: &At<'a>) {
         let Some(at) = root.get("use") else { return };
-        let known = ["errors", "retries", "timeouts", "functions", "extensions", "authentications"];
-        self.only(&at, "`use`", &known, &["secrets", "catalogs"]);
+        let known =
+            ["errors", "retries", "timeouts", "functions", "extensions", "authentications", "secrets"];
+        self.only(&at, "`use`", &known, &["catalogs"]);
+        if let Some(secrets) = at.get("secrets") {
+            if !matches!(secrets.node.kind, Kind::List(_)) {
+                self.expected(&secrets, "`use.secrets`", "a list of names of connections");
+            }
+            for name in secrets.items() {
+                let text = self.literal(&name, "a name in `use.secrets`").map(str::to_owned);
+                self.reusable.secrets.extend(text);
+            }
+        }
         self.reusable.retries = self.named_parts(&at, "retries");
         self.reusable.errors = self.named_parts(&at, "errors");
         self.reusable.timeouts = self.named_parts(&at, "timeouts");

@@ -24,7 +24,7 @@ impl<'a> Check<'a> {
                 return self.problem(name, "expression_refused", why);
             }
             "secrets" => {
-                let why = "`$secrets` can't be read in expressions: secrets belong to connections".to_owned();
+                let why = "`$secrets.<connection>.<field>` stands alone, as what `authentication` needs or as a header of `call: http`".to_owned();
                 return self.problem(name, "expression_refused", why);
             }
             "steps" => {

@@ -7,7 +7,7 @@ use serde_json::json;
 fn calls(stage: &Stage) -> Vec<String> {
     let call = |effect: &Effect| match effect {
         Effect::Call { at, operation, with, .. } => format!("{} {operation} {with}", at.path),
-        Effect::Wait { .. } => panic!("a wait"),
+        Effect::Wait { .. } | Effect::Listen { .. } => panic!("{effect:?}"),
     };
     stage.open.iter().map(call).collect()
 }

@@ -40,10 +40,10 @@ mod on_sqlite {
     mod lanes;
     #[path = "migrations.rs"]
     mod migrations;
-    #[path = "waits.rs"]
-    mod waits;
     #[path = "schedules.rs"]
     mod schedules;
+    #[path = "waits.rs"]
+    mod waits;
 }
 
 #[path = "."]
@@ -70,8 +70,8 @@ mod on_postgres {
     mod lanes;
     #[path = "migrations.rs"]
     mod migrations;
-    #[path = "waits.rs"]
-    mod waits;
     #[path = "schedules.rs"]
     mod schedules;
+    #[path = "waits.rs"]
+    mod waits;
 }
