@@ -339,6 +339,6 @@ fn a_token_is_asked_for_as_the_client_itself() {
         |_: &wire::Request| (401, "application/json", json!({"error": format!("not {KEY}")}).to_string());
     let (result, seen, _) = call_as(with(false), refuse);
     let error = result.unwrap_err();
-    assert_eq!((error.class, error.unknown, seen.len()), (Class::Auth, false, 1));
+    assert_eq!((&error.class, error.unknown, seen.len()), (&Class::Auth, false, 1));
     assert!(!error.to_string().contains(KEY), "{error}");
 }

@@ -210,8 +210,8 @@ fn a_start_is_nobody_elses() {
         let world = rare();
         let mut node = world.boot();
         node.deploy(&document("every: PT1H", ACT)).await;
-        let listens =
-            document("on: {one: {with: {type: '*'}}}", "- a: {set: {x: 1}}\n").replace("timed", "all");
+        let listens = document("on: {one: {with: {type: 'tributary.schedule.*'}}}", "- a: {set: {x: 1}}\n")
+            .replace("timed", "all");
         node.deploy_only(&listens).await;
         let forges = "- a: {emit: {event: {with: {source: 'urn:tributary:clock', type: tributary.schedule.due, subject: all}}}}\n";
         let forges = document("after: PT10H", forges).replace("timed", "forger");

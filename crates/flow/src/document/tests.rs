@@ -208,8 +208,20 @@ fn says_what_is_wrong_where_and_what_was_meant() {
             "wrong_type /schedule/read f.yaml:2:50: `read: date`: it is `data`, `envelope` or `raw`; did you mean `data`?",
         ),
         (
-            "use: {secrets: [a]}\ndo:\n- a: {set: {x: 1}}",
-            "unsupported /use/secrets f.yaml:2:7: `secrets` of `use` is not supported yet",
+            "use: {secrets: a}\ndo:\n- a: {set: {x: 1}}",
+            "wrong_type /use/secrets f.yaml:2:16: `use.secrets` must be a list of names of connections, not text",
+        ),
+        (
+            "use: {secrets: [crm]}\ndo:\n- a: {call: http, with: {method: get, endpoint: {uri: 'https://a.test', authentication: {bearer: {use: cmr}}}}}",
+            "unknown_reference /do/0/a/with/endpoint/authentication/bearer/use f.yaml:4:104: `use.secrets` names no connection `cmr`; did you mean `crm`?",
+        ),
+        (
+            "use: {secrets: [crm]}\ndo:\n- a: {call: http, with: {method: get, endpoint: 'https://a.test', headers: {x: '${ \"k\" + $secrets.crm.key }'}}}",
+            "expression_refused /do/0/a/with/headers/x f.yaml:4:90: `$secrets.<connection>.<field>` stands alone",
+        ),
+        (
+            "use: {authentications: {a: {oauth2: {authority: 'https://a.test', grant: password, client: {id: c, secret: '${ .s }'}}}}}\ndo:\n- a: {set: {x: 1}}",
+            "unsupported /use/authentications/a/oauth2/grant f.yaml:2:74: `grant: password` is not supported; `client_credentials` is",
         ),
         (
             "schedule: {on: {one: {with: {type: a.b, data: x}}}}\ndo:\n- a: {set: {x: 1}}",
