@@ -147,11 +147,10 @@ fn the_schema_refuses_what_lint_refuses() {
         flow("- a: {for: {each: x}, do: [{b: {set: {x: 1}}}]}"),
         flow("- a: {call: data.map, with: {items: .x, call: slack.messages.post, with: {chanel: x}}}"),
         flow("- a: {call: http, with: {method: get}}"),
-        flow("[]"),
-        call("{channel: '#x'}"),
+        flow("  []"),
+        flow("- a: {call: stripe.customers.retrieve}"),
         call("{channel: '#x', text: a, txet: b}"),
         call("{channel: '#x', text: [1]}"),
-        call("{channel: '#x', text: a, page: first}"),
         good.replace("do:", "dos:"),
         good.replace("'1.0.3'", "'2.0.0'"),
     ] {
@@ -171,6 +170,7 @@ do:
 - b: {call: slack.messages.post, with: {channel: 5, txt: y}}
 - c: {call: revenue.mirror.plam}
 - d: {call: stripe.customers.list, with: {view: billling}}
+- e: {call: stripe.customers.retrieve}
 ";
     let found = connect::lint::check(&catalog, "f.yaml", text);
     let told: Vec<String> =
@@ -180,13 +180,13 @@ do:
         [
             "3:13 operation_unknown /do/0/a",
             "4:3 unreachable_task /do/1/never",
-            "4:24 yaml_trap /do/1/never/set/zip",
-            "4:31 unknown_field /do/1/never/thn",
-            "5:13 argument_missing /do/2/b/with",
-            "5:44 argument_type /do/2/b/with/channel",
-            "5:56 argument_unknown /do/2/b/with/txt",
+            "4:22 yaml_trap /do/1/never/set/zip",
+            "4:29 unknown_field /do/1/never/thn",
+            "5:41 argument_type /do/2/b/with/channel",
+            "5:53 argument_unknown /do/2/b/with/txt",
             "6:13 operation_unknown /do/3/c",
-            "7:46 view_unknown /do/4/d/with/view",
+            "7:43 view_unknown /do/4/d/with/view",
+            "8:13 argument_missing /do/5/e/with",
         ]
     );
     let near = |code: &str| found.iter().find(|one| one.code == code).unwrap().suggestion.clone();
