@@ -156,6 +156,7 @@ impl store::Follow for Beginner {
                 retries: 0,
                 created_at: event.received_at,
                 lease_until: until,
+                unreadable: None,
             };
             let Some(place) = places.split(1) else { break };
             let held = Held::new(node, claim, store.clone(), Some(sure.clone()), seen.clone(), place);

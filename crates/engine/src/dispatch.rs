@@ -69,6 +69,10 @@ impl Node {
                 Err(error @ (store::Error::Closed | store::Error::Unsettled)) => return Err(error),
                 // The dispatcher waits; a line for each event and try would only help to fill the disk.
                 Err(error) if error.passes() => put_off = Some(error),
+                Err(error) if error.lasts() => {
+                    let deployed = flows.get(&event.workspace);
+                    count += usize::from(self.give_up(event, deployed.map(|flows| &**flows), &error).await?);
+                }
                 Err(error) => tracing::error!(event = %event.id, %error, "an event cannot be dispatched"),
             }
         }
@@ -76,6 +80,41 @@ impl Node {
             self.poke();
         }
         put_off.filter(|_| count == 0).map_or(Ok(count), Err)
+    }
+
+    /// An event that could never be dispatched would stand at the head of the line for good: every flow that asks for
+    /// it gets a failed run; if not even that can be written, the event itself is set aside. Whether one of them was
+    /// done.
+    async fn give_up(
+        &self,
+        event: &Event,
+        deployed: Option<&Flows>,
+        error: &store::Error,
+    ) -> store::Result<bool> {
+        tracing::error!(event = %event.id, %error, "an event cannot be dispatched");
+        let fault = Fault::runtime(format!("the event cannot be dispatched: {error}"));
+        if let Some(deployed) = deployed {
+            let failing = self.dispatching(event, deployed).0.failing(&fault);
+            if !failing.flows.is_empty() {
+                match self.store.dispatch(failing.clone(), self.clock.now()).await {
+                    Ok(_) => {
+                        self.tell(&failing, event);
+                        return Ok(true);
+                    }
+                    Err(error) if error.lasts() => {}
+                    Err(error @ (store::Error::Closed | store::Error::Unsettled)) => return Err(error),
+                    Err(_) => return Ok(false),
+                }
+            }
+        }
+        match self.store.set_aside_event(&event.workspace, &event.id, &fault).await {
+            Ok(()) => Ok(true),
+            Err(error @ (store::Error::Closed | store::Error::Unsettled)) => Err(error),
+            Err(error) => {
+                tracing::error!(event = %event.id, %error, "nor set aside");
+                Ok(false)
+            }
+        }
     }
 
     /// What the event means to each flow; and the event as flows see it, if one of them asks for it.

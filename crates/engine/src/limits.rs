@@ -29,6 +29,8 @@ pub const STOP_GRACE: Duration = Duration::from_secs(10);
 pub const CLAIMS_MAX: u64 = 100;
 /// Effects one run may perform, over all its claims.
 pub const EFFECTS_MAX: u64 = 20_000;
+/// Longest id, source, type or subject of an event that a flow emits, in bytes: together they fit an index.
+pub const EMITTED_TEXT_MAX: usize = 512;
 /// Signals that a run keeps in mind before somebody takes them; more wait in the store.
 pub const SIGNALS_READ_MAX: usize = 1024;
 /// Documents kept parsed, by (workspace, flow, version).

@@ -7,6 +7,7 @@
 use connect::plain::{Request, Wallet, connections, perform_as};
 use flow::event::CLOCK_SOURCE;
 use flow::{EventId, Fault};
+use ring::digest;
 use serde_json::Value;
 use store::NewEvent;
 
@@ -15,6 +16,7 @@ use crate::fault;
 use crate::history::Open;
 use crate::journal::Lost;
 use crate::key::effect_key;
+use crate::limits::EMITTED_TEXT_MAX;
 use crate::run::Run;
 
 /// Whether an operation is a call without a connector.
@@ -83,6 +85,10 @@ impl Run<'_> {
     /// Puts an event of the flow's own into the inbox, once, whatever happens meanwhile: its id is the same each time.
     pub async fn emit(&self, event: &Value) -> Result<Result<Value, Fault>, Lost> {
         let node = self.node;
+        let event = match storable(event) {
+            Ok(event) => event,
+            Err(fault) => return Ok(Err(fault)),
+        };
         let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
         let Ok(time) = text("time").parse() else {
             return Ok(Err(Fault::expression("`emit`: `time` is not a time such as `2026-01-31T12:00:00Z`")));
@@ -103,6 +109,59 @@ impl Run<'_> {
         self.journal.save_writes().await?;
         self.hold(|| node.store.accept_event(&self.claim.workspace, new(), node.clock.now())).await?;
         node.events.notify_one();
-        Ok(Ok(event.clone()))
+        Ok(Ok(event))
+    }
+}
+
+/// The event with attributes that every database can keep and index. An id that a chain of events has made too long
+/// stands as its digest, the same each time.
+fn storable(event: &Value) -> Result<Value, Fault> {
+    let mut event = event.clone();
+    for name in ["source", "type", "subject", "id"] {
+        let text = event[name].as_str().unwrap_or_default();
+        let wrong = |why: String| Err(Fault::expression(format!("`emit`: `{name}` {why}")));
+        if text.chars().any(char::is_control) {
+            return wrong(format!("has a control character in it: {text:?}"));
+        }
+        if text.len() <= EMITTED_TEXT_MAX {
+            continue;
+        }
+        if name != "id" {
+            return wrong(format!("is longer than {EMITTED_TEXT_MAX} bytes"));
+        }
+        let digest = digest::digest(&digest::SHA256, text.as_bytes());
+        let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+        event[name] = format!("sha256:{}", digits.collect::<String>()).into();
+    }
+    Ok(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_emitted_can_be_kept_anywhere() {
+        let event = |name: &str, text: &str| {
+            let mut event = json!({"id": "e", "source": "https://a.test", "type": "t", "data": "a\0b"});
+            event[name] = text.into();
+            event
+        };
+        let longest = "x".repeat(EMITTED_TEXT_MAX);
+        for name in ["id", "source", "type", "subject"] {
+            let good = event(name, &longest);
+            assert_eq!(storable(&good), Ok(good));
+            for bad in ["a\0b", "a\nb", "a\u{85}b"] {
+                let fault = storable(&event(name, bad)).unwrap_err();
+                assert!(fault.detail.contains(name) && fault.detail.contains("control"), "{}", fault.detail);
+            }
+        }
+        for name in ["source", "type", "subject"] {
+            assert!(storable(&event(name, &format!("{longest}x"))).is_err(), "{name}");
+        }
+        let ids = ["x", "y"].map(|end| storable(&event("id", &format!("{longest}{end}"))).unwrap());
+        let ids = ids.map(|event| event["id"].as_str().unwrap().to_owned());
+        assert!(ids[0].starts_with("sha256:") && ids[0].len() == 71 && ids[0] != ids[1], "{ids:?}");
     }
 }

@@ -49,6 +49,10 @@ pub struct Run<'a> {
 /// Works on a claimed run until it is over or has to wait for long.
 pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
     let claim = &held.claim;
+    if let Some(detail) = &claim.unreadable {
+        let fault = Fault::runtime(format!("the run cannot be read: {detail}"));
+        return fail(Journal::new(node, held), fault).await;
+    }
     let deployment = match node.deployment(claim).await.map_err(Lost::Store)? {
         Ok(deployment) => deployment,
         Err(detail) => {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | all expectations met | its savepoint is released, it is answered after the commit |
 //! | an expectation unmet, a uniqueness violated | its savepoint is rolled back, `Conflict`; the others go on |
+//! | a statement refused | its savepoint is rolled back, `Statement`; the others go on |
 //! | the disk is full | everything is rolled back, every unit is answered `Full`; later ones are tried |
 //! | reading or writing failed | nobody knows what is durable: `on_fatal`, every unit is answered `Closed`, the end |
 
@@ -329,7 +330,7 @@ impl Sqlite {
                 }
                 Err(error) if is_of_the_statement(&error) => {
                     tracing::error!(%error, sql = statement.sql, "statement refused");
-                    return Ok(Err(Error::Database(error)));
+                    return Ok(Err(Error::Statement(error.to_string())));
                 }
                 Err(error) => return Err(failure(error)),
             }

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::ahead::{Ahead, overtaken};
 use crate::listening::hearing;
 use crate::row::{Query, Row};
 use crate::stats::counter;
@@ -109,16 +110,16 @@ impl Store {
             dispatchings.iter().map(|_| Err(Error::Conflict { what: "the event" })).collect();
         for _ in 0..MAX_DECISIONS {
             // What others overtook is decided again, all of it together.
-            let (slots, overtaken): (Vec<_>, Vec<_>) = results
-                .iter_mut()
-                .zip(&dispatchings)
-                .filter(|(result, _)| matches!(result, Err(Error::Conflict { .. })))
-                .unzip();
-            if slots.is_empty() {
+            let again = overtaken(&dispatchings, &results);
+            if again.is_empty() {
                 break;
             }
-            for (slot, result) in slots.into_iter().zip(self.decide_all(&overtaken, now).await) {
-                *slot = result;
+            let asked: Vec<&Dispatching> =
+                again.iter().filter_map(|index| dispatchings.get(*index)).collect();
+            for (index, result) in again.iter().zip(self.decide_all(&asked, now).await) {
+                if let Some(slot) = results.get_mut(*index) {
+                    *slot = result;
+                }
             }
         }
         results
@@ -130,8 +131,12 @@ impl Store {
         dispatchings: &[&Dispatching],
         now: Timestamp,
     ) -> Vec<Result<Vec<FlowOutcome>>> {
-        let mut known = match self.known(dispatchings).await {
+        let known = match self.known(dispatchings).await {
             Ok(known) => known,
+            // One of them asks for what the database cannot even read.
+            Err(error) if error.lasts() && dispatchings.len() > 1 => {
+                return self.decide_each(dispatchings, now).await;
+            }
             Err(error) => {
                 let detail = error.to_string();
                 let mut results = vec![Err(error)];
@@ -139,6 +144,37 @@ impl Store {
                 return results;
             }
         };
+        self.commit_plans(dispatchings, known, now).await
+    }
+
+    /// Decides one by one, up to the first that could not be written: what comes after it must not overtake it.
+    async fn decide_each(
+        &self,
+        dispatchings: &[&Dispatching],
+        now: Timestamp,
+    ) -> Vec<Result<Vec<FlowOutcome>>> {
+        let mut results: Vec<Result<_>> = Vec::with_capacity(dispatchings.len());
+        for dispatching in dispatchings {
+            let over = |error: &Error| error.lasts() || matches!(error, Error::State { .. });
+            let result = match (results.last(), self.known(&[*dispatching]).await) {
+                (Some(Err(error)), _) if !over(error) => Err(Error::Conflict { what: "the event before" }),
+                (_, Err(error)) => Err(error),
+                (_, Ok(known)) => {
+                    let mut decided = self.commit_plans(&[*dispatching], known, now).await;
+                    decided.pop().unwrap_or(Err(Error::Closed))
+                }
+            };
+            results.push(result);
+        }
+        results
+    }
+
+    async fn commit_plans(
+        &self,
+        dispatchings: &[&Dispatching],
+        mut known: Known,
+        now: Timestamp,
+    ) -> Vec<Result<Vec<FlowOutcome>>> {
         let mut sent = Vec::with_capacity(dispatchings.len());
         for dispatching in dispatchings {
             sent.push(match known.plan(dispatching, now) {
@@ -178,7 +214,8 @@ impl Store {
             let version = rows.first()?.get("version");
             Some(version.map(|version| ((ws.clone(), flow.clone(), revision), version)))
         });
-        Ok(Known { versions: versions.collect::<Result<_>>()?, answers: answers.into_iter() })
+        let versions = versions.collect::<Result<_>>()?;
+        Ok(Known { versions, answers: answers.into_iter(), ahead: Ahead::default() })
     }
 
     /// Starts a run that no event asks for.
@@ -245,6 +282,7 @@ fn asked(ws: &WorkspaceId, event: &EventId, dispatch: &Dispatch) -> Vec<Query> {
 struct Known {
     versions: BTreeMap<(WorkspaceId, String, u32), String>,
     answers: std::vec::IntoIter<Vec<Row>>,
+    ahead: Ahead,
 }
 
 /// What was found about one dispatch.
@@ -266,12 +304,21 @@ impl Known {
         if flows.len() > MAX_FLOWS || !flows.iter().all(|dispatch| names.insert(&dispatch.flow)) {
             return Err(Error::Refused(format!("an event goes to at most {MAX_FLOWS} flows, to each once")));
         }
+        let found = found.into_iter().collect::<Result<Vec<Found>>>()?;
+        let known = |dispatch: &&Dispatch| {
+            self.versions.contains_key(&(ws.clone(), dispatch.flow.clone(), dispatch.revision))
+        };
+        // Told before anything of this event counts as ahead of the others.
+        if let Some(missing) = flows.iter().find(|dispatch| !known(dispatch)) {
+            return Err(unknown(&missing.flow, missing.revision));
+        }
         let mut plan = Plan {
             unit: Unit::new().one(DISPATCHED, values![ws, event, header.replays]),
             outcomes: Vec::with_capacity(flows.len().max(1)),
         };
+        plan.unit = self.ahead.after(plan.unit, dispatching);
         for (dispatch, found) in flows.iter().zip(found) {
-            plan = self.decide(plan, dispatching, &header, dispatch, found?, now)?;
+            plan = self.decide(plan, dispatching, &header, dispatch, found, now)?;
         }
         if !answers.is_empty() {
             plan.unit = hearing(plan.unit, ws, event, header.replays, answers, now)?;
@@ -305,7 +352,7 @@ impl Known {
     }
 
     fn decide(
-        &self,
+        &mut self,
         mut plan: Plan,
         dispatching: &Dispatching,
         header: &Header,
@@ -324,15 +371,20 @@ impl Known {
             if !replay && found.told {
                 return Ok(plan.outcome(dispatching, header, flow, EventOutcome::DuplicateFact));
             }
+            if !replay && self.ahead.tells(ws, &dispatch.flow, fact) {
+                plan.unit = plan.unit.one(FACT, values![ws, &dispatch.flow, fact]);
+                return Ok(plan.outcome(dispatching, header, flow, EventOutcome::DuplicateFact));
+            }
             let params = values![ws, &dispatch.flow, fact, &dispatching.event, now];
             plan.unit = if replay { plan.unit.then(TELL, params) } else { plan.unit.one(TELL, params) };
         }
         if !replay && found.applied.is_some_and(|come| come > header.time) {
             return Ok(plan.outcome(dispatching, header, flow, EventOutcome::Stale));
         }
-        if let Some(run) = found.unclaimed {
+        if let Some(run) = found.unclaimed.or_else(|| self.ahead.unclaimed(ws, dispatch)) {
             return Ok(plan.join(version, dispatching, header, dispatch, run));
         }
+        self.ahead.creates(ws, dispatch);
         plan.create(version, dispatching, header, dispatch, None, now)
     }
 }
@@ -462,7 +514,7 @@ fn header_of(event: &EventId, row: Option<&Row>) -> Result<Header> {
 }
 
 /// A new run takes its lane's turn if that is free, unless its flow is paused.
-fn creating(unit: Unit, ws: &WorkspaceId, flow: &str, lane: Option<&str>) -> Unit {
+pub(crate) fn creating(unit: Unit, ws: &WorkspaceId, flow: &str, lane: Option<&str>) -> Unit {
     let (workspace, flow): (Arc<str>, Arc<str>) = (ws.as_str().into(), flow.into());
     let unit = unit.locking(Lock::FlowShared { workspace: workspace.clone(), flow: flow.clone() });
     match lane {

@@ -74,6 +74,11 @@ impl Error {
         matches!(self, Self::Full(_) | Self::Unavailable(_))
     }
 
+    /// The same would fail again: what was asked for, or what is stored, is at fault.
+    pub fn lasts(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::NotFound { .. } | Self::Statement(_) | Self::Corrupt { .. })
+    }
+
     pub(crate) fn not_found(what: &'static str, name: impl ToString) -> Self {
         Self::NotFound { what, name: name.to_string() }
     }

@@ -55,7 +55,7 @@ pub enum EventStatus {
     Accepted,
     /// Every flow that wants it has been given it.
     Dispatched,
-    /// Not an event; nothing will be done with it.
+    /// Not an event, or one that cannot be dispatched; nothing is done with it.
     Quarantined,
 }
 
@@ -77,7 +77,7 @@ pub enum EventOutcome {
     DuplicateFact,
     /// No flow asks for it.
     NoMatch,
-    /// It is no event.
+    /// It is no event, or one that cannot be dispatched.
     Quarantined,
 }
 
@@ -108,7 +108,7 @@ pub struct Event {
     pub status: EventStatus,
     /// How many times it has been replayed.
     pub replays: u32,
-    /// The vendor's body; for a quarantined body that is no JSON, its text as a string.
+    /// The vendor's body; for a quarantined body that is no JSON, its text as a string; null if it cannot be read.
     pub data: Arc<Value>,
     /// Why it is quarantined.
     pub problem: Option<Fault>,

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::committer::Ticket;
-use crate::dispatch::{OUTCOME, TELL, WORKS_FOR};
+use crate::dispatch::{OUTCOME, TELL, WORKS_FOR, creating};
 use crate::stats::counter;
 use crate::unit::{By, values};
 use crate::{Dispatch, Event, OnFailure, Result, Store, Unit};
@@ -51,10 +51,13 @@ const DISPATCHED: &str = "UPDATE events SET status = 'dispatched' \
     WHERE workspace = ?1 AND id = ?2 AND status = 'accepted' AND replays = 0 \
     AND EXISTS (SELECT 1 FROM counters WHERE workspace = '' AND name = 'generation' AND value = ?3) \
     AND seq = (SELECT min(first.seq) FROM events AS first WHERE first.status = 'accepted')";
-/// An index allows one turn in a lane: if somebody has it, this fails.
+/// An index allows one turn in a lane: if somebody has it, this fails. Nobody waits for one either, and the flow is not
+/// paused: a pause in the same transaction has not changed the generation yet.
 const BEGIN: &str = "INSERT INTO runs (workspace, id, flow, revision, version, status, turn, lane, keyed, latest, \
     hold, event, event_type, event_time, subject, node, epoch, lease_until, retries, entries, created_at, started_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, 'running', 1, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, 1, ?14, 0, 0, ?15, ?15)";
+    SELECT ?1, ?2, ?3, ?4, ?5, 'running', 1, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, 1, ?14, 0, 0, ?15, ?15 \
+    WHERE NOT EXISTS (SELECT 1 FROM runs WHERE workspace = ?1 AND flow = ?3 AND lane = ?6 AND status = 'queued') \
+    AND NOT EXISTS (SELECT 1 FROM flows WHERE workspace = ?1 AND name = ?3 AND paused = 1)";
 
 impl Store {
     /// Has `follower` told of every event that is accepted from now on, as long as it lives. Of several, the first is
@@ -115,7 +118,7 @@ impl Store {
                 lease_until,
                 now,
             ];
-            unit = unit
+            unit = creating(unit, ws, &dispatch.flow, lane)
                 .one(BEGIN, begin)
                 .then(WORKS_FOR, values![ws, &dispatch.run, &event.id, &event.connection, event.time])
                 .one(OUTCOME, outcome(ws, event, &dispatch.flow, "run", Some(&dispatch.run)))

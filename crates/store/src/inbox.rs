@@ -1,6 +1,6 @@
 //! The inbox: events become durable here before anybody is told that they arrived.
 
-use flow::{EventId, RunId, WorkspaceId};
+use flow::{EventId, Fault, RunId, WorkspaceId};
 use jiff::Timestamp;
 use ring::digest;
 use serde_json::Value;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::committer::Ticket;
 use crate::page::{pattern_anywhere, pattern_of_type};
 use crate::row::{Query, Row};
+use crate::runs::list::MAX_RESTORES;
 use crate::stats::counter;
 use crate::unit::{By, values};
 use crate::{
@@ -41,8 +42,15 @@ const REMEMBERED: &str =
 const WAITING: &str =
     concat!("SELECT ", columns!(), " FROM events WHERE status = 'accepted' ORDER BY seq LIMIT ?1");
 const ONE: &str = concat!("SELECT ", columns!(), " FROM events WHERE workspace = ?1 AND id = ?2");
-const REPLAY: &str = "UPDATE events SET status = 'accepted', replays = replays + 1 \
-    WHERE workspace = ?1 AND id = ?2 AND status = 'dispatched'";
+/// What was quarantined by who accepted it is no event.
+const REPLAY: &str = "UPDATE events SET status = 'accepted', replays = replays + 1, problem = NULL \
+    WHERE workspace = ?1 AND id = ?2 AND (status = 'dispatched' OR status = 'quarantined' AND type <> 'unknown')";
+const SET_ASIDE: &str = "UPDATE events SET status = 'quarantined', problem = ?3 \
+    WHERE workspace = ?1 AND id = ?2 AND status = 'accepted'";
+const SET_ASIDE_OUTCOME: &str = "INSERT INTO event_outcomes (workspace, event, replay, flow, outcome, run, failed) \
+    SELECT workspace, id, replays, '', 'quarantined', NULL, 0 FROM events WHERE workspace = ?1 AND id = ?2";
+/// The type of what is no event.
+const NO_TYPE: &str = "unknown";
 const OUTCOMES: &str = "SELECT flow, outcome, run, failed, replay FROM event_outcomes \
     WHERE workspace = ?1 AND event = ?2 ORDER BY replay, flow";
 const LIST: &str = concat!(
@@ -138,7 +146,7 @@ impl Store {
                     &body.id,
                     &body.connection,
                     &key,
-                    "unknown",
+                    NO_TYPE,
                     now,
                     now,
                     None::<bool>,
@@ -173,14 +181,33 @@ impl Store {
     }
 
     /// Events that no dispatcher has seen yet, of every workspace, in the order of acceptance; at most
-    /// [`MAX_PAGE`](crate::MAX_PAGE) at once, since their bodies come with them. Of several nodes only one finds any.
+    /// [`MAX_PAGE`](crate::MAX_PAGE) at once, since their bodies come with them. Of several nodes only one finds any. Those that cannot be read are set
+    /// aside.
     pub async fn undispatched_events(&self, limit: usize) -> Result<Vec<Event>> {
         let params = values![limit.min(MAX_PAGE) as i64];
         let rows = match &self.inner.backend {
             Backend::Sqlite(_) => self.rows(WAITING, params).await?,
             Backend::Postgres(postgres) => postgres.on_duty(Query::new(WAITING, params)).await?,
         };
-        rows.iter().map(event_of).collect()
+        let mut events = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match event_of(row) {
+                Ok(event) => events.push(event),
+                Err(error) => self.set_aside_row(row, error).await?,
+            }
+        }
+        Ok(events)
+    }
+
+    async fn set_aside_row(&self, row: &Row, error: Error) -> Result<()> {
+        let (ws, id): (WorkspaceId, EventId) = (row.get("workspace")?, row.get("id")?);
+        tracing::error!(event = %id, %error, "an event that cannot be read is set aside");
+        let problem = Fault::runtime(format!("the event cannot be read: {error}"));
+        match self.set_aside_event(&ws, &id, &problem).await {
+            Err(error) if error.lasts() => tracing::error!(event = %id, %error, "nor can it be set aside"),
+            other => other?,
+        }
+        Ok(())
     }
 
     /// Whether other nodes may have the same database.
@@ -206,7 +233,7 @@ impl Store {
     /// An event with its body.
     pub async fn event(&self, ws: &WorkspaceId, id: &EventId) -> Result<Option<Event>> {
         let found = self.search(&[one(ws, id)]).await?;
-        found.into_iter().flatten().flatten().next().as_ref().map(event_of).transpose()
+        found.into_iter().flatten().flatten().next().as_ref().map(shown_event).transpose()
     }
 
     /// What an event led to, replays included, oldest first.
@@ -251,21 +278,48 @@ impl Store {
         Ok(listed)
     }
 
-    /// Hands a dispatched event to the dispatcher once more. Its runs have the effect keys of the first time, so
-    /// what was done is not done again; whether it is stale or tells a known fact is not asked.
-    pub async fn replay_event(&self, ws: &WorkspaceId, id: &EventId, _now: Timestamp) -> Result<()> {
-        self.restore_event(ws, id).await?;
+    /// Hands a dispatched event to the dispatcher once more, or one that was set aside. Its runs have the effect keys
+    /// of the first time, so what was done is not done again; whether it is stale or tells a known fact is not asked.
+    pub async fn replay_event(&self, ws: &WorkspaceId, id: &EventId) -> Result<()> {
         let unit = Unit::new().one(REPLAY, values![ws, id]).tally(ws, counter::REPLAYED, By::Fixed(1));
-        match self.commit(unit).await {
-            Err(Error::Conflict { .. }) => {
-                let event = self.event(ws, id).await?.ok_or_else(|| Error::not_found("event", id))?;
-                Err(Error::State {
-                    name: id.to_string(),
-                    state: event.status.as_str().into(),
-                    detail: "only a dispatched event can be replayed",
-                })
+        for _ in 0..MAX_RESTORES {
+            self.restore_event(ws, id).await?;
+            match self.commit(unit.clone()).await {
+                Err(Error::Conflict { .. }) => self.check_replay(ws, id).await?,
+                other => return other.map(drop),
             }
-            other => other.map(|_| ()),
+            // It may be, so that housekeeping has taken it away again.
+        }
+        Err(Error::Conflict { what: "the event" })
+    }
+
+    /// Why an event may not be replayed.
+    async fn check_replay(&self, ws: &WorkspaceId, id: &EventId) -> Result<()> {
+        let found = self.search(&[one(ws, id)]).await?.into_iter().flatten().flatten().next();
+        let event = summary_of(&found.ok_or_else(|| Error::not_found("event", id))?)?;
+        let may = match event.status {
+            EventStatus::Accepted => false,
+            EventStatus::Dispatched => true,
+            EventStatus::Quarantined => event.r#type != NO_TYPE,
+        };
+        if may {
+            return Ok(());
+        }
+        let (name, state) = (id.to_string(), event.status.as_str().into());
+        Err(Error::State { name, state, detail: "only a dispatched event can be replayed" })
+    }
+
+    /// Sets aside an accepted event that can never be dispatched, so that it is seen and no others wait behind it.
+    pub async fn set_aside_event(&self, ws: &WorkspaceId, id: &EventId, problem: &Fault) -> Result<()> {
+        let problem = serde_json::to_string(problem).map_err(|error| Error::corrupt("fault", error))?;
+        let unit = Unit::new()
+            .one(SET_ASIDE, values![ws, id, problem])
+            .one(SET_ASIDE_OUTCOME, values![ws, id])
+            .tally(ws, counter::QUARANTINED, By::Fixed(1));
+        match self.commit(unit).await {
+            // Another node was faster.
+            Err(Error::Conflict { .. }) => Ok(()),
+            other => other.map(drop),
         }
     }
 }
@@ -321,11 +375,23 @@ fn outcome_of(row: &Row) -> Result<FlowOutcome> {
 }
 
 pub(crate) fn event_of(row: &Row) -> Result<Event> {
+    event_with(row, payload::decode("event", row.bytes("payload")?)?)
+}
+
+/// An event to be looked at: one that was set aside since it cannot be read has no data.
+fn shown_event(row: &Row) -> Result<Event> {
+    match payload::decode("event", row.bytes("payload")?) {
+        Err(_) if summary_of(row)?.status == EventStatus::Quarantined => event_with(row, Arc::default()),
+        data => event_with(row, data?),
+    }
+}
+
+fn event_with(row: &Row, data: Arc<Value>) -> Result<Event> {
     let summary = summary_of(row)?;
     let problem: Option<String> = row.get("problem")?;
     Ok(Event {
         workspace: row.get("workspace")?,
-        data: payload::decode("event", row.bytes("payload")?)?,
+        data,
         problem: problem
             .map(|text| serde_json::from_str(&text))
             .transpose()
@@ -386,7 +452,19 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        for sql in [REMEMBER, STORE, QUARANTINED, REMEMBERED, WAITING, ONE, REPLAY, OUTCOMES, LIST] {
+        for sql in [
+            REMEMBER,
+            STORE,
+            QUARANTINED,
+            REMEMBERED,
+            WAITING,
+            ONE,
+            REPLAY,
+            SET_ASIDE,
+            SET_ASIDE_OUTCOME,
+            OUTCOMES,
+            LIST,
+        ] {
             crate::database::check_plan(sql);
         }
     }

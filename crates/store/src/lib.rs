@@ -12,6 +12,7 @@
 //! **Where to start.** `schema/` for what is kept, [`runs`] for the states of a run, [`dispatch`] for how an event
 //! becomes runs, [`committer`] for how writes become durable.
 
+mod ahead;
 pub mod backup;
 pub mod committer;
 pub mod connections;

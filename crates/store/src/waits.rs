@@ -21,7 +21,8 @@ use crate::{Result, Store, Unit, payload};
 
 /// Signals read in one go; more are read once these are taken.
 const MAX_READ: i64 = 256;
-/// Longer texts stand in keys as their digest: PostgreSQL's indexes take rows of some 2,700 bytes.
+/// Longer texts stand in keys as their digest: PostgreSQL's indexes take rows of some 2,700 bytes. So do texts with a
+/// U+0000, which PostgreSQL refuses.
 const MAX_TEXT: usize = 200;
 
 /// The run is still the caller's.
@@ -98,7 +99,7 @@ pub fn place_of(at: &EffectRef) -> String {
 
 /// Text as it stands in a key.
 pub(crate) fn short(text: String) -> String {
-    if text.len() <= MAX_TEXT {
+    if text.len() <= MAX_TEXT && !text.contains('\0') {
         return text;
     }
     let mut short = String::from("sha256:");
@@ -251,5 +252,6 @@ mod tests {
         let long = place_of(&at(&"/x".repeat(200)));
         assert_eq!(long.len(), 71);
         assert_ne!(long, place_of(&EffectRef { visit: 3, ..at(&"/x".repeat(200)) }));
+        assert_eq!(short("a\0b".into()).len(), 71);
     }
 }

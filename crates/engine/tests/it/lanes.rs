@@ -258,3 +258,19 @@ fn a_stopping_node_finishes_what_is_short_and_releases_what_is_long() {
         });
     }
 }
+
+#[test]
+fn an_event_that_can_never_be_dispatched_does_not_stay_at_the_head_of_the_line() {
+    run(async {
+        let world = World::new();
+        let mut node = world.boot();
+        // More flows than an event may go to ask for it.
+        for n in 0..257 {
+            node.deploy(&document(&format!("flow-{n}"), "{}", "  - nothing: {set: {x: 1}}\n")).await;
+        }
+        let event = node.event("evt_1", json!({})).await;
+        node.settle().await;
+        assert_eq!(node.outcomes(&event), [EventOutcome::Quarantined]);
+        assert_eq!(node.store.stats(None).await.unwrap().events_undispatched, 0);
+    });
+}

@@ -393,16 +393,16 @@ impl Node<'_> {
     }
 
     pub async fn retry(&mut self, run: &RunId) {
-        let (store, now) = (self.store.clone(), self.world.time.now());
+        let store = self.store.clone();
         let workspace = default_workspace();
-        self.drive(store.retry_run(&workspace, run, now)).await.unwrap();
+        self.drive(store.retry_run(&workspace, run)).await.unwrap();
         self.wake();
     }
 
     pub async fn replay(&mut self, event: &EventId) {
-        let (store, now) = (self.store.clone(), self.world.time.now());
+        let store = self.store.clone();
         let workspace = default_workspace();
-        self.drive(store.replay_event(&workspace, event, now)).await.unwrap();
+        self.drive(store.replay_event(&workspace, event)).await.unwrap();
         self.wake();
     }
 

@@ -405,6 +405,13 @@ fn key(expression: &Expression, event: &Value, settings: &Value) -> Result<Optio
             expression.text()
         )));
     }
+    // One database cannot keep all of them, and nobody sees them.
+    if key.chars().any(char::is_control) {
+        return Err(Fault::expression(format!(
+            "the key `{}` gives has a control character in it: {key:?}",
+            expression.text()
+        )));
+    }
     Ok(Some(key))
 }
 

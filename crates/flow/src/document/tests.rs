@@ -617,6 +617,12 @@ fn keys_come_from_the_event() {
     let draft = event(json!({"id": "in_1", "attempt_count": 0}));
     assert_eq!(document.lane_key(&draft, &settings), Ok(None));
     assert_eq!(document.fact_key(&draft, &settings), Ok(Some(None)));
+    for text in ["cus\0_1", "cus_1\n", "\u{9f}"] {
+        let broken = event(json!({"id": text, "customer": text, "attempt_count": 2}));
+        let told = |fault: Fault| fault.code() == "expression" && fault.detail.contains("control character");
+        assert!(document.lane_key(&broken, &settings).is_err_and(told), "{text:?}");
+        assert!(document.fact_key(&broken, &settings).is_err_and(told), "{text:?}");
+    }
     let odd = event(json!("text"));
     assert!(document.lane_key(&odd, &settings).is_err_and(|fault| fault.code() == "expression"));
     let plain = Document::parse("p.yaml", &format!("{HEAD}do: [{{a: {{set: {{x: 1}}}}}}]")).unwrap();

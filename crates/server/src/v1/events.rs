@@ -72,7 +72,7 @@ pub async fn replay(State(app): State<App>, Path(id): Path<String>) -> Result<Js
         let detail = format!("{id} is quarantined: it is no event, so that no flow can be asked");
         return Err(Problem::new(Code::WrongState, detail));
     }
-    app.store().replay_event(app.workspace(), &id, app.now()).await?;
+    app.store().replay_event(app.workspace(), &id).await?;
     app.wake();
     Ok(Json(json!({"id": id, "replayed": true})))
 }

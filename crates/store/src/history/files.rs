@@ -107,12 +107,19 @@ impl Files {
         work(known.open.get_mut(month).ok_or(Error::Closed)?)
     }
 
-    /// Deletes a month's file for good.
+    /// Deletes a month's file for good, with what a crash may have left beside it; one that is gone already counts.
     pub fn drop_month(&self, month: &str) -> Result<()> {
         let mut known = self.known();
         known.open.remove(month);
-        let path = self.path(month);
-        fs::remove_file(&path).map_err(Error::io(&path))?;
+        // The log first: a file without its log is whole as of an earlier moment, a log without its file is nothing.
+        for end in ["-wal", "-shm", ""] {
+            let mut path = self.path(month).into_os_string();
+            path.push(end);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                done => done.map_err(Error::io(path))?,
+            }
+        }
         known.months.remove(month);
         Ok(())
     }
@@ -128,5 +135,30 @@ impl Files {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_is_dropped_with_all_that_is_left_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Files::new(directory.path().to_owned()).unwrap();
+        let path = |month: &str, end: &str| directory.path().join(format!("history-{month}.db{end}"));
+        for month in ["2026-10", "2026-11"] {
+            files.write(month, &[]).unwrap();
+        }
+        fs::remove_file(path("2026-10", "")).unwrap();
+        for end in ["-wal", "-shm"] {
+            fs::write(path("2026-10", end), "left").unwrap();
+        }
+        files.drop_month("2026-10").unwrap();
+        assert_eq!(files.months(), ["2026-11"]);
+        let left = ["", "-wal", "-shm"].map(|end| path("2026-10", end).exists());
+        assert_eq!(left, [false; 3]);
+        files.drop_month("2026-11").unwrap();
+        assert!(files.months().is_empty() && !path("2026-11", "").exists());
     }
 }

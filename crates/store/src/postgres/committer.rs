@@ -6,7 +6,7 @@
 //! | what happens | what the units are told |
 //! |---|---|
 //! | an expectation unmet, a uniqueness violated | that unit `Conflict`; the others are committed |
-//! | a statement refused | that unit `Statement`; the others are committed |
+//! | a statement refused, or the name of a lock | that unit `Statement`; the others are committed |
 //! | a deadlock, a serialization failure | nothing: the transaction is done again, some times |
 //! | the disk is full | all of them `Full` |
 //! | the connection is lost before the commit was sent | all of them `Unavailable`: nothing is durable |
@@ -86,6 +86,8 @@ pub(crate) struct Committer {
 enum Broken {
     /// An expectation was not met while all was sent at once.
     Unmet,
+    /// The locks that were asked for are refused by themselves: a name that is no text there.
+    Locks(Failure),
     /// It collided with another node's.
     Again(Failure),
     /// The database refused, for now.
@@ -166,13 +168,33 @@ impl Committer {
         let all = |error: &dyn Fn() -> Error| batch.iter().map(|_| Err(error())).collect();
         let mut careful = self.failpoints.is_some();
         let mut tries = 0;
+        // By place in the batch, what is wrong with the locks that a unit asks for.
+        let mut unlockable: BTreeMap<usize, String> = BTreeMap::new();
         loop {
             self.sent = false;
-            let broken = match self.attempt(batch, careful).await {
-                Ok(results) => return results,
+            let sound = batch.iter().enumerate().filter(|(place, _)| !unlockable.contains_key(place));
+            let (places, units): (Vec<usize>, Vec<&Unit>) =
+                sound.map(|(place, pending)| (place, &pending.unit)).unzip();
+            let broken = match self.attempt(&units, careful).await {
+                Ok(results) if unlockable.is_empty() => return results,
+                Ok(results) => {
+                    let mut results: BTreeMap<usize, _> = places.into_iter().zip(results).collect();
+                    results.extend(unlockable.into_iter().map(|(at, why)| (at, Err(Error::Statement(why)))));
+                    return results.into_values().collect();
+                }
                 Err(broken) => broken,
             };
             match broken {
+                Broken::Locks(error) => {
+                    self.roll_back().await;
+                    let found = self.unlockable(&units).await;
+                    if found.is_empty() {
+                        let why = error.to_string();
+                        return all(&|| Error::Unavailable(why.clone()));
+                    }
+                    let place = |(at, why)| Some((*places.get::<usize>(at)?, why));
+                    unlockable.extend(found.into_iter().filter_map(place));
+                }
                 Broken::Unmet => {
                     careful = true;
                     self.roll_back().await;
@@ -190,6 +212,10 @@ impl Committer {
                 Broken::Refused(Error::Full(what)) => {
                     self.roll_back().await;
                     return all(&|| Error::Full(what));
+                }
+                Broken::Refused(Error::Statement(why)) => {
+                    self.roll_back().await;
+                    return all(&|| Error::Statement(why.clone()));
                 }
                 Broken::Refused(error) => {
                     self.roll_back().await;
@@ -218,6 +244,22 @@ impl Committer {
         }
     }
 
+    /// Which units ask for locks that the database refuses by themselves, and why.
+    async fn unlockable(&mut self, units: &[&Unit]) -> Vec<(usize, String)> {
+        let mut found = Vec::new();
+        for (place, unit) in units.iter().enumerate().filter(|(_, unit)| !unit.locks.is_empty()) {
+            let Some(session) = &self.session else { break };
+            let taken = async { Begin::new(session, &[*unit]).await?.send(session).await }.await;
+            self.roll_back().await;
+            if let Err(Broken::Locks(error)) = taken {
+                let why =
+                    error.as_db_error().map_or_else(|| error.to_string(), |told| told.message().to_owned());
+                found.push((place, why));
+            }
+        }
+        found
+    }
+
     /// Ends what is left of a transaction; a session that cannot do that is of no use.
     async fn roll_back(&mut self) {
         if let Some(session) = &self.session
@@ -227,7 +269,7 @@ impl Committer {
         }
     }
 
-    async fn attempt(&mut self, batch: &[Pending], careful: bool) -> Result<Vec<Result<UnitResult>>, Broken> {
+    async fn attempt(&mut self, units: &[&Unit], careful: bool) -> Result<Vec<Result<UnitResult>>, Broken> {
         if self.session.as_ref().is_none_or(|session| session.client.is_closed()) {
             self.session = None;
             self.session = Some(self.server.connect(Purpose::Hot).await.map_err(Broken::Refused)?);
@@ -235,8 +277,8 @@ impl Committer {
         let Some(session) = &self.session else { return Err(Broken::Unmet) };
         session.renew_plans().await.map_err(broken)?;
         let results = match careful {
-            true => one_by_one(session, batch, self.failpoints.as_ref()).await?,
-            false => at_once(session, batch).await?,
+            true => one_by_one(session, units, self.failpoints.as_ref()).await?,
+            false => at_once(session, units).await?,
         };
         self.commits += 1;
         let cut = self.cuts.as_ref().and_then(|cuts| cuts(self.commits));
@@ -244,12 +286,12 @@ impl Committer {
             return Err(Broken::Cut);
         }
         if let Some(failpoints) = &self.failpoints {
-            failpoints(Point { unit: batch.len(), statement: 0, sql: "COMMIT" }).await;
+            failpoints(Point { unit: units.len(), statement: 0, sql: "COMMIT" }).await;
         }
         let mut counts = BTreeMap::new();
-        for (pending, result) in batch.iter().zip(&results) {
+        for (unit, result) in units.iter().zip(&results) {
             if let Ok(done) = result {
-                add(&mut counts, &pending.unit.tallies, done);
+                add(&mut counts, &unit.tallies, done);
             }
         }
         let mut ready = Vec::with_capacity(counts.len());
@@ -257,8 +299,8 @@ impl Committer {
             let params = values![&*workspace, counter, &*self.node, by];
             ready.push((session.prepared(COUNT, &params).await.map_err(broken)?, params));
         }
-        let asked = batch.iter().map(|pending| pending.unit.statements.len()).sum::<usize>();
-        let savepoints = if careful { 2 * batch.len() } else { 0 };
+        let asked = units.iter().map(|unit| unit.statements.len()).sum::<usize>();
+        let savepoints = if careful { 2 * units.len() } else { 0 };
         self.statements = asked + savepoints + ready.len() + BRACKETS;
         self.sent = true;
         finish(session, &ready).await.map_err(broken)?;
@@ -280,22 +322,26 @@ async fn finish(session: &Session, counts: &[(Arc<Prepared>, Vec<Param>)]) -> Re
 }
 
 /// Sends everything before the first answer is there.
-async fn at_once(session: &Session, batch: &[Pending]) -> Result<Vec<Result<UnitResult>>, Broken> {
+async fn at_once(session: &Session, units: &[&Unit]) -> Result<Vec<Result<UnitResult>>, Broken> {
     let mut ready = Vec::new();
-    for statement in batch.iter().flat_map(|pending| &pending.unit.statements) {
-        ready.push(session.prepared(statement.sql, &statement.params).await.map_err(broken)?);
+    for statement in units.iter().flat_map(|unit| &unit.statements) {
+        match session.prepared(statement.sql, &statement.params).await {
+            Ok(prepared) => ready.push(prepared),
+            Err(error) if is_of_the_statement(&error) => return Err(Broken::Unmet),
+            Err(error) => return Err(broken(error)),
+        }
     }
-    let begin = Begin::new(session, batch).await?;
-    let statements = batch.iter().flat_map(|pending| &pending.unit.statements);
+    let begin = Begin::new(session, units).await?;
+    let statements = units.iter().flat_map(|unit| &unit.statements);
     let sent = statements.zip(&ready).map(|(statement, prepared)| session.run(prepared, &statement.params));
     // Both are sent when they are polled first, the beginning before the rest.
     let (begun, answers) = tokio::join!(biased; begin.send(session), pipelined(sent));
     begun?;
     let mut answers = answers.into_iter();
-    let mut results = Vec::with_capacity(batch.len());
-    for pending in batch {
+    let mut results = Vec::with_capacity(units.len());
+    for unit in units {
         let mut done = UnitResult::default();
-        for statement in &pending.unit.statements {
+        for statement in &unit.statements {
             match answers.next() {
                 Some(Ok(answer)) if statement.expect.met(answer.count) => take(&mut done, answer),
                 Some(Err(error)) if !is_of_the_statement(&error) => return Err(broken(error)),
@@ -310,14 +356,14 @@ async fn at_once(session: &Session, batch: &[Pending]) -> Result<Vec<Result<Unit
 /// Each unit in a savepoint of its own.
 async fn one_by_one(
     session: &Session,
-    batch: &[Pending],
+    units: &[&Unit],
     failpoints: Option<&Failpoints>,
 ) -> Result<Vec<Result<UnitResult>>, Broken> {
-    Begin::new(session, batch).await?.send(session).await?;
-    let mut results = Vec::with_capacity(batch.len());
-    for (index, pending) in batch.iter().enumerate() {
+    Begin::new(session, units).await?.send(session).await?;
+    let mut results = Vec::with_capacity(units.len());
+    for (index, one) in units.iter().enumerate() {
         session.client.batch_execute("SAVEPOINT unit").await.map_err(broken)?;
-        let result = unit(session, index, &pending.unit, failpoints).await?;
+        let result = unit(session, index, one, failpoints).await?;
         let end = if result.is_ok() { "RELEASE unit" } else { "ROLLBACK TO unit; RELEASE unit" };
         session.client.batch_execute(end).await.map_err(broken)?;
         results.push(result);
@@ -378,9 +424,9 @@ struct Begin {
 }
 
 impl Begin {
-    async fn new(session: &Session, batch: &[Pending]) -> Result<Self, Broken> {
+    async fn new(session: &Session, units: &[&Unit]) -> Result<Self, Broken> {
         let (mut names, mut runs) = (BTreeMap::<String, bool>::new(), BTreeSet::new());
-        for lock in batch.iter().flat_map(|pending| &pending.unit.locks) {
+        for lock in units.iter().flat_map(|unit| &unit.locks) {
             match lock {
                 Lock::LaneOf { workspace, run } => {
                     runs.insert((workspace.to_string(), run.to_string()));
@@ -406,7 +452,8 @@ impl Begin {
                 session.client.query(lock, &params).await.map(|_| ())
             }));
         }
-        pipelined(steps).await.into_iter().collect::<Result<(), Failure>>().map_err(broken)
+        let begun = pipelined(steps).await.into_iter().collect::<Result<(), Failure>>();
+        begun.map_err(|error| if is_of_the_statement(&error) { Broken::Locks(error) } else { broken(error) })
     }
 }
 
@@ -419,11 +466,17 @@ fn broken(error: Failure) -> Broken {
         | &SqlState::T_R_SERIALIZATION_FAILURE
         | &SqlState::LOCK_NOT_AVAILABLE => Broken::Again(error),
         &SqlState::DISK_FULL => Broken::Refused(Error::Full("the database")),
+        _ if is_of_the_values(&error) => Broken::Refused(Error::Statement(told.message().to_owned())),
         // The server goes down, or throws the session out.
         _ if class == "57" || class == "08" => Broken::Lost(error),
         // 25006: read-only, since another server took over.
         _ => Broken::Refused(Error::Unavailable(format!("{} ({})", told.message(), code.code()))),
     }
+}
+
+/// Whether the values that were given are at fault: they are no text there (22), or too much for an index (54).
+pub(super) fn is_of_the_values(error: &Failure) -> bool {
+    matches!(error.code().and_then(|code| code.code().get(..2)), Some("22" | "54"))
 }
 
 /// Whether the statement itself is at fault, not the database under it: data that does not fit, an integrity rule, its
@@ -432,7 +485,8 @@ fn is_of_the_statement(error: &Failure) -> bool {
     let class = error.code().and_then(|code| code.code().get(..2));
     let own =
         error.as_db_error().is_none() && !error.is_closed() && error.to_string().contains("serializing");
-    own || matches!(class, Some("21" | "22" | "23" | "42" | "0A"))
+    own || is_of_the_values(error)
+        || matches!(class, Some("21" | "23" | "42" | "0A"))
         || error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION)
 }
 

@@ -8,7 +8,7 @@ use super::server::Purpose;
 use crate::history::{Month, month_of};
 use crate::row::Row;
 use crate::unit::{Lock, Unit, values};
-use crate::{Error, Result, inbox, runs};
+use crate::{Result, inbox, runs};
 
 /// Moves of a table: `$out` to history under month ?3, `$back` from there.
 macro_rules! moves {
@@ -195,11 +195,7 @@ impl Postgres {
     async fn change_months(&self, ddl: &str) -> Result<()> {
         let session = self.server.connect(Purpose::Hot).await?;
         let text = format!("BEGIN; SELECT pg_advisory_xact_lock(7717002); {ddl} COMMIT");
-        session.client.batch_execute(&text).await.map_err(|error| match self.server.refused(&error) {
-            // Readers of history may keep the tables for a moment.
-            Error::Unavailable(why) => Error::Unavailable(why),
-            other => other,
-        })
+        session.client.batch_execute(&text).await.map_err(|error| self.server.refused(&error))
     }
 }
 

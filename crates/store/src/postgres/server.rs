@@ -9,6 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, NoTls};
 use url::Url;
 
+use super::committer::is_of_the_values;
 use super::session::Session;
 use super::text::LeaseClock;
 use super::tls::Tls;
@@ -186,6 +187,7 @@ impl Server {
             &SqlState::INVALID_CATALOG_NAME => {
                 Error::Refused(format!("{place}: {told_text}; make it: CREATE DATABASE … OWNER …"))
             }
+            _ if is_of_the_values(error) => Error::Statement(told_text.to_owned()),
             _ => Error::Unavailable(format!("{place}: {told_text} ({})", told.code().code())),
         }
     }

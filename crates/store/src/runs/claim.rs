@@ -35,8 +35,6 @@ const WAKE: &str = "UPDATE runs SET status = 'queued', ready_at = NULL \
     WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'parked'";
 const NEXT_WAKE: &str =
     "SELECT min(ready_at) AS at FROM runs WHERE status = 'parked' AND ready_at IS NOT NULL";
-const NEXT_EXPIRY: &str =
-    "SELECT min(lease_until) AS at FROM runs WHERE status = 'running' AND lease_until IS NOT NULL";
 
 /// A run and the epoch that it was seen in.
 type Seen = (WorkspaceId, RunId, u64);
@@ -63,24 +61,32 @@ impl Store {
         self.claimed(self.commit(unit).await?.returned).await
     }
 
-    /// What was claimed, oldest first, with the events that it is for.
+    /// What was claimed, oldest first, with the events that it is for. They are running by now: what cannot be read of
+    /// one of them is told with it, and does not hold up the others.
     async fn claimed(&self, mut rows: Vec<Row>) -> Result<Vec<ClaimedRun>> {
         rows.sort_by_cached_key(|row| row.get::<i64>("seq").unwrap_or_default());
-        let mut runs = rows.iter().map(claimed_run).collect::<Result<Vec<_>>>()?;
-        let events: Vec<Option<EventId>> = rows.iter().map(|row| row.get("event")).collect::<Result<_>>()?;
-        let queries: Vec<Query> = runs
-            .iter()
-            .zip(&events)
-            .filter_map(|(run, event)| event.as_ref().map(|event| inbox::one(&run.workspace, event)))
-            .collect();
-        let mut found = self.read(&queries).await?.into_iter();
-        for (run, event) in runs.iter_mut().zip(events) {
-            let Some(event) = event else { continue };
-            let row = found.next().and_then(|rows| rows.into_iter().next());
-            let gone = || Error::corrupt("run", format!("{} is for {event}, which is gone", run.run));
-            run.event = Some(inbox::event_of(&row.ok_or_else(gone)?)?);
+        let mut runs = Vec::with_capacity(rows.len());
+        let mut queries = Vec::new();
+        for row in &rows {
+            match claimed_run(row) {
+                Ok((run, event)) => {
+                    queries.extend(event.as_ref().map(|event| inbox::one(&run.workspace, event)));
+                    runs.push((run, event));
+                }
+                Err(error) => tracing::error!(%error, "a run that cannot be read is left"),
+            }
         }
-        Ok(runs)
+        let mut found = self.read(&queries).await?.into_iter();
+        let with_event = |(mut run, event): (ClaimedRun, Option<EventId>)| {
+            let Some(event) = event else { return run };
+            match found.next().and_then(|rows| rows.into_iter().next()).as_ref().map(inbox::event_of) {
+                Some(Ok(event)) => run.event = Some(event),
+                Some(Err(error)) => run.unreadable = Some(format!("its event {event}: {error}")),
+                None => run.unreadable = Some(format!("its event {event} is gone")),
+            }
+            run
+        };
+        Ok(runs.into_iter().map(with_event).collect())
     }
 
     /// Keeps a claimed run for another `lease` from `now`, by the clock that times leases.
@@ -121,16 +127,7 @@ impl Store {
 
     /// When the next parked run is due: nothing has to be asked before, unless something is written.
     pub async fn next_wake(&self) -> Result<Option<Timestamp>> {
-        self.earliest(NEXT_WAKE).await
-    }
-
-    /// When the next lease ends.
-    pub async fn next_expiry(&self) -> Result<Option<Timestamp>> {
-        self.earliest(NEXT_EXPIRY).await
-    }
-
-    async fn earliest(&self, sql: &'static str) -> Result<Option<Timestamp>> {
-        self.first(sql, Vec::new()).await?.map_or(Ok(None), |row| row.get("at"))
+        self.first(NEXT_WAKE, Vec::new()).await?.map_or(Ok(None), |row| row.get("at"))
     }
 
     async fn seen(&self, sql: &'static str, params: Vec<Param>) -> Result<Vec<Seen>> {
@@ -170,10 +167,15 @@ fn micros(lease: SignedDuration) -> i64 {
     i64::try_from(lease.as_micros()).unwrap_or(i64::MAX / 4)
 }
 
-fn claimed_run(row: &Row) -> Result<ClaimedRun> {
+/// A claimed run, and the event that it is for.
+fn claimed_run(row: &Row) -> Result<(ClaimedRun, Option<EventId>)> {
     let lane = if row.get("keyed")? { Some(row.get("lane")?) } else { None };
-    let input = row.maybe_bytes("input")?;
-    Ok(ClaimedRun {
+    let input = row.maybe_bytes("input")?.map(|bytes| payload::decode("input", bytes)).transpose();
+    let (input, unreadable) = match input {
+        Ok(input) => (input, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let run = ClaimedRun {
         workspace: row.get("workspace")?,
         run: row.get("id")?,
         epoch: row.get("epoch")?,
@@ -181,12 +183,14 @@ fn claimed_run(row: &Row) -> Result<ClaimedRun> {
         revision: row.get("revision")?,
         lane,
         event: None,
-        input: input.map(|bytes| payload::decode("input", bytes)).transpose()?,
+        input,
         begun: row.get::<i64>("entries")? > 0,
         retries: row.get("retries")?,
         created_at: row.get("created_at")?,
         lease_until: row.get("lease_until")?,
-    })
+        unreadable,
+    };
+    Ok((run, row.get("event")?))
 }
 
 #[cfg(test)]
@@ -195,20 +199,7 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        for sql in [
-            READY,
-            CLAIM,
-            RENEW,
-            RELEASE,
-            EXPIRE,
-            EXPIRED,
-            OF_NODE,
-            DUE,
-            WAKE,
-            NEXT_WAKE,
-            NEXT_EXPIRY,
-            PASS_ON,
-        ] {
+        for sql in [READY, CLAIM, RENEW, RELEASE, EXPIRE, EXPIRED, OF_NODE, DUE, WAKE, NEXT_WAKE, PASS_ON] {
             crate::database::check_plan(sql);
         }
     }

@@ -9,7 +9,7 @@ use crate::page::pattern_anywhere;
 use crate::row::{Query, Row};
 use crate::stats::counter;
 use crate::unit::{By, values};
-use crate::{Error, Listed, Page, Result, Store, Unit, payload, waits};
+use crate::{Error, Listed, Page, Result, Store, Unit, inbox, payload, waits};
 
 /// The columns of a run, in the hot table and in history.
 macro_rules! columns {
@@ -33,12 +33,16 @@ const LIST: &str = concat!(
 );
 const STATUS: &str = "SELECT status FROM runs WHERE workspace = ?1 AND id = ?2";
 const RETRY: &str = "UPDATE runs SET status = 'queued', retries = retries + 1, finished_at = NULL, fault = NULL, \
-    node = NULL, ready_at = NULL WHERE workspace = ?1 AND id = ?2 AND status = 'failed'";
+    node = NULL, ready_at = NULL WHERE workspace = ?1 AND id = ?2 AND status = 'failed' \
+    AND (event IS NULL OR EXISTS (SELECT 1 FROM events WHERE workspace = ?1 AND id = runs.event))";
 const CANCEL: &str = "UPDATE runs SET status = 'cancelled', finished_at = ?3, turn = 0, lease_until = NULL, \
     ready_at = NULL WHERE workspace = ?1 AND id = ?2 AND status IN ('queued', 'running', 'parked')";
 /// Of a failed run that keeps its lane closed.
 const CANCEL_HELD: &str = "UPDATE runs SET status = 'cancelled', finished_at = ?3, turn = 0 \
     WHERE workspace = ?1 AND id = ?2 AND status = 'failed' AND turn = 1";
+
+/// How often something is brought back from history that housekeeping takes away again before it is changed.
+pub(crate) const MAX_RESTORES: usize = 8;
 
 impl Store {
     /// A run; its steps are in its journal.
@@ -66,8 +70,7 @@ impl Store {
     }
 
     /// Lets a failed run go on from its journal, from history too. It keeps its place: the oldest of its lane.
-    pub async fn retry_run(&self, ws: &WorkspaceId, id: &RunId, _now: Timestamp) -> Result<()> {
-        self.restore_run(ws, id).await?;
+    pub async fn retry_run(&self, ws: &WorkspaceId, id: &RunId) -> Result<()> {
         let unit = Unit::new()
             .in_lane_of(ws.as_str(), id.as_str())
             .one(RETRY, values![ws, id])
@@ -75,7 +78,31 @@ impl Store {
             .then(PASS_ON, values![ws, id])
             .tally(ws, counter::RETRIED, By::Fixed(1))
             .tally(ws, counter::FAILED, By::Fixed(-1));
-        self.intervene(unit, ws, id, "only a failed run can be retried").await
+        for _ in 0..MAX_RESTORES {
+            self.restore_run(ws, id).await?;
+            match self.commit(unit.clone()).await {
+                Err(Error::Conflict { .. }) => self.check_retry(ws, id).await?,
+                other => return other.map(drop),
+            }
+            // It may be, so that housekeeping has taken it away again.
+        }
+        Err(Error::Conflict { what: "the run" })
+    }
+
+    /// Why a run may not be retried.
+    async fn check_retry(&self, ws: &WorkspaceId, id: &RunId) -> Result<()> {
+        let run = self.run(ws, id).await?.ok_or_else(|| Error::not_found("run", id))?;
+        let state =
+            |detail| Err(Error::State { name: id.to_string(), state: run.status.as_str().into(), detail });
+        if run.status != RunStatus::Failed {
+            return state("only a failed run can be retried");
+        }
+        match &run.event {
+            Some(event) if self.search(&[inbox::one(ws, event)]).await?.is_none() => {
+                state("it cannot be retried, since the history of its event was deleted")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends a run that is not over, or opens the lane that its failure keeps closed. Whoever works on it learns it

@@ -97,6 +97,16 @@ pub struct Dispatching {
     pub answers: Vec<Answers>,
 }
 
+impl Dispatching {
+    /// The same for an event that cannot be dispatched as it should: every flow that asks for it gets a failed run.
+    pub fn failing(mut self, fault: &Fault) -> Self {
+        for dispatch in &mut self.flows {
+            (dispatch.lane, dispatch.fact, dispatch.fault) = (None, None, Some(fault.clone()));
+        }
+        self
+    }
+}
+
 /// A run that no event started.
 #[derive(Clone, Debug)]
 pub struct NewRun {
@@ -128,6 +138,8 @@ pub struct ClaimedRun {
     pub retries: u32,
     pub created_at: Timestamp,
     pub lease_until: Timestamp,
+    /// Why its event or its input cannot be read: it can only be failed.
+    pub unreadable: Option<String>,
 }
 
 /// A run as it is listed and shown; its steps are in its journal.

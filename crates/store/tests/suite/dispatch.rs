@@ -1,8 +1,10 @@
 //! How events become runs, and what they become when they don't.
 
+use super::DATABASE;
 use super::world::{Task, World, at};
+use crate::Database;
 use flow::{EventId, Fault, Mode, OnFailure, RunId};
-use store::{Dispatch, Error, EventOutcome, EventQuery, FlowOutcome, NewEvent, Page, RunStatus};
+use store::{Dispatch, Error, EventOutcome, EventQuery, EventStatus, FlowOutcome, NewEvent, Page, RunStatus};
 
 fn only(outcomes: Vec<FlowOutcome>) -> EventOutcome {
     assert_eq!(outcomes.len(), 1, "{outcomes:?}");
@@ -237,7 +239,7 @@ fn a_fact_is_acted_on_once() {
     assert!(matches!(next, EventOutcome::Run(_)));
     assert_eq!(world.go(world.store.stats(None)).unwrap().events_duplicate_fact, 1);
 
-    world.go(world.store.replay_event(&world.ws, &events[0], at(10))).unwrap();
+    world.go(world.store.replay_event(&world.ws, &events[0])).unwrap();
     let again = world.dispatch(&events[0], vec![fact("alert", "in_1 attempt 1")]).unwrap();
     assert!(matches!(only(again), EventOutcome::Run(_)), "a replay is handled again, with the same keys");
 }
@@ -247,10 +249,10 @@ fn a_replay_is_handled_again_and_recorded_beside_the_first_time() {
     let world = applied_at(50);
     let old = world.accept("old", at(10));
     assert_eq!(latest(&world, &old), EventOutcome::Stale);
-    world.go(world.store.replay_event(&world.ws, &old, at(60))).unwrap();
+    world.go(world.store.replay_event(&world.ws, &old)).unwrap();
     let waiting = world.go(world.store.undispatched_events(10)).unwrap();
     assert_eq!((waiting[0].id.clone(), waiting[0].replays), (old.clone(), 1));
-    assert!(world.go(world.store.replay_event(&world.ws, &old, at(60))).is_err(), "it waits already");
+    assert!(world.go(world.store.replay_event(&world.ws, &old)).is_err(), "it waits already");
     let EventOutcome::Run(run) = latest(&world, &old) else { panic!() };
     let outcomes = world.go(world.store.event_outcomes(&world.ws, &old)).unwrap();
     assert_eq!(outcomes[0].outcome, EventOutcome::Stale);
@@ -279,7 +281,7 @@ fn a_flow_that_cannot_say_its_lane_gets_a_failed_run() {
     assert_eq!(shown.fault.unwrap().detail, "cannot index null");
     assert_eq!(world.go(world.store.stats(None)).unwrap().runs_failed, 1);
 
-    world.go(world.store.retry_run(&world.ws, &run, at(9))).unwrap();
+    world.go(world.store.retry_run(&world.ws, &run)).unwrap();
     assert_eq!(
         only(world.go(world.store.event_outcomes(&world.ws, &event)).unwrap()),
         EventOutcome::Run(run.clone())
@@ -289,4 +291,167 @@ fn a_flow_that_cannot_say_its_lane_gets_a_failed_run() {
     world.finish(&claimed).unwrap();
     let stats = world.go(world.store.stats(None)).unwrap();
     assert_eq!((stats.runs_failed, stats.runs_completed, stats.runs_retried), (0, 1, 1));
+}
+
+/// The runs of one lane, in the order in which they get their turns.
+fn turns(world: &World) -> Vec<RunId> {
+    let mut order = Vec::new();
+    while let Some(claimed) = world.claim(1, at(2000)).pop() {
+        world.finish(&claimed).unwrap();
+        if claimed.flow == "f" {
+            order.push(claimed.run);
+        }
+    }
+    order
+}
+
+/// Three events of a customer in one batch, the second of which is overtaken by what happens meanwhile.
+#[test]
+fn a_lane_keeps_its_order_when_an_event_of_a_batch_is_decided_again() {
+    for overtaken in ["by a fact of the batch", "by a fact", "by a claim"] {
+        let world = World::new();
+        for name in ["f", "alert", "mirror"] {
+            world.deploy(name);
+        }
+        let fact = || Dispatch { fact: Some("fact".into()), ..world.to_flow("alert", None, Mode::Queue) };
+        let mirror = || world.to_flow("mirror", Some("cus_1"), Mode::Latest);
+        let before = world.accept("before", at(0));
+        if overtaken == "by a claim" {
+            assert!(matches!(latest(&world, &before), EventOutcome::Run(_)));
+        }
+        let mut runs = Vec::new();
+        let mut batch = Vec::new();
+        for n in 0..3 {
+            let event = world.accept(&format!("e{n}"), at(n));
+            let in_lane = world.to_flow("f", Some("cus_1"), Mode::Queue);
+            runs.push(in_lane.run.clone());
+            let mut flows = vec![in_lane];
+            match (overtaken, n) {
+                ("by a fact of the batch", 0 | 1) | ("by a fact", 1) => flows.push(fact()),
+                ("by a claim", 1) => flows.push(mirror()),
+                _ => {}
+            }
+            batch.push(world.dispatching(&event, flows));
+        }
+        let meanwhile: Task<bool> = Box::pin(async {
+            match overtaken {
+                "by a fact" => {
+                    world.store.dispatch(world.dispatching(&before, vec![fact()]), at(8)).await.is_ok()
+                }
+                "by a claim" => {
+                    let lease = jiff::SignedDuration::from_secs(30);
+                    world.store.claim_runs("node-1", 1, lease, at(8)).await.unwrap().len() == 1
+                }
+                _ => true,
+            }
+        });
+        let dispatched: Task<bool> =
+            Box::pin(async { world.store.dispatch_all(batch, at(9)).await.iter().all(Result::is_ok) });
+        assert_eq!(world.all(vec![meanwhile, dispatched]), [true, true], "{overtaken}");
+        assert_eq!(turns(&world), runs, "{overtaken}");
+    }
+}
+
+#[test]
+fn what_a_batch_tells_itself_is_known_without_deciding_again() {
+    let world = World::new();
+    for name in ["f", "alert", "mirror"] {
+        world.deploy(name);
+    }
+    let batch = (0..4).map(|n| {
+        let event = world.accept(&format!("e{n}"), at(n));
+        let fact = Dispatch { fact: Some("fact".into()), ..world.to_flow("alert", None, Mode::Queue) };
+        let flows = vec![
+            world.to_flow("f", Some("cus_1"), Mode::Queue),
+            fact,
+            world.to_flow("mirror", Some("cus_1"), Mode::Latest),
+        ];
+        world.dispatching(&event, flows)
+    });
+    let batch: Vec<_> = batch.collect();
+    let before = world.commits();
+    let results = world.go(world.store.dispatch_all(batch, at(9)));
+    assert_eq!(world.commits() - before, 1);
+    let outcomes = results.into_iter().map(|result| result.unwrap().into_iter().map(|one| one.outcome));
+    let outcomes: Vec<Vec<EventOutcome>> = outcomes.map(Iterator::collect).collect();
+    let EventOutcome::Run(joined) = &outcomes[0][2] else { panic!("{outcomes:?}") };
+    for later in &outcomes[1..] {
+        assert!(matches!(later[0], EventOutcome::Run(_)), "{later:?}");
+        assert_eq!(later[1..], [EventOutcome::DuplicateFact, EventOutcome::Joined(joined.clone())]);
+    }
+}
+
+/// One of the databases keeps no U+0000 in text.
+#[test]
+fn a_key_that_cannot_be_kept_fails_alone() {
+    type Break = fn(Dispatch) -> Dispatch;
+    let cases: [Break; 3] = [
+        |whole| Dispatch { lane: Some("a\0b".into()), ..whole },
+        |whole| Dispatch { lane: Some("a\0b".into()), mode: Mode::Latest, ..whole },
+        |whole| Dispatch { fact: Some("a\0b".into()), ..whole },
+    ];
+    for (case, broken) in cases.into_iter().enumerate() {
+        let world = World::new();
+        world.deploy("f");
+        let events: Vec<EventId> = (0..3).map(|n| world.accept(&format!("e{n}"), at(n))).collect();
+        let one = |n: usize| {
+            let whole = world.to_flow("f", Some("a"), Mode::Queue);
+            world.dispatching(&events[n], vec![if n == 1 { broken(whole) } else { whole }])
+        };
+        let results = world.go(world.store.dispatch_all((0..3).map(one).collect(), at(9)));
+        assert!(results[0].is_ok() && results[2].is_ok(), "{case}: {results:?}");
+        let Err(error) = &results[1] else {
+            assert!(DATABASE == Database::Sqlite, "{case}: {results:?}");
+            continue;
+        };
+        assert!(matches!(error, Error::Statement(_)) && error.lasts(), "{case}: {error:?}");
+        // What is done about it then.
+        let failing = one(1).failing(&Fault::runtime(error.to_string()));
+        let outcomes = world.go(world.store.dispatch(failing, at(10))).unwrap();
+        assert!(matches!(only(outcomes), EventOutcome::Failed(_)), "{case}");
+        assert!(world.go(world.store.undispatched_events(10)).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn an_event_that_cannot_be_dispatched_is_set_aside_and_can_be_replayed() {
+    let world = World::new();
+    let event = world.accept("e1", at(0));
+    let behind = world.accept("e2", at(1));
+    let refused = world.dispatch(&event, vec![world.to_flow("nobody", None, Mode::Queue)]);
+    assert!(refused.as_ref().is_err_and(Error::lasts), "{refused:?}");
+    for _ in 0..2 {
+        let problem = Fault::runtime("no such flow");
+        world.go(world.store.set_aside_event(&world.ws, &event, &problem)).unwrap();
+    }
+    let waiting = |limit| world.go(world.store.undispatched_events(limit)).unwrap();
+    assert_eq!(waiting(1)[0].id, behind);
+    let shown = || world.go(world.store.event(&world.ws, &event)).unwrap().unwrap();
+    assert_eq!(shown().status, EventStatus::Quarantined);
+    assert_eq!(shown().problem.unwrap().detail, "no such flow");
+    let outcomes = world.go(world.store.event_outcomes(&world.ws, &event)).unwrap();
+    assert_eq!(only(outcomes), EventOutcome::Quarantined);
+    assert_eq!(world.go(world.store.stats(None)).unwrap().events_quarantined, 1);
+
+    world.go(world.store.replay_event(&world.ws, &event)).unwrap();
+    assert_eq!((shown().status, shown().replays, shown().problem), (EventStatus::Accepted, 1, None));
+    world.deploy("nobody");
+    let flows = vec![world.to_flow("nobody", None, Mode::Queue)];
+    assert!(matches!(only(world.dispatch(&event, flows).unwrap()), EventOutcome::Run(_)));
+}
+
+#[test]
+fn an_event_that_cannot_be_read_holds_nobody_up() {
+    let world = World::new();
+    let broken = world.accept("e1", at(0));
+    let sound = world.accept("e2", at(1));
+    // Without the byte that says how the rest is coded.
+    world.change(&format!("UPDATE events SET payload = substr(payload, 2) WHERE id = '{broken}'"));
+    let waiting = || world.go(world.store.undispatched_events(10)).unwrap();
+    assert_eq!(waiting().iter().map(|event| &event.id).collect::<Vec<_>>(), [&sound]);
+    let shown = world.go(world.store.event(&world.ws, &broken)).unwrap().unwrap();
+    assert_eq!((shown.status, shown.data.is_null()), (EventStatus::Quarantined, true));
+    assert!(shown.problem.unwrap().detail.contains("codec"));
+    let outcomes = world.go(world.store.event_outcomes(&world.ws, &broken)).unwrap();
+    assert_eq!(only(outcomes), EventOutcome::Quarantined);
 }

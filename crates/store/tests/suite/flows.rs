@@ -41,7 +41,7 @@ fn every_deployment_is_a_revision_that_stays() {
 
     world.go(world.store.remove_flow(&world.ws, "mirror")).unwrap();
     assert!(world.go(world.store.flow(&world.ws, "mirror")).unwrap().is_none());
-    assert!(world.go(world.store.all_flows()).unwrap().is_empty());
+    assert!(world.go(world.store.flows(&world.ws)).unwrap().is_empty());
     assert!(
         world.go(world.store.flow_revision(&world.ws, "mirror", 3)).unwrap().is_some(),
         "its runs still need it"

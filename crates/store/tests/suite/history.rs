@@ -1,12 +1,13 @@
 //! What is over goes to history and stays findable; what is wanted again comes back.
 
 use super::world::{Settings, World, at, resolved};
-use flow::{EventId, Mode, RunId};
+use flow::journal::Outcome;
+use flow::{EventId, Fault, Mode, RunId};
 use jiff::Timestamp;
 use serde_json::json;
 use std::sync::Arc;
 use store::committer::Cut;
-use store::{EventOutcome, EventQuery, Page, RunQuery, RunStatus};
+use store::{Error, EventOutcome, EventQuery, Page, RunQuery, RunStatus};
 
 const LATER: i64 = 100_000;
 
@@ -133,7 +134,7 @@ fn a_move_cut_off_anywhere_loses_and_doubles_nothing() {
 fn a_failed_run_is_retried_from_history() {
     let (world, events, runs) = lived(3);
     retire(&world, at(LATER));
-    world.go(world.store.retry_run(&world.ws, &runs[2], at(LATER))).unwrap();
+    world.go(world.store.retry_run(&world.ws, &runs[2])).unwrap();
     let outcome = |event| world.go(world.store.event_outcomes(&world.ws, event)).unwrap()[0].outcome.clone();
     assert_eq!(outcome(&events[2]), EventOutcome::Run(runs[2].clone()));
     let claimed = world.claim_one();
@@ -155,7 +156,7 @@ fn a_failed_run_is_retried_from_history() {
 fn an_event_is_replayed_from_history() {
     let (world, events, _) = lived(2);
     retire(&world, at(LATER));
-    world.go(world.store.replay_event(&world.ws, &events[0], at(LATER))).unwrap();
+    world.go(world.store.replay_event(&world.ws, &events[0])).unwrap();
     let waiting = world.go(world.store.undispatched_events(9)).unwrap();
     assert_eq!((&waiting[0].id, waiting[0].replays), (&events[0], 1));
     world.dispatch(&events[0], vec![world.to_flow("f", None, Mode::Queue)]).unwrap();
@@ -179,6 +180,26 @@ fn a_month_is_dropped_whole_and_its_dedupe_keys_stay() {
     assert!(!world.has_month("2026-11"));
     let again = world.go(world.store.accept_event(&world.ws, world.new_event("e0", at(0)), at(0))).unwrap();
     assert!(matches!(again, store::Accepted::Duplicate(_)));
+}
+
+#[test]
+fn a_run_whose_event_was_deleted_is_not_retried() {
+    let world = World::new();
+    world.deploy("f");
+    world.queue("e1", "f", None);
+    let claimed = world.claim_one();
+    let outcome = Outcome::Fault(Fault::communication("no answer"));
+    let end: Timestamp = "2026-12-02T00:00:00Z".parse().unwrap();
+    world.go(world.store.finish(&world.ws, &claimed.run, claimed.epoch, &[], &outcome, end)).unwrap();
+    assert_eq!(retire(&world, "2027-01-01T00:00:00Z".parse().unwrap()), 2);
+    assert_eq!(world.go(world.store.drop_history(end)).unwrap(), 1, "the month of the event");
+    let refused = world.go(world.store.retry_run(&world.ws, &claimed.run));
+    assert!(
+        matches!(&refused, Err(Error::State { detail, .. }) if detail.contains("event was deleted")),
+        "{refused:?}"
+    );
+    let shown = world.go(world.store.run(&world.ws, &claimed.run)).unwrap().unwrap();
+    assert_eq!(shown.status, RunStatus::Failed);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn lost() -> (World, ClaimedRun, ClaimedRun) {
     world.queue("e1", "f", Some("a"));
     let first = world.claim(1, at(0)).pop().unwrap();
     assert_eq!(world.go(world.store.release_expired(at(29))).unwrap(), 0);
-    assert_eq!(world.go(world.store.next_expiry()).unwrap(), Some(at(30)));
+    assert_eq!(first.lease_until, at(30));
     assert_eq!(world.go(world.store.release_expired(at(30))).unwrap(), 1);
     let second = world.claim(1, at(30)).pop().unwrap();
     assert_eq!((first.run.clone(), first.epoch + 1), (second.run.clone(), second.epoch));
@@ -168,7 +168,7 @@ fn a_failure_under_hold_closes_the_lane_until_somebody_acts() {
         world.fail(&world.claim_one()).unwrap();
         assert!(world.claim_ids(10).is_empty());
         if retried {
-            world.go(world.store.retry_run(&world.ws, &a1, at(9))).unwrap();
+            world.go(world.store.retry_run(&world.ws, &a1)).unwrap();
             let again = world.claim_one();
             assert_eq!((again.run.clone(), again.retries), (a1, 1));
             world.finish(&again).unwrap();
@@ -186,7 +186,7 @@ fn what_is_over_is_not_cancelled_and_what_did_not_fail_is_not_retried() {
     let world = World::new();
     world.deploy("f");
     let run = world.queue("e1", "f", None);
-    let retry = |run| world.go(world.store.retry_run(&world.ws, run, at(9)));
+    let retry = |run| world.go(world.store.retry_run(&world.ws, run));
     let cancel = |run| world.go(world.store.cancel_run(&world.ws, run, at(9)));
     assert!(matches!(retry(&run), Err(Error::State { .. })));
     world.finish(&world.claim_one()).unwrap();
@@ -337,7 +337,7 @@ fn turns_are_right_after_any_sequence() {
                 }
                 9 if !runs.is_empty() => {
                     let run = &runs[chance.below(runs.len())];
-                    world.go(world.store.retry_run(&world.ws, run, now)).ok();
+                    world.go(world.store.retry_run(&world.ws, run)).ok();
                 }
                 10 if !runs.is_empty() => {
                     let run = &runs[chance.below(runs.len())];
@@ -357,4 +357,97 @@ fn turns_are_right_after_any_sequence() {
         }
     }
     assert!(finished > 60, "{finished} runs are too few to tell anything");
+}
+
+#[test]
+fn a_run_that_cannot_be_read_does_not_hold_up_those_claimed_with_it() {
+    let world = World::new();
+    world.deploy("f");
+    let runs: Vec<RunId> = (0..4).map(|n| world.queue(&format!("e{n}"), "f", None)).collect();
+    let started = store::NewRun {
+        id: world.run_id(),
+        flow: "f".into(),
+        revision: 1,
+        lane: None,
+        on_failure: store::OnFailure::Continue,
+        input: json!({}),
+    };
+    let started = world.go(world.store.start_run(&world.ws, started, at(1))).unwrap();
+    let of = |n: usize| format!("(SELECT event FROM runs WHERE id = '{}')", runs[n]);
+    world.change(&format!("DELETE FROM events WHERE id = {}", of(1)));
+    world.change(&format!("UPDATE events SET payload = substr(payload, 2) WHERE id = {}", of(2)));
+    world.change("UPDATE runs SET input = substr(input, 2) WHERE input IS NOT NULL");
+
+    let claimed = world.claim(10, at(2));
+    assert_eq!(
+        claimed.iter().map(|claim| &claim.run).collect::<Vec<_>>(),
+        runs.iter().chain([&started]).collect::<Vec<_>>()
+    );
+    let told: Vec<&str> =
+        claimed.iter().map(|claim| claim.unreadable.as_deref().unwrap_or_default()).collect();
+    let expected = ["", "gone", "codec", "", "input"];
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.contains(expected) && told.is_empty() == expected.is_empty(), "{told} {expected}");
+    }
+    let events: Vec<bool> = claimed.iter().map(|claim| claim.event.is_some()).collect();
+    assert_eq!(events, [true, false, false, true, false]);
+
+    for claim in &claimed {
+        world.fail(claim).unwrap();
+    }
+    let retry = |run| world.go(world.store.retry_run(&world.ws, run));
+    let refused = retry(&runs[1]);
+    let Err(Error::State { state, detail, .. }) = refused else { panic!("{refused:?}") };
+    assert!(state == "failed" && detail.contains("event was deleted"), "{state}: {detail}");
+    retry(&runs[0]).unwrap();
+}
+
+/// Whether a run begins at once in a lane of `f`, after what `meanwhile` does in the same transaction.
+fn begins(world: &World, key: &str, lane: &str, meanwhile: Task<'_, bool>) -> bool {
+    let event = world.accept(key, at(0));
+    let event = world.go(world.store.event(&world.ws, &event)).unwrap().unwrap();
+    let generation = world.go(world.store.generation()).unwrap();
+    let dispatch = world.to_flow("f", Some(lane), Mode::Queue);
+    let flows = [store::AtOnce { version: "1.0.0".into(), dispatch }];
+    let begun: Task<bool> = Box::pin(async {
+        let sent = world.store.dispatch_at_once(&event, &flows, "node", at(30), generation).await;
+        sent.unwrap().wait().await.is_ok()
+    });
+    let results = world.all(vec![meanwhile, begun]);
+    assert!(results[0]);
+    let status = world.go(world.store.event(&world.ws, &event.id)).unwrap().unwrap().status;
+    assert_eq!(status == store::EventStatus::Dispatched, results[1]);
+    if !results[1] {
+        world.dispatch(&event.id, vec![world.to_flow("f", Some(lane), Mode::Queue)]).unwrap();
+    }
+    results[1]
+}
+
+#[test]
+fn nothing_begins_at_once_in_a_flow_that_is_paused_in_the_same_transaction() {
+    for paused in [false, true] {
+        let world = World::new();
+        world.deploy("f");
+        let pause: Task<bool> = Box::pin(async {
+            match paused {
+                true => world.store.pause_flow(&world.ws, "f").await.is_ok(),
+                false => true,
+            }
+        });
+        assert_eq!(begins(&world, "e1", "a", pause), !paused);
+        assert_eq!(world.count("SELECT count(*) FROM runs WHERE status = 'running'"), i64::from(!paused));
+    }
+}
+
+#[test]
+fn nothing_begins_at_once_before_what_waits_in_its_lane() {
+    let world = World::new();
+    world.deploy("f");
+    world.go(world.store.pause_flow(&world.ws, "f")).unwrap();
+    world.queue("e1", "f", Some("a"));
+    // As if the turn were about to be given.
+    world.change("UPDATE flows SET paused = 0");
+    let nothing = || -> Task<bool> { Box::pin(async { true }) };
+    assert!(!begins(&world, "e2", "a", nothing()));
+    assert!(begins(&world, "e3", "b", nothing()));
 }

@@ -412,7 +412,7 @@ async fn what_is_wanted_again_while_it_goes_to_history_is_there_whole() {
         let retire = first.spawn(|store| async move { store.retire(at(1000), 10).await });
         first.gate.reached().await;
         let wanted = run.clone();
-        let retry = second.spawn(move |store| async move { store.retry_run(&ws(), &wanted, at(1001)).await });
+        let retry = second.spawn(move |store| async move { store.retry_run(&ws(), &wanted).await });
         over_or_waiting(&second, &retry).await;
         first.gate.open();
         done(retire).await.unwrap();
@@ -518,4 +518,36 @@ async fn who_may_not_open_it_is_told_why() {
     let away = open("postgres://me:sesame@127.0.0.1:1/d".into(), key()).await;
     assert!(away.to_string().contains("127.0.0.1:1") && !away.to_string().contains("sesame"), "{away}");
     drop((first, other));
+}
+
+/// Housekeeping of one node takes away what another has just brought back from history.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wanted_again_is_not_lost_to_housekeeping() {
+    for wanted in ["a run", "an event"] {
+        let (first, second) = two().await;
+        let run = second.queue("e", None).await;
+        let claimed = second.claim().await.pop().unwrap();
+        let fault = Outcome::Fault(Fault::communication("no answer"));
+        second.store.finish(&ws(), &run, claimed.epoch, &[], &fault, at(3)).await.unwrap();
+        assert_eq!(second.store.retire(at(1000), 10).await.unwrap(), 2);
+        let event = EventId::new("evt_e");
+        let again = match wanted {
+            "a run" => {
+                first.gate.stop_at("UPDATE runs SET status = 'queued', retries");
+                let run = run.clone();
+                first.spawn(move |store| async move { store.retry_run(&ws(), &run).await })
+            }
+            _ => {
+                first.gate.stop_at("UPDATE events SET status = 'accepted', replays");
+                first.spawn(move |store| async move { store.replay_event(&ws(), &event).await })
+            }
+        };
+        first.gate.reached().await;
+        assert!(second.store.retire(at(1000), 10).await.unwrap() > 0, "{wanted} went away again");
+        first.gate.open();
+        done(again).await.unwrap();
+        let stats = second.store.stats(None).await.unwrap();
+        let expected = if wanted == "a run" { (1, 0) } else { (0, 1) };
+        assert_eq!((stats.runs_queued, stats.events_undispatched), expected, "{wanted}");
+    }
 }

@@ -169,7 +169,7 @@ fn events_are_told_to_those_who_expect_them() {
     assert_eq!(signals.len(), 1);
     assert_eq!((&signals[0].told, signals[0].effect.as_str()), (&Told::Event(event.clone()), "/l#1.0"));
     // A replay tells it again.
-    world.go(world.store.replay_event(&world.ws, &event, at(20))).unwrap();
+    world.go(world.store.replay_event(&world.ws, &event)).unwrap();
     let mut dispatching = world.dispatching(&event, Vec::new());
     dispatching.answers = vec![answers("7")];
     world.go(world.store.dispatch(dispatching, at(1000))).unwrap();

@@ -189,6 +189,11 @@ impl World {
         place.runtime.block_on(client.query_one(sql, &[])).unwrap().get(0)
     }
 
+    /// Changes what no interface changes.
+    pub fn change(&self, text: &str) {
+        self.ground().sql(text);
+    }
+
     /// Whether there is history of a month.
     pub fn has_month(&self, month: &str) -> bool {
         match &self.ground().postgres {

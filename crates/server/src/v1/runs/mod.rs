@@ -60,7 +60,7 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Json
 pub async fn retry(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let id = RunId::new(id);
     find(&app, &id).await?;
-    app.store().retry_run(app.workspace(), &id, app.now()).await?;
+    app.store().retry_run(app.workspace(), &id).await?;
     app.wake();
     Ok(Json(document(&find(&app, &id).await?)))
 }
