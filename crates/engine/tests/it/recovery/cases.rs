@@ -190,7 +190,7 @@ const MAPPED: &str = "  - look: {call: acme.things.get, with: {connection: acme,
       call: data.map
       with:
         items: '${ $steps.look.parts }'
-        concurrency: 2
+        concurrency: 1
         call: acme.charges.create
         with: {connection: acme, name: '${ \"\\($index) \\($item)\" }'}
   - some:
