@@ -84,6 +84,7 @@ macro_rules! current {
 }
 const CURRENT: &str = current!("WHERE f.workspace = ?1 AND f.name = ?2");
 const CURRENT_OF: &str = current!("WHERE f.workspace = ?1");
+const CURRENT_ALL: &str = current!("");
 const OF_NAME: &str = concat!(
     select!(),
     "LEFT JOIN flows AS f ON f.workspace = r.workspace AND f.name = r.name \
@@ -127,6 +128,11 @@ impl Store {
     /// Every deployed flow of a workspace, as it is now, by name.
     pub async fn flows(&self, ws: &WorkspaceId) -> Result<Vec<Flow>> {
         self.rows(CURRENT_OF, values![ws]).await?.iter().map(flow_of).collect()
+    }
+
+    /// Every deployed flow of every workspace.
+    pub async fn all_flows(&self) -> Result<Vec<Flow>> {
+        self.rows(CURRENT_ALL, Vec::new()).await?.iter().map(flow_of).collect()
     }
 
     /// The latest revisions of a flow, newest first.
