@@ -223,3 +223,27 @@ Feature: Flows call plain HTTP and emit events
     """
     When the workflow is executed
     Then the workflow should be refused with 'expression_refused'
+
+  Scenario: Another flow is run, and its output is the task's
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    do:
+    - ask: {run: {await: true, workflow: {namespace: kit, name: other, version: '1.0.0', input: {n: '${ .n + 1 }'}}}}
+    - double: {set: {n: '${ .n * 2 }'}}
+    """
+    And given the workflow input is:
+    """yaml
+    n: 1
+    """
+    And given a flow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: other, version: '1.0.0'}
+    do:
+    - add: {set: {n: '${ $workflow.input.n + 10 }'}}
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    n: 24
+    """

@@ -52,7 +52,6 @@ pub enum Performed {
     Park(Timestamp),
     /// It waits to be told its outcome (`flow::journal::Outcome`, see [`store::Store::signal`]), at most until a time;
     /// then [`Run::overdue`] says what becomes of it.
-    #[expect(dead_code, reason = "said by calls that a person or another run answers")]
     Await { until: Option<Timestamp> },
 }
 
@@ -86,6 +85,9 @@ impl Run<'_> {
         if let Some(result) = revenue::call(&call.operation, &call.with) {
             let result = result.map_err(|error| fault::revenue(&call.operation, &error.field, &error.detail));
             return done(result, 1, now);
+        }
+        if call.operation == "run.workflow" {
+            return self.start_flow(call).await;
         }
         if call.operation == "emit" {
             let result = self.emit(&call.with).await?;

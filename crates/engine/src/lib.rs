@@ -37,6 +37,7 @@ pub mod retry;
 mod run;
 mod schedule;
 mod script;
+mod subflow;
 mod timer;
 mod waits;
 mod work;

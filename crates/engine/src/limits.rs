@@ -33,6 +33,10 @@ pub const EFFECTS_MAX: u64 = 20_000;
 pub const EMITTED_TEXT_MAX: usize = 512;
 /// Signals that a run keeps in mind before somebody takes them; more wait in the store.
 pub const SIGNALS_READ_MAX: usize = 1024;
+/// Runs and emitted events in a row, each started by the one before.
+pub const HOPS_MAX: u32 = 64;
+/// Revisions of a flow among which a version is looked for.
+pub const REVISIONS_MAX: usize = 100;
 /// Documents kept parsed, by (workspace, flow, version).
 pub const DOCUMENTS_CACHED_MAX: usize = 512;
 /// Connections kept open (credentials unsealed), by (workspace, name).

@@ -16,7 +16,7 @@ use crate::fault;
 use crate::history::Open;
 use crate::journal::Lost;
 use crate::key::effect_key;
-use crate::limits::EMITTED_TEXT_MAX;
+use crate::limits::{EMITTED_TEXT_MAX, HOPS_MAX};
 use crate::run::Run;
 
 /// Whether an operation is a call without a connector.
@@ -106,8 +106,22 @@ impl Run<'_> {
             subject: event["subject"].as_str().map(str::to_owned),
             data: event["data"].clone(),
         };
+        let hops = self.hops().await? + 1;
+        if hops > HOPS_MAX {
+            let why =
+                format!("events led to each other {HOPS_MAX} times in a row: they may do so without end");
+            return Ok(Err(fault::limit(why)));
+        }
         self.journal.save_writes().await?;
-        self.hold(|| node.store.accept_event(&self.claim.workspace, new(), node.clock.now())).await?;
+        let accept = || async {
+            let (new, now) = (new(), node.clock.now());
+            // The first one in a row is known by its source.
+            if hops > 1 {
+                node.store.note_hops(&self.claim.workspace, new.id.as_str(), hops, now).await?;
+            }
+            node.store.accept_event(&self.claim.workspace, new, now).await
+        };
+        self.hold(accept).await?;
         node.events.notify_one();
         Ok(Ok(event))
     }

@@ -44,8 +44,8 @@ impl Awaiting {
 }
 
 impl Run<'_> {
-    #[expect(dead_code, reason = "for calls that a person or another run answers")]
     /// Lets signals through to an effect, durably. Once or again, it is the same.
+    #[expect(dead_code, reason = "for calls that a person answers")]
     pub async fn wait_for_signals(&self, at: &EffectRef) -> Result<(), Lost> {
         let (store, claim) = (&self.held.store, self.claim);
         self.journal.waits();

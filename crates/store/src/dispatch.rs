@@ -220,9 +220,23 @@ impl Store {
 
     /// Starts a run that no event asks for.
     pub async fn start_run(&self, ws: &WorkspaceId, run: NewRun, now: Timestamp) -> Result<RunId> {
+        let id = run.id.clone();
+        let unit = self.starting(Unit::new(), ws, run, now).await?;
+        self.commit(unit).await?;
+        Ok(id)
+    }
+
+    /// Adds to a unit that a run is started that no event asks for.
+    pub(crate) async fn starting(
+        &self,
+        unit: Unit,
+        ws: &WorkspaceId,
+        run: NewRun,
+        now: Timestamp,
+    ) -> Result<Unit> {
         let version = self.first(VERSION, values![ws, &run.flow, run.revision]).await?;
         let version: String = version.ok_or_else(|| unknown(&run.flow, run.revision))?.get("version")?;
-        let unit = creating(Unit::new(), ws, &run.flow, run.lane.as_deref())
+        let unit = creating(unit, ws, &run.flow, run.lane.as_deref())
             .one(
                 CREATE,
                 values![
@@ -247,8 +261,7 @@ impl Store {
                 ],
             )
             .tally(ws, counter::CREATED, By::Fixed(1));
-        self.commit(unit).await?;
-        Ok(run.id)
+        Ok(unit)
     }
 
     /// How far a lane of a state flow has come, by the clock of a source.

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::row::Row;
 use crate::unit::values;
-use crate::{Result, Store, Unit, payload};
+use crate::{NewRun, Result, Store, Unit, payload};
 
 /// Signals read in one go; more are read once these are taken.
 const MAX_READ: i64 = 256;
@@ -61,6 +61,10 @@ const FORGET_ALL: [&str; 3] = [
     "DELETE FROM listeners WHERE workspace = ?1 AND run = ?2",
     "DELETE FROM signals WHERE workspace = ?1 AND run = ?2",
 ];
+
+const NOTE_HOPS: &str = "INSERT INTO hops (workspace, event, n, at) VALUES (?1, ?2, ?3, ?4) \
+    ON CONFLICT (workspace, event) DO NOTHING";
+const HOPS: &str = "SELECT n FROM hops WHERE workspace = ?1 AND event = ?2";
 
 /// What a run was told and has not taken yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +117,37 @@ impl Store {
     /// Lets signals through to an effect of a claimed run, from now until the effect is over.
     pub async fn wait(&self, ws: &WorkspaceId, run: &RunId, epoch: u64, at: &EffectRef) -> Result<()> {
         self.fenced(waiting(Unit::new(), ws, run, epoch, at, None), run, epoch).await
+    }
+
+    /// Starts another run (none: it was started before), for a claimed one; `at` is its effect that waits for the end.
+    pub async fn start_child(
+        &self,
+        ws: &WorkspaceId,
+        (parent, epoch): (&RunId, u64),
+        at: Option<&EffectRef>,
+        child: &RunId,
+        new: Option<NewRun>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let unit = match at {
+            Some(at) => waiting(Unit::new(), ws, parent, epoch, at, Some(child)),
+            None => Unit::new().one(PROVE, values![ws, parent, epoch]),
+        };
+        let unit = match new {
+            Some(new) => self.starting(unit, ws, new, now).await?,
+            None => unit,
+        };
+        self.fenced(unit, parent, epoch).await
+    }
+
+    /// Notes how far an emitted event, or a run that a run started, is from what came from outside.
+    pub async fn note_hops(&self, ws: &WorkspaceId, id: &str, hops: u32, now: Timestamp) -> Result<()> {
+        self.commit(Unit::new().then(NOTE_HOPS, values![ws, id, hops, now])).await.map(drop)
+    }
+
+    /// How far an emitted event or a run that was started is; 1 where nothing is noted.
+    pub async fn hops(&self, ws: &WorkspaceId, id: &str) -> Result<u32> {
+        self.first(HOPS, values![ws, id]).await?.map_or(Ok(1), |row| row.get("n"))
     }
 
     /// The effects of a run that wait.
@@ -238,8 +273,21 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        let single =
-            [PROVE, WAIT, WAITS, TELL, DUE, TELL_PARENTS, DUE_PARENTS, DUE_AGAIN, SIGNALS, COUNT, TAKE];
+        let single = [
+            PROVE,
+            WAIT,
+            WAITS,
+            TELL,
+            DUE,
+            TELL_PARENTS,
+            DUE_PARENTS,
+            DUE_AGAIN,
+            SIGNALS,
+            COUNT,
+            TAKE,
+            NOTE_HOPS,
+            HOPS,
+        ];
         for sql in single.into_iter().chain(FORGET).chain(FORGET_ALL) {
             crate::database::check_plan(sql);
         }

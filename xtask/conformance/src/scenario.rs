@@ -21,6 +21,8 @@ struct Stage {
     input: Value,
     /// What comes while the flow listens, in order.
     events: Vec<Value>,
+    /// Flows that the flow may run.
+    others: Vec<Arc<Document>>,
     status: Option<Status>,
     /// The tasks that ran, in order.
     order: Vec<String>,
@@ -55,6 +57,13 @@ impl Stage {
             }
             "the workflow input is" => {
                 self.input = yaml(step)?;
+                Ok(())
+            }
+            "a flow with definition" => {
+                let text = step.document.as_deref().ok_or("a text must follow")?;
+                let other =
+                    Document::parse("other.yaml", text).map_err(|problems| format!("{problems:?}"))?;
+                self.others.push(Arc::new(other));
                 Ok(())
             }
             "these events come" => {
@@ -97,7 +106,7 @@ impl Stage {
     fn execute(&mut self) {
         match Document::parse("flow.yaml", &self.text) {
             Ok(document) => {
-                let (machine, log) = play(Arc::new(document), self.input.clone(), &self.events);
+                let (machine, log) = play(Arc::new(document), self.input.clone(), &self.events, &self.others);
                 self.order = machine.steps().iter().map(|step| step.name.clone()).collect();
                 self.status = Some(log.unwrap_or_else(|| machine.status()));
             }
@@ -178,7 +187,12 @@ impl Stage {
 
 /// Runs a flow to its end: calls are answered by stand-ins; when there are none, the next event comes to whatever listens;
 /// the earliest wait ends when nothing else is to be done.
-fn play(document: Arc<Document>, input: Value, events: &[Value]) -> (Machine, Option<Status>) {
+fn play(
+    document: Arc<Document>,
+    input: Value,
+    events: &[Value],
+    others: &[Arc<Document>],
+) -> (Machine, Option<Status>) {
     let mut now = Timestamp::UNIX_EPOCH;
     let start = Start {
         document,
@@ -223,6 +237,9 @@ fn play(document: Arc<Document>, input: Value, events: &[Value]) -> (Machine, Op
         };
         let Some(place) = call.or_else(|| (0..open.len()).min_by_key(until)) else { return (machine, None) };
         let input = match open.remove(place) {
+            Effect::Call { at, operation, with, .. } if operation == "run.workflow" => {
+                Input::Resolved { at, outcome: run_other(others, &with), now }
+            }
             Effect::Call { at, operation, with, .. } => {
                 Input::Resolved { at, outcome: answer(&web, &egress, &operation, with), now }
             }
@@ -236,6 +253,17 @@ fn play(document: Arc<Document>, input: Value, events: &[Value]) -> (Machine, Op
         open.extend(machine.advance(input));
     }
     (machine, None)
+}
+
+/// Runs another flow of the scenario to its end.
+fn run_other(others: &[Arc<Document>], with: &Value) -> Result<Value, Fault> {
+    let other = others.iter().find(|other| Some(other.name()) == with["name"].as_str());
+    let other = other.ok_or_else(|| Fault::configuration("there is no such flow"))?;
+    match play(other.clone(), with["input"].clone(), &[], others).0.status() {
+        Status::Completed(output) => Ok(output),
+        Status::Failed(fault) => Err(fault),
+        Status::Running => Err(Fault::runtime("it did not end")),
+    }
 }
 
 fn answer(web: &StandIn, egress: &Egress, operation: &str, with: Value) -> Result<Value, Fault> {

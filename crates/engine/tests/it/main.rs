@@ -27,6 +27,8 @@ mod schedule;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod subflow;
+#[cfg(test)]
 mod time;
 #[cfg(test)]
 mod vendor;

@@ -340,6 +340,25 @@ impl Node<'_> {
         id
     }
 
+    /// An event that a run emitted, under the id that it had.
+    pub async fn emitted_as(&mut self, id: Option<String>, event: &Value) {
+        let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        let now = self.world.time.now();
+        let event = NewEvent {
+            id: id.map_or_else(|| EventId::random(&mut self.random), EventId::new),
+            connection: text("source"),
+            dedupe_key: text("id"),
+            r#type: text("type"),
+            time: now,
+            live: None,
+            subject: None,
+            data: event["data"].clone(),
+        };
+        let store = self.store.clone();
+        self.drive(store.accept_event(&default_workspace(), event, now)).await.unwrap();
+        self.wake();
+    }
+
     async fn store_event_of(
         &mut self,
         source: &str,

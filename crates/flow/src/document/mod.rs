@@ -15,6 +15,7 @@ mod reusable;
 mod runs;
 mod schedule;
 mod secrets;
+mod subflow;
 pub mod task;
 mod tasks;
 

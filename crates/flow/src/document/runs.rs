@@ -21,7 +21,6 @@ const LANGUAGES: &[&str] = &["js", "javascript", "jq"];
 const REFUSED: &[(&str, &str)] = &[
     ("shell", "a flow starts no programs on the server; call an operation, `http`, or write a `script`"),
     ("container", "a flow starts no containers on the server; call the service by `http`"),
-    ("workflow", "flows that start flows are not supported yet"),
 ];
 
 impl<'a> Reader<'a> {
@@ -37,9 +36,12 @@ impl<'a> Reader<'a> {
         }
         let returns = self.returns(at);
         let awaited = self.awaited(at);
+        if let Some(workflow) = at.get("workflow") {
+            return self.subflow(&workflow, awaited);
+        }
         let Some(script) = at.get("script") else {
             if !refused {
-                self.missing(at, "`run`", "script");
+                self.problem(at, "missing_field", "`run` needs `script` or `workflow`".to_owned());
             }
             return None;
         };

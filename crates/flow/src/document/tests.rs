@@ -109,7 +109,7 @@ fn says_what_is_wrong_where_and_what_was_meant() {
             "do:\n- a: {listen: {to: {any: [{with: {type: a}, correlate: {c: {form: .x}}}]}}}",
             "unknown_field /do/0/a/listen/to/any/0/correlate/c/form f.yaml:3:61: `form` is not a field of correlation `c`; did you mean `from`?",
         ),
-        ("do:\n- a: {run: {}}", "missing_field /do/0/a/run f.yaml:3:12: `run` needs `script`"),
+        ("do:\n- a: {run: {}}", "missing_field /do/0/a/run f.yaml:3:12: `run` needs `script` or `workflow`"),
         (
             "do:\n- a: {run: {shell: {command: ls}}}",
             "unsupported /do/0/a/run/shell f.yaml:3:20: `run: shell` is not available: a flow starts no programs on the server; call an operation, `http`, or write a `script`",

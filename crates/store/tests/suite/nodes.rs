@@ -20,6 +20,9 @@ use tokio::task::JoinHandle;
 use super::world::{at, key};
 use crate::cluster::cluster;
 
+#[path = "nodes_waits.rs"]
+mod waits;
+
 /// Far above what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -199,6 +199,31 @@ const MAPPED: &str = "  - look: {call: acme.things.get, with: {connection: acme,
   - after: {call: acme.states.set, with: {connection: acme, name: s, value: '${ [$steps.all[].name, (.[1].error.status)] }'}}
 ";
 
+/// It tells itself what it listens for: events come early, while it does something with another, and late.
+const LISTENS: &str = "  - both:
+      fork:
+        branches:
+        - tells:
+            do:
+            - one: {emit: {event: {with: {source: 'https://tests.example', type: told.first, time: '2026-03-01T00:00:00Z', data: {name: one}}}}}
+            - two: {emit: {event: {with: {source: 'https://tests.example', type: told.first, time: '2026-03-01T00:00:00Z', data: {name: two}}}}}
+            - pause: {wait: PT1M}
+            - over: {emit: {event: {with: {source: 'https://tests.example', type: told.over, time: '2026-03-01T00:00:00Z', data: {run: '${ $event.id }'}}}}}
+        - hears:
+            timeout: {after: PT1H}
+            listen:
+              to:
+                any: [{with: {type: 'told.first', data: '${ .name != null }'}}]
+                until: {one: {with: {type: told.over}, correlate: {run: {from: .data.run, expect: '${ $event.id }'}}}}
+            foreach:
+              item: it
+              do: [{write: {call: acme.charges.create, with: {connection: acme, name: '${ $it.name }'}}}]
+              output: {as: .name}
+  - later: {wait: PT2M}
+  - never: {try: [{again: {timeout: {after: PT1M}, listen: {to: {one: {with: {type: told.first}}}}}}], catch: {then: last}}
+  - last: {call: acme.notes.create, with: {connection: acme, name: '${ $steps.both[1] | sort | join(\" \") }'}}
+";
+
 /// Two writes of one kind with reads around them, so that a cut can fall before, between and behind.
 fn writes(operation: &str) -> String {
     format!(
@@ -243,6 +268,7 @@ pub fn cases() -> Vec<Case> {
         case("timed", TIMED),
         case("scripted", SCRIPTED),
         case("mapped", MAPPED),
+        case("listens", LISTENS),
         case("none", &writes("acme.pings.send")),
         case("destructive", &writes("acme.refunds.create")),
     ];

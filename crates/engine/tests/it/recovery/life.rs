@@ -240,12 +240,33 @@ pub async fn take_up(case: &Case, life: &Life, length: usize) {
     }
 }
 
+/// The events that a run had emitted by then, with the ids by which it heard them itself.
+fn emitted(entries: &[Entry]) -> Vec<(Option<String>, Value)> {
+    let heard = |key: &Value| {
+        entries.iter().find_map(|entry| match entry {
+            Entry::Heard { event, value: Some(value), .. } if value["id"] == *key => Some(event.clone()),
+            _ => None,
+        })
+    };
+    let emitted = entries.iter().filter_map(|entry| match entry {
+        Entry::Resolved { operation, outcome: Outcome::Output(event), .. } if operation == "emit" => {
+            Some((heard(&event["id"]), event.clone()))
+        }
+        _ => None,
+    });
+    emitted.collect()
+}
+
 /// A store with a run whose journal has these entries, left by a node that died.
 async fn inject(mut world: World, case: &Case, entries: &[Entry]) -> World {
     let workers = std::mem::replace(&mut world.config.workers, 0);
     let mut node = world.boot();
     node.deploy(&case.document).await;
     node.event("evt_1", case.data.clone()).await;
+    node.settle().await;
+    for (id, event) in emitted(entries) {
+        node.emitted_as(id, &event).await;
+    }
     node.settle().await;
     let (store, now) = (node.store.clone(), flow::clock::Clock::now(&*world.time));
     let lease = SignedDuration::from_secs(30);
