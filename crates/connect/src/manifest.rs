@@ -14,6 +14,7 @@ mod views;
 pub(crate) mod webhook;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -52,12 +53,24 @@ pub struct Manifest {
     pub(crate) webhook: Option<Webhook>,
     pub(crate) views: BTreeMap<String, View>,
     pub(crate) tests: Vec<selftest::Case>,
+    text: Arc<str>,
+    digest: String,
 }
 
 impl Manifest {
     /// Reads a manifest; every problem is reported at once, with its place.
     pub fn parse(file: &str, text: &str) -> Result<Manifest, Vec<flow::Diagnostic>> {
         parse::manifest(file, text)
+    }
+
+    /// What was read.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Names what was read: 32 hexadecimal digits of its SHA-256.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// How this vendor's webhooks are verified and read, if it has any.

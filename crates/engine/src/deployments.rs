@@ -1,8 +1,9 @@
 //! Flows as they were deployed, parsed once and kept: a run works with the revision that it began with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use connect::Catalog;
 use flow::hearing::{Asked, Form, names_of_type};
 use flow::{Document, WorkspaceId};
 use serde_json::Value;
@@ -17,6 +18,7 @@ pub struct Deployment {
     pub settings: Arc<Value>,
     /// Connection name in the document → name of a connection here.
     pub connections: BTreeMap<String, String>,
+    manifests: OnceLock<Arc<BTreeMap<String, String>>>,
 }
 
 impl Deployment {
@@ -30,12 +32,23 @@ impl Deployment {
             document: Arc::new(document),
             settings: Arc::new(flow.settings.clone()),
             connections: flow.connections.clone(),
+            manifests: OnceLock::new(),
         })
     }
 
     /// The connection here that the document's name stands for.
     pub fn connection(&self, name: &str) -> String {
         self.connections.get(name).cloned().unwrap_or_else(|| name.to_owned())
+    }
+
+    /// The connectors that the document calls, each with the digest of its manifest in the node's catalog.
+    pub fn manifests(&self, catalog: &Catalog) -> Arc<BTreeMap<String, String>> {
+        let digests = || {
+            let calls = self.document.calls().into_iter();
+            let called = calls.filter_map(|call| catalog.get(call.operation.split('.').next()?));
+            called.map(|manifest| (manifest.slug.clone(), manifest.digest().to_owned())).collect()
+        };
+        self.manifests.get_or_init(|| Arc::new(digests())).clone()
     }
 
     /// Whether a run makes a target equal to its source, so that it can begin afresh at any time: its lane keeps only

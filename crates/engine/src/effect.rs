@@ -180,7 +180,7 @@ impl Run<'_> {
     /// Operation, connection and exact request of a call; a request that was journalled stays as it is.
     async fn target(&self, call: &Call, open: &Open) -> Result<Target<'_>, Fault> {
         let node = self.node;
-        let Some((manifest, operation)) = node.catalog.operation(&call.operation) else {
+        let Some((manifest, operation)) = self.catalog.operation(&call.operation) else {
             return Err(fault::operation_unknown(&call.operation));
         };
         let name = call.with.get("connection").and_then(Value::as_str).unwrap_or(&manifest.slug);

@@ -123,6 +123,17 @@ pub fn mode_mismatch(detail: String) -> Fault {
     Fault::coded("mode_mismatch", 400, "Test and live mode mixed", detail)
 }
 
+/// What `human.approve` was given does not make sense.
+pub fn approval_invalid(why: &str) -> Fault {
+    Fault::coded("approval_invalid", 422, "Approval", format!("human.approve: {why}"))
+}
+
+/// Nobody decided before the deadline.
+pub fn approval_expired(title: &str, decisions: usize) -> Fault {
+    let detail = format!("{title}: it was not decided before the deadline ({decisions} had answered)");
+    Fault::coded("approval_expired", 408, "Approval expired", detail)
+}
+
 /// What `revenue.*` was given does not make sense.
 pub fn revenue(operation: &str, field: &str, detail: &str) -> Fault {
     Fault::coded("revenue_input", 422, "Revenue input", format!("{operation}: {field}: {detail}"))

@@ -53,6 +53,8 @@ pub struct Started {
     pub version: String,
     pub input: Arc<Value>,
     pub settings: Arc<Value>,
+    /// Connector → digest of its manifest.
+    pub manifests: Arc<BTreeMap<String, String>>,
     pub at: Timestamp,
 }
 
@@ -128,8 +130,8 @@ impl History {
     fn take(&mut self, entry: Entry, last_fault: &mut Option<Failed>) {
         self.parked = false;
         match entry {
-            Entry::Started { version, input, settings, at, .. } => {
-                self.begin_pass(Started { version, input, settings, at });
+            Entry::Started { version, input, settings, manifests, at, .. } => {
+                self.begin_pass(Started { version, input, settings, manifests, at });
             }
             Entry::Intent { effect, key, attempt, request, at, .. } => {
                 let open = self.open.entry(effect).or_insert_with(|| Open::new(at));
@@ -292,7 +294,8 @@ mod tests {
 
     fn started(seconds: i64) -> Entry {
         let (flow, version) = ("f".to_owned(), "1".to_owned());
-        Entry::Started { flow, version, input: Arc::default(), settings: Arc::default(), at: at(seconds) }
+        let (input, settings, manifests) = Default::default();
+        Entry::Started { flow, version, input, settings, manifests, at: at(seconds) }
     }
 
     fn intent(path: &str, attempt: u32, request: Value, seconds: i64) -> Entry {

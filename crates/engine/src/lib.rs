@@ -31,6 +31,7 @@ pub mod housekeeping;
 mod journal;
 pub mod key;
 pub mod limits;
+mod manifests;
 mod plain;
 mod rehearsal;
 pub mod retry;
@@ -195,9 +196,10 @@ impl Engine {
     pub async fn run(self, stop: watch::Receiver<bool>) {
         // The store knows it as long as this lives.
         let beginner: Arc<dyn store::Follow> = Arc::new(begin::Beginner::new(self.node.clone()));
-        self.node.store.follow(Arc::downgrade(&beginner));
         let (over, is_over) = watch::channel(false);
         let work = async {
+            manifests::note(&self.node).await;
+            self.node.store.follow(Arc::downgrade(&beginner));
             self.node.take_up_own().await;
             futures_util::future::join(
                 claim::dispatcher(self.node.clone(), stop.clone()),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use connect::{Connection, Manifest};
+use connect::{Catalog, Connection, Manifest};
 use flow::journal::{Entry, Outcome};
 use flow::{Fault, Machine, Start};
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use crate::journal::{Journal, Lost};
 use crate::key::Origin;
 use crate::limits::CLAIMS_MAX;
 use crate::work::Work;
-use crate::{Node, connections, fault};
+use crate::{Node, connections, fault, manifests};
 
 /// How the work on a claimed run ended.
 #[derive(Debug, PartialEq)]
@@ -41,6 +41,8 @@ pub struct Run<'a> {
     history: Mutex<History>,
     pub journal: Journal<'a>,
     deployment: Arc<Deployment>,
+    /// The connectors as they were when the run began.
+    pub catalog: Arc<Catalog>,
     /// Live or test mode, fixed by the connection of the event, else by the first connection called.
     live: Mutex<Option<(bool, String)>>,
     stop: watch::Receiver<bool>,
@@ -97,11 +99,17 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
         Some(event) => node.mode(&claim.workspace, &event.connection).await,
         None => None,
     };
+    let catalog = match &history.started {
+        Some(started) => manifests::kept(node, &started.manifests).await.map_err(Lost::Store)?,
+        None => node.catalog.clone(),
+    };
     let effects = history.effects;
     let journal = Journal::new(node, held);
     let (history, live) = (Mutex::new(history), Mutex::new(live));
     let stop = node.stopping.subscribe();
-    Run { node, held, claim, origin, earlier, history, journal, deployment, live, stop }.drive(effects).await
+    Run { node, held, claim, origin, earlier, history, journal, deployment, catalog, live, stop }
+        .drive(effects)
+        .await
 }
 
 /// Fails a run in which the program itself failed. A write in flight stays an intent without an answer.
@@ -213,11 +221,13 @@ impl Run<'_> {
                 version: self.deployment.document.version().to_owned(),
                 input: self.held.input(),
                 settings: self.deployment.settings.clone(),
+                manifests: self.deployment.manifests(&self.catalog),
                 at: now,
             },
         };
-        let Started { version, input, settings, at } = started.clone();
-        let entry = Entry::Started { flow: self.claim.flow.clone(), version, input, settings, at };
+        let Started { version, input, settings, manifests, at } = started.clone();
+        let flow = self.claim.flow.clone();
+        let entry = Entry::Started { flow, version, input, settings, manifests, at };
         history.begin(started.clone(), afresh);
         self.journal.push(entry);
         started

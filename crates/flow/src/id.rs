@@ -110,6 +110,10 @@ id!(
     HookId, "hook_"
 );
 id!(
+    /// A question to people, `appr_…`.
+    ApprovalId, "appr_"
+);
+id!(
     /// A connection, `con_…`.
     ConnectionId, "con_"
 );

@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{EffectRef, Fault};
@@ -16,7 +17,16 @@ use crate::{EffectRef, Fault};
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Entry {
     /// The run began, with the version of the flow and the settings that it keeps to its end.
-    Started { flow: String, version: String, input: Arc<Value>, settings: Arc<Value>, at: Timestamp },
+    Started {
+        flow: String,
+        version: String,
+        input: Arc<Value>,
+        settings: Arc<Value>,
+        /// The connectors that the flow calls, each with the digest of its manifest, which the run keeps, too.
+        #[serde(default, skip_serializing_if = "is_empty")]
+        manifests: Arc<BTreeMap<String, String>>,
+        at: Timestamp,
+    },
     /// A call is about to be sent, exactly as `request` says (credentials apart).
     Intent { effect: EffectRef, key: String, attempt: u32, operation: String, request: Value, at: Timestamp },
     /// An attempt failed, or nobody knows (`unknown`: it may have taken effect); the next one is at `retry_at`.
@@ -60,6 +70,10 @@ pub enum Entry {
     },
     /// The run is over.
     Finished { outcome: Outcome, at: Timestamp },
+}
+
+fn is_empty(manifests: &Arc<BTreeMap<String, String>>) -> bool {
+    manifests.is_empty()
 }
 
 /// How a call or a run ended.
@@ -125,6 +139,7 @@ mod tests {
 
     /// As written by this version: later versions must go on reading these very lines.
     const GOLDEN: &[&str] = &[
+        r#"{"kind":"started","flow":"f","version":"1.0.0","input":{"a":1},"settings":{},"manifests":{"acme":"0a1b"},"at":"2026-01-02T03:04:05Z"}"#,
         r#"{"kind":"started","flow":"f","version":"1.0.0","input":{"a":1},"settings":{},"at":"2026-01-02T03:04:05Z"}"#,
         r#"{"kind":"intent","effect":{"path":"/do/0/a","visit":1,"generation":0},"key":"tby_x","attempt":1,"operation":"stripe.customers.retrieve","request":{"method":"GET"},"at":"2026-01-02T03:04:05Z"}"#,
         r#"{"kind":"attempted","effect":{"path":"/do/0/a","visit":1,"generation":0},"attempt":1,"problem":{"type":"t","status":503,"title":"x"},"unknown":true,"retry_at":"2026-01-02T03:04:06Z","at":"2026-01-02T03:04:05Z"}"#,

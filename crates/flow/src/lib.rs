@@ -10,6 +10,7 @@
 //! **Where to start.** [`Document::parse`] for the language, [`Machine::advance`] for a run, `expression/check.rs`
 //! for what expressions may do and `expression/meter.rs` for how much of it.
 
+pub mod approval;
 pub mod chance;
 pub mod clock;
 pub mod diagnostic;
@@ -34,6 +35,6 @@ pub use document::{
 pub use event::{CloudEvent, EventFilter};
 pub use expression::Expression;
 pub use fault::Fault;
-pub use id::{ConnectionId, EventId, HookId, RunId, WorkspaceId};
+pub use id::{ApprovalId, ConnectionId, EventId, HookId, RunId, WorkspaceId};
 pub use machine::{Effect, EffectRef, Input, Machine, Start, Status, StepRecord};
 pub use schedule::Schedule;

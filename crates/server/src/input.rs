@@ -11,6 +11,8 @@ use crate::problem::{Code, FieldError, Problem};
 
 /// A REST body larger than this is refused; flows are far smaller.
 pub const REST_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A folder of flows sent at once.
+pub const FOLDER_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A body that takes longer than this to arrive holds a connection hostage.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(15);
 /// Rows of a list that names no limit.
@@ -53,7 +55,12 @@ pub struct Fields {
 impl Fields {
     /// Reads a body that must be a JSON object; an empty body is an empty object.
     pub async fn read(body: Body) -> Result<Fields, Problem> {
-        let bytes = read_body(body, REST_BODY_BYTES_MAX).await?;
+        Fields::read_up_to(body, REST_BODY_BYTES_MAX).await
+    }
+
+    /// The same with another limit.
+    pub async fn read_up_to(body: Body, bytes_max: usize) -> Result<Fields, Problem> {
+        let bytes = read_body(body, bytes_max).await?;
         if bytes.is_empty() {
             return Ok(Fields { map: Map::new(), errors: Vec::new() });
         }
@@ -122,6 +129,29 @@ impl Fields {
             Some(_) => {
                 self.wrong(name, "is not true or false", "give true or false");
                 None
+            }
+        }
+    }
+
+    /// A whole number from 1 that may be left out.
+    pub fn optional_number(&mut self, name: &str) -> Option<u32> {
+        let value = self.map.shift_remove(name).filter(|value| !value.is_null())?;
+        let number =
+            value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
+        if number.is_none() {
+            self.wrong(name, "is not a whole number from 1", "give one or leave it out");
+        }
+        number
+    }
+
+    /// A list that may be left out.
+    pub fn list(&mut self, name: &str) -> Vec<Value> {
+        match self.map.shift_remove(name) {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(items)) => items,
+            Some(_) => {
+                self.wrong(name, "is not a list", "give […]");
+                Vec::new()
             }
         }
     }

@@ -37,6 +37,7 @@ use access::Token;
 use metrics::Metrics;
 use problem::{Code, Problem};
 pub use template::Template;
+pub use v1::flows::folder::{File, Folder};
 
 /// What the server is made of.
 pub struct Deps {
@@ -90,6 +91,8 @@ struct Inner {
     proof: tokio::sync::Mutex<health::Proof>,
     stopping: AtomicBool,
     backup: v1::backups::Slot,
+    /// How the last reading of the folder of flows went.
+    folder: Mutex<Option<serde_json::Value>>,
 }
 
 /// How a caller comes in.
@@ -121,6 +124,7 @@ impl App {
             proof: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             backup: v1::backups::Slot::default(),
+            folder: Mutex::default(),
         }))
     }
 
@@ -159,6 +163,24 @@ impl App {
 
     pub(crate) fn backup(&self) -> &v1::backups::Slot {
         &self.0.backup
+    }
+
+    /// Makes a folder's flows those that come from it, and remembers how that went; the problem's document if nothing
+    /// was done.
+    pub async fn reconcile(&self, path: &str, folder: &Folder) -> Result<serde_json::Value, Problem> {
+        let outcome = v1::flows::folder::reconcile(self, folder, false).await;
+        let state = v1::flows::folder::state(self, path, &outcome);
+        *self.0.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+        outcome
+    }
+
+    /// Moves with every change of flows and connections; 0 where the store cannot say.
+    pub async fn generation(&self) -> u64 {
+        self.store().generation().await.unwrap_or_default()
+    }
+
+    pub(crate) fn folder(&self) -> Option<serde_json::Value> {
+        self.0.folder.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The counters of the webhook door.

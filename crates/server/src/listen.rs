@@ -10,7 +10,7 @@ use axum::body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
@@ -26,23 +26,34 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where connections come from.
 trait Door: Send {
-    fn accept(
-        &self,
-    ) -> impl Future<Output = io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>> + Send;
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
+/// Who is at the other end of a connection, for the record: an address, or a user of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer(pub String);
+
 impl Door for TcpListener {
-    async fn accept(&self) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-        let (stream, _) = TcpListener::accept(self).await?;
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, address) = TcpListener::accept(self).await?;
         // Answers are small: waiting to fill a packet would only delay them.
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok((stream, Peer(address.ip().to_string())))
     }
 }
 
 impl Door for UnixListener {
-    async fn accept(&self) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-        Ok(UnixListener::accept(self).await?.0)
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+        let stream = UnixListener::accept(self).await?.0;
+        let user =
+            stream.peer_cred().map_or_else(|_| "socket".to_owned(), |user| format!("user {}", user.uid()));
+        Ok((stream, Peer(user)))
     }
 }
 
@@ -88,8 +99,8 @@ async fn serve(listener: impl Door, router: Router, mut stop: watch::Receiver<bo
             () = told(&mut stop) => break,
             Some(_) = open.join_next(), if !open.is_empty() => {}
             (place, stream) = next => match (place, stream) {
-                (Ok(place), Ok(stream)) => {
-                    open.spawn(connection(stream, router.clone(), stop.clone(), place));
+                (Ok(place), Ok((stream, peer))) => {
+                    open.spawn(connection(stream, peer, router.clone(), stop.clone(), place));
                 }
                 (_, Err(error)) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -108,12 +119,15 @@ async fn serve(listener: impl Door, router: Router, mut stop: watch::Receiver<bo
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     router: Router,
     mut stop: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 ) {
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        router.clone().oneshot(request.map(Body::new))
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer.clone());
+        router.clone().oneshot(request)
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

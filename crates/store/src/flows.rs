@@ -37,8 +37,24 @@ pub struct Flow {
     pub settings: Value,
     pub connections: BTreeMap<String, String>,
     pub deployed_at: Timestamp,
+    /// How the revision came about, where it was not simply deployed: `rollback to 2`.
+    pub note: Option<String>,
     /// Whether new runs wait until it is resumed. A property of the flow, not of the revision.
     pub paused: bool,
+    /// Whether a folder deployed it, and removes it once it is gone there. A property of the flow.
+    pub folder: bool,
+}
+
+/// Deployments and removals that take effect together or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    pub deploy: Vec<NewFlow>,
+    /// Names of flows to take out of use.
+    pub remove: Vec<String>,
+    /// Whether what is deployed belongs to a folder from now on.
+    pub folder: bool,
+    /// How the new revisions came about.
+    pub note: Option<String>,
 }
 
 /// What a deployment did.
@@ -52,9 +68,10 @@ pub struct Deployed {
 const REVISION: &str =
     "SELECT max(revision) AS revision FROM flow_revisions WHERE workspace = ?1 AND name = ?2";
 const ADD: &str = "INSERT INTO flow_revisions (workspace, name, revision, version, text, settings, connections, \
-    deployed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-const SET_CURRENT: &str = "INSERT INTO flows (workspace, name, revision, paused) VALUES (?1, ?2, ?3, 0) \
-    ON CONFLICT (workspace, name) DO UPDATE SET revision = excluded.revision";
+    deployed_at, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+const SET_CURRENT: &str = "INSERT INTO flows (workspace, name, revision, paused, folder) VALUES (?1, ?2, ?3, 0, ?4) \
+    ON CONFLICT (workspace, name) DO UPDATE SET revision = excluded.revision, folder = excluded.folder";
+const ADOPT: &str = "UPDATE flows SET folder = ?3 WHERE workspace = ?1 AND name = ?2";
 const REMOVE: &str = "DELETE FROM flows WHERE workspace = ?1 AND name = ?2";
 const PAUSE: &str = "UPDATE flows SET paused = ?3 WHERE workspace = ?1 AND name = ?2";
 /// Runs that have begun go on; a run that has not loses its turn until the flow is resumed.
@@ -69,7 +86,7 @@ const GIVE_TURNS: &str = "UPDATE runs SET turn = 1 WHERE turn = 0 AND seq IN (SE
 macro_rules! select {
     () => {
         "SELECT r.workspace, r.name, r.revision, r.version, r.text, r.settings, r.connections, r.deployed_at, \
-         f.paused FROM flow_revisions AS r "
+         r.note, f.paused, f.folder FROM flow_revisions AS r "
     };
 }
 macro_rules! current {
@@ -91,28 +108,78 @@ const OF_NAME: &str = concat!(
      WHERE r.workspace = ?1 AND r.name = ?2 AND (?3 IS NULL OR r.revision = ?3) ORDER BY r.revision DESC LIMIT ?4"
 );
 
+/// A change is tried so often when other nodes deploy the same flows at the same moment.
+const CHANGE_ATTEMPTS: u32 = 4;
+
+impl NewFlow {
+    /// Whether this is what is deployed.
+    pub fn is(&self, flow: &Flow) -> bool {
+        flow.version == self.version
+            && flow.text == self.text
+            && flow.settings == self.settings
+            && flow.connections == self.connections
+    }
+}
+
 impl Store {
     /// Makes this the flow of its name from now on, as a new revision unless the very same is current.
     pub async fn deploy_flow(&self, ws: &WorkspaceId, flow: NewFlow, now: Timestamp) -> Result<Deployed> {
-        let settings = json("settings", &flow.settings)?;
-        let connections = json("connections", &flow.connections)?;
-        if let Some(current) = self.flow(ws, &flow.name).await?
-            && current.version == flow.version
-            && current.text == flow.text
-            && current.settings == flow.settings
-            && current.connections == flow.connections
-        {
-            return Ok(Deployed { revision: current.revision, changed: false });
+        let change = Change { deploy: vec![flow], ..Change::default() };
+        let deployed = self.change_flows(ws, change, now).await?;
+        deployed.into_iter().next().ok_or(Error::Conflict { what: "the flow" })
+    }
+
+    /// Deploys and removes, all of it in one unit; answers for each deployment, in order. A revision is added unless
+    /// the very same is current. A removed flow's runs are finished, its revisions stay.
+    pub async fn change_flows(
+        &self,
+        ws: &WorkspaceId,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Vec<Deployed>> {
+        for _ in 1..CHANGE_ATTEMPTS {
+            match self.try_change(ws, &change, now).await {
+                // Another node deployed meanwhile: what is current is read again.
+                Err(Error::Conflict { .. }) => {}
+                other => return other,
+            }
         }
-        let latest = self.first(REVISION, values![ws, &flow.name]).await?;
-        let latest: Option<u32> = latest.map_or(Ok(None), |row| row.get("revision"))?;
-        let revision = latest.unwrap_or_default() + 1;
-        let unit = Unit::new()
-            .one(ADD, values![ws, &flow.name, revision, flow.version, flow.text, settings, connections, now])
-            .one(SET_CURRENT, values![ws, &flow.name, revision])
-            .tally(NODE, counter::GENERATION, By::Fixed(1));
-        self.commit(unit).await?;
-        Ok(Deployed { revision, changed: true })
+        self.try_change(ws, &change, now).await
+    }
+
+    async fn try_change(&self, ws: &WorkspaceId, change: &Change, now: Timestamp) -> Result<Vec<Deployed>> {
+        let (mut unit, mut deployed) = (Unit::new(), Vec::with_capacity(change.deploy.len()));
+        for flow in &change.deploy {
+            let current = self.flow(ws, &flow.name).await?;
+            if let Some(current) = current.filter(|current| flow.is(current)) {
+                if current.folder != change.folder {
+                    unit = unit.one(ADOPT, values![ws, &flow.name, change.folder]);
+                }
+                deployed.push(Deployed { revision: current.revision, changed: false });
+                continue;
+            }
+            let latest = self.first(REVISION, values![ws, &flow.name]).await?;
+            let latest: Option<u32> = latest.map_or(Ok(None), |row| row.get("revision"))?;
+            let revision = latest.unwrap_or_default() + 1;
+            let settings = json("settings", &flow.settings)?;
+            let connections = json("connections", &flow.connections)?;
+            let (name, version, text) = (&flow.name, &flow.version, &flow.text);
+            let note = change.note.as_ref();
+            unit = unit
+                .one(ADD, values![ws, name, revision, version, text, settings, connections, now, note])
+                .one(SET_CURRENT, values![ws, name, revision, change.folder]);
+            deployed.push(Deployed { revision, changed: true });
+        }
+        for name in &change.remove {
+            unit = unit
+                .locking(Lock::Flow { workspace: ws.as_str().into(), flow: name.as_str().into() })
+                .one(REMOVE, values![ws, name])
+                .then(GIVE_TURNS, values![ws, name]);
+        }
+        if !unit.statements().is_empty() {
+            self.commit(unit.tally(NODE, counter::GENERATION, By::Fixed(1))).await?;
+        }
+        Ok(deployed)
     }
 
     /// A flow as it is deployed now.
@@ -185,6 +252,8 @@ fn flow_of(row: &Row) -> Result<Flow> {
         connections: serde_json::from_str(&connections)
             .map_err(|error| Error::corrupt("connections", error))?,
         deployed_at: row.get("deployed_at")?,
+        note: row.get("note")?,
         paused: row.get::<Option<bool>>("paused")?.unwrap_or_default(),
+        folder: row.get::<Option<bool>>("folder")?.unwrap_or_default(),
     })
 }

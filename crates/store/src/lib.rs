@@ -27,6 +27,7 @@ pub mod health;
 mod history;
 mod inbox;
 pub mod listening;
+pub mod manifests;
 mod page;
 mod payload;
 pub mod postgres;
@@ -52,7 +53,7 @@ pub use event::{
     NewQuarantine,
 };
 pub use flow::{Mode, OnFailure};
-pub use flows::{Deployed, Flow, NewFlow};
+pub use flows::{Change, Deployed, Flow, NewFlow};
 pub use follow::{AtOnce, Follow, Sure};
 pub use health::Health;
 pub use history::{DEDUPE_LIFE, FACT_LIFE};

@@ -1,6 +1,6 @@
 //! Reads as data: a statement with its values, and the rows that it answers, the same whatever the database underneath.
 
-use flow::{ConnectionId, EventId, HookId, RunId, WorkspaceId};
+use flow::{ApprovalId, ConnectionId, EventId, HookId, RunId, WorkspaceId};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -135,7 +135,7 @@ macro_rules! ids {
         }
     )*};
 }
-ids!(WorkspaceId, EventId, RunId, HookId, ConnectionId);
+ids!(WorkspaceId, EventId, RunId, HookId, ConnectionId, ApprovalId);
 
 #[cfg(test)]
 mod tests {

@@ -253,6 +253,7 @@ kinds!(
     &flow::RunId => Text,
     &flow::HookId => Text,
     &flow::ConnectionId => Text,
+    &flow::ApprovalId => Text,
 );
 
 impl<T: Into<Param> + OfKind> From<Option<T>> for Param {
@@ -270,7 +271,7 @@ macro_rules! ids {
         }
     )*};
 }
-ids!(flow::WorkspaceId, flow::EventId, flow::RunId, flow::HookId, flow::ConnectionId);
+ids!(flow::WorkspaceId, flow::EventId, flow::RunId, flow::HookId, flow::ConnectionId, flow::ApprovalId);
 
 /// The values of one statement, in order.
 macro_rules! values {

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod client;
 pub mod credentials;
 pub mod demo;
+pub mod folder;
 pub mod logging;
 pub mod node;
 pub mod print;

@@ -24,6 +24,7 @@ use crate::age::{self, Age};
 use crate::alerts::Alerts;
 use crate::cli::{Exit, Global};
 use crate::client::SOCKET;
+use crate::folder::{self, Source};
 use crate::node::{self, AppOptions, Node};
 use crate::{sandbox, token};
 
@@ -39,6 +40,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(25);
   tributary serve --alert-slack slack:#ops --keep-history 90d
   tributary serve --allow-host api.example.com --allow-host '*.intranet.example.com'
   tributary serve --connectors ./connectors    with connectors of your own beside the built-in ones
+  tributary serve --flows ./flows --environment production    what is in the folder is deployed, and stays so
   tributary serve --sandbox          with simulated Stripe, ChartMogul and Slack beside it
 
 With --database (or $TRIBUTARY_DATABASE) everything is kept in PostgreSQL 14 or later, and any number of
@@ -64,6 +66,13 @@ pub struct Args {
     /// several times. No other host is called without a connector
     #[arg(long, value_name = "HOST")]
     pub allow_host: Vec<String>,
+    /// Deploy the flows of this folder, and again whenever it changes: what is gone there is removed. If anything in it
+    /// is wrong, nothing is changed
+    #[arg(long, value_name = "DIR")]
+    pub flows: Option<PathBuf>,
+    /// Deploy them with `deploy.NAME.yaml` of the folder beside its `deploy.yaml`
+    #[arg(long, value_name = "NAME", requires = "flows")]
+    pub environment: Option<String>,
     #[command(flatten)]
     pub alerts: Alerts,
     /// How long a run waits for a node that died before another one takes it up, such as 30s. Renewed while the node lives
@@ -96,6 +105,10 @@ pub struct Config {
     pub workers: usize,
     /// Hosts that flows may call without a connector.
     pub allow_host: Vec<String>,
+    /// A folder whose flows are deployed.
+    pub flows: Option<Source>,
+    /// Between two looks at it.
+    pub flows_look: Duration,
     pub alerts: Alerts,
     /// How long a claim holds without renewal.
     pub lease: SignedDuration,
@@ -118,6 +131,8 @@ impl Config {
             connectors: None,
             workers: engine::limits::WORKERS,
             allow_host: Vec::new(),
+            flows: None,
+            flows_look: folder::LOOK,
             alerts: Alerts::default(),
             lease: engine::limits::LEASE,
             retention: engine::Retention::default(),
@@ -184,6 +199,9 @@ impl Server {
         let mut tasks = JoinSet::new();
         tasks.spawn(listen::serve_tcp(tcp, server::router(app.clone(), Door::Network), stopping.clone()));
         tasks.spawn(listen::serve_unix(unix, server::router(app.clone(), Door::Socket), stopping.clone()));
+        if let Some(flows) = config.flows {
+            tasks.spawn(flows.keep(app.clone(), config.flows_look, stopping.clone()));
+        }
         let housekeeping = keep_house(engine.housekeeper(), stopping.clone())?;
         tasks.spawn(engine.run(stopping));
         Ok(Server { node, address, socket, app, stop, tasks, housekeeping })
@@ -273,6 +291,8 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         connectors: global.connectors.clone(),
         workers: args.workers,
         allow_host: args.allow_host,
+        flows: args.flows.map(|path| Source { path, environment: args.environment }),
+        flows_look: folder::LOOK,
         alerts: args.alerts,
         lease: args.lease,
         retention: engine::Retention {

@@ -1,6 +1,7 @@
 //! A whole manifest: its sections, and what must fit between them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flow::Diagnostic;
@@ -48,13 +49,20 @@ pub(super) fn manifest(file: &str, text: &str) -> Result<Manifest, Vec<Diagnosti
     let manifest = sections(&mut reader, &At { node: &root, pointer: String::new() });
     let mut problems = reader.problems;
     match manifest {
-        Some(manifest) if problems.is_empty() => Ok(manifest),
+        Some(manifest) if problems.is_empty() => {
+            Ok(Manifest { text: text.into(), digest: digest(text), ..manifest })
+        }
         _ => {
             problems.sort();
             problems.dedup();
             Err(problems)
         }
     }
+}
+
+fn digest(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn sections(reader: &mut Reader<'_>, root: &At<'_>) -> Option<Manifest> {
@@ -98,6 +106,8 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>) -> Option<Manifest> {
         credentials,
         views,
         slug,
+        text: Arc::default(),
+        digest: String::new(),
     };
     references(reader, &fields, &manifest);
     Some(manifest)

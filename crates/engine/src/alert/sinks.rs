@@ -36,7 +36,7 @@ impl ByConnection {
     async fn send(&self, alert: &Alert) -> Result<(), String> {
         let Message { operation, with } = &self.message;
         let (manifest, operation) = self.catalog.operation(operation).ok_or("there is no such operation")?;
-        let with = fill(with, &alert.text());
+        let with = fill(with, &[("text", &alert.text())]);
         let name = with.get("connection").and_then(Value::as_str).unwrap_or(&manifest.slug);
         let workspace = WorkspaceId::new(&alert.workspace);
         let connection = Connections::default().open(&self.store, &workspace, name).await;
@@ -103,15 +103,32 @@ impl AlertSink for ByWebhook {
     }
 }
 
-fn fill(value: &Value, text: &str) -> Value {
+/// Arguments with words such as `{text}` filled in, each in one go: what is filled in is not looked at again.
+fn fill(value: &Value, words: &[(&str, &str)]) -> Value {
     match value {
-        Value::String(pattern) => Value::String(pattern.replace("{text}", text)),
-        Value::Array(items) => items.iter().map(|item| fill(item, text)).collect(),
+        Value::String(pattern) => Value::String(filled(pattern, words)),
+        Value::Array(items) => items.iter().map(|item| fill(item, words)).collect(),
         Value::Object(members) => {
-            members.iter().map(|(name, item)| (name.clone(), fill(item, text))).collect()
+            members.iter().map(|(name, item)| (name.clone(), fill(item, words))).collect()
         }
         other => other.clone(),
     }
+}
+
+fn filled(pattern: &str, words: &[(&str, &str)]) -> String {
+    let (mut out, mut rest) = (String::new(), pattern);
+    while let Some(start) = rest.find('{') {
+        let (before, from) = rest.split_at(start);
+        out.push_str(before);
+        let word = words.iter().find_map(|(name, text)| {
+            let after = from.strip_prefix('{')?.strip_prefix(name)?.strip_prefix('}')?;
+            Some((*text, after))
+        });
+        let (text, after) = word.unwrap_or(("{", &from[1..]));
+        out.push_str(text);
+        rest = after;
+    }
+    out + rest
 }
 
 #[cfg(test)]
@@ -121,6 +138,8 @@ mod tests {
 
     #[test]
     fn arguments_take_the_text_anywhere() {
-        assert_eq!(fill(&json!({"a": ["x {text}"], "b": 1}), "T"), json!({"a": ["x T"], "b": 1}));
+        let words = [("text", "T {who}"), ("who", "ann")];
+        let filled = fill(&json!({"a": ["x {text} {{who}} {other} {"], "b": 1}), &words);
+        assert_eq!(filled, json!({"a": ["x T {who} {ann} {other} {"], "b": 1}));
     }
 }

@@ -32,6 +32,7 @@ mod subflow;
 mod time;
 #[cfg(test)]
 mod vendor;
+mod versions;
 #[cfg(test)]
 mod work;
 #[cfg(test)]

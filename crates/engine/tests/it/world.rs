@@ -39,6 +39,8 @@ pub struct World {
     pub config: Config,
     /// Pages that the database may have; see [`ROOM`].
     pub pages: Arc<AtomicU32>,
+    /// What the next node knows of the vendor.
+    pub manifest: Mutex<String>,
     directory: tempfile::TempDir,
     seed: Mutex<u64>,
 }
@@ -126,6 +128,7 @@ impl World {
             told: Arc::default(),
             config,
             pages: Arc::new(AtomicU32::new(ROOM)),
+            manifest: Mutex::new(include_str!("acme.yaml").to_owned()),
             directory: directory(),
             seed: Mutex::new(0),
         }
@@ -159,7 +162,7 @@ impl World {
         let mut seed = self.seed.lock().unwrap();
         *seed += 1;
         let mut catalog = connect::Catalog::default();
-        catalog.insert(connect::Manifest::parse("acme.yaml", include_str!("acme.yaml")).unwrap());
+        catalog.insert(connect::Manifest::parse("acme.yaml", &self.manifest.lock().unwrap()).unwrap());
         let engine = Engine::new(Deps {
             store: store.clone(),
             catalog: Arc::new(catalog),

@@ -4,7 +4,7 @@ pub mod backups;
 pub mod connections;
 mod connectors;
 mod events;
-mod flows;
+pub mod flows;
 mod hooks;
 mod runs;
 pub mod stats;
@@ -30,10 +30,13 @@ pub fn routes() -> Router<App> {
         .route("/v1/templates", get(templates::list))
         .route("/v1/templates/{slug}", get(templates::show))
         .route("/v1/templates/{slug}/install", post(templates::install))
-        .route("/v1/flows", get(flows::list).post(flows::deploy))
+        .route("/v1/flows", get(flows::list).post(flows::deploy).put(flows::folder::put))
         .route("/v1/flows/lint", post(flows::lint))
         .route("/v1/flows/run", post(flows::run::run))
         .route("/v1/flows/{name}", get(flows::show).delete(flows::remove))
+        .route("/v1/flows/{name}/revisions", get(flows::revisions))
+        .route("/v1/flows/{name}/revisions/{revision}", get(flows::revision))
+        .route("/v1/flows/{name}/rollback", post(flows::rollback))
         .route("/v1/flows/{name}/pause", post(flows::pause))
         .route("/v1/flows/{name}/resume", post(flows::resume))
         .route("/v1/events", get(events::list))

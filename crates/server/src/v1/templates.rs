@@ -25,8 +25,8 @@ pub async fn show(State(app): State<App>, Path(slug): Path<String>) -> Result<Js
     Ok(Json(document))
 }
 
-/// `POST /v1/templates/{slug}/install` `{settings?, connections?: {name in the template: name of yours}}`: deploys
-/// it as a flow.
+/// `POST /v1/templates/{slug}/install` `{settings?, connections?: {name in the template: name of yours},
+/// dry_run?}`: deploys it as a flow.
 pub async fn install(
     State(app): State<App>,
     Path(slug): Path<String>,
@@ -36,8 +36,9 @@ pub async fn install(
     let mut fields = Fields::read(body).await?;
     let deployment =
         Deployment { settings: fields.object("settings"), connections: fields.texts("connections") };
-    fields.finish(&["settings", "connections"])?;
-    deploy_document(&app, &template.document, deployment).await
+    let dry_run = fields.optional_flag("dry_run").unwrap_or_default();
+    fields.finish(&["settings", "connections", "dry_run"])?;
+    deploy_document(&app, &template.document, deployment, dry_run).await
 }
 
 fn find<'a>(app: &'a App, slug: &str) -> Result<&'a Template, Problem> {

@@ -3,7 +3,8 @@
 use super::world::{World, at};
 use flow::{HookId, WorkspaceId};
 use serde_json::json;
-use store::{Deployed, Error, NewConnection, NewFlow, Secrets};
+use store::manifests::NewManifest;
+use store::{Change, Deployed, Error, NewConnection, NewFlow, Secrets};
 
 fn flow(text: &str) -> NewFlow {
     NewFlow {
@@ -118,4 +119,56 @@ fn a_connection_replaced_keeps_its_id_and_its_hooks() {
     assert!(world.go(world.store.connection(&world.ws, "stripe")).unwrap().is_none());
     assert!(world.go(world.store.hook(&hook)).unwrap().is_none(), "its address leads nowhere");
     assert!(world.go(world.store.remove_connection(&world.ws, "stripe")).is_err());
+}
+
+#[test]
+fn a_change_is_made_whole_or_not_at_all() {
+    let world = World::new();
+    let change = |deploy: Vec<NewFlow>, remove: &[&str]| Change {
+        deploy,
+        remove: remove.iter().map(|name| (*name).to_owned()).collect(),
+        folder: true,
+        note: Some("from a folder".into()),
+    };
+    let named = |name: &str, text: &str| NewFlow { name: name.into(), ..flow(text) };
+    let apply = |change| world.go(world.store.change_flows(&world.ws, change, at(1)));
+    let names = || -> Vec<(String, u32, bool)> {
+        let flows = world.go(world.store.flows(&world.ws)).unwrap();
+        flows.into_iter().map(|flow| (flow.name, flow.revision, flow.folder)).collect()
+    };
+    world.go(world.store.deploy_flow(&world.ws, flow("one"), at(1))).unwrap();
+    assert_eq!(names(), [("mirror".into(), 1, false)]);
+
+    let before = world.go(world.store.generation()).unwrap();
+    let impossible = change(vec![named("a", "one"), named("mirror", "two")], &["absent"]);
+    assert!(matches!(apply(impossible), Err(Error::Conflict { .. })));
+    assert_eq!(names(), [("mirror".into(), 1, false)], "nothing of it");
+    assert_eq!(world.go(world.store.generation()).unwrap(), before);
+
+    let deployed = apply(change(vec![named("a", "one"), flow("one")], &[])).unwrap();
+    let (new, same) = (Deployed { revision: 1, changed: true }, Deployed { revision: 1, changed: false });
+    assert_eq!(deployed, [new, same]);
+    assert_eq!(names(), [("a".into(), 1, true), ("mirror".into(), 1, true)], "the folder has both now");
+    assert_eq!(apply(change(vec![flow("two")], &["a"])).unwrap()[0].revision, 2);
+    assert_eq!(names(), [("mirror".into(), 2, true)]);
+    let two = world.go(world.store.flow_revision(&world.ws, "mirror", 2)).unwrap().unwrap();
+    assert_eq!(two.note.as_deref(), Some("from a folder"));
+    world.go(world.store.deploy_flow(&world.ws, flow("three"), at(1))).unwrap();
+    assert_eq!(names(), [("mirror".into(), 3, false)], "deployed by hand, the folder lets go of it");
+}
+
+#[test]
+fn manifests_are_kept_by_what_they_say() {
+    let world = World::new();
+    let manifest = |digest: &str| NewManifest {
+        digest: digest.into(),
+        slug: "acme".into(),
+        text: format!("text of {digest}"),
+    };
+    let note = |manifests: &[NewManifest]| world.go(world.store.note_manifests(manifests, at(1))).unwrap();
+    note(&[manifest("1"), manifest("2")]);
+    note(&[manifest("2"), manifest("3")]);
+    assert_eq!(world.count("SELECT count(*) FROM manifests"), 3);
+    assert_eq!(world.go(world.store.manifest("2")).unwrap().as_deref(), Some("text of 2"));
+    assert_eq!(world.go(world.store.manifest("4")).unwrap(), None);
 }

@@ -18,6 +18,7 @@ fn entries_come_back_in_order_with_their_numbers() {
         version: "1.0.0".into(),
         input: json!({"z": 1, "a": 2}).into(),
         settings: json!({}).into(),
+        manifests: std::sync::Arc::default(),
         at: at(1),
     };
     let first = [started, resolved("/do/0/a", json!({"cents": 4200}))];

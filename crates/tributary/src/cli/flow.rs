@@ -1,13 +1,18 @@
 //! `tributary flow …`
 
+mod deploy;
+mod versions;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Exit, Global, Usage, answer, open, segment, template, trial};
+pub use self::deploy::deployed;
+
+use super::{Exit, Global, answer, open, segment, trial};
 use crate::print;
 
 #[derive(Debug, Subcommand)]
@@ -26,11 +31,57 @@ pub enum Command {
   tributary flow schema > flow.json
   # then, as the first line of a flow: # yaml-language-server: $schema=flow.json")]
     Schema,
-    /// Deploy flow files: from now on their events start runs
+    /// Deploy flow files or a folder of them: from now on their events start runs
     #[command(after_help = "Examples:
   tributary flow deploy flows/*.yaml
-  tributary flow deploy alert.yaml --set channel=#billing --connection slack=slack-ops")]
-    Deploy(Deploy),
+  tributary flow deploy alert.yaml --set channel=#billing --connection slack=slack-ops
+  tributary flow deploy flows --dry-run                what deploying the folder would change
+  tributary flow deploy flows --environment production
+
+A folder is deployed as a whole: what is new or differs is deployed, what came from it once and is gone is
+removed; if anything in it is wrong, nothing happens. Its deploy.yaml, and deploy.NAME.yaml with
+--environment NAME, say what the flows are deployed with:
+
+  flows:
+    invoice-alert:
+      settings: {channel: '#billing'}
+      connections: {slack: slack-ops}")]
+    Deploy(deploy::Deploy),
+    /// Show the versions of a flow that were ever deployed
+    #[command(after_help = "Example:\n  tributary flow versions stripe-to-chartmogul")]
+    Versions {
+        /// The flow's name
+        flow: String,
+    },
+    /// Show a version of a flow: its text, and what it changed
+    #[command(after_help = "Examples:
+  tributary flow show stripe-to-chartmogul
+  tributary flow show stripe-to-chartmogul --revision 3")]
+    Show {
+        /// The flow's name
+        flow: String,
+        /// Which one [default: the deployed one]
+        #[arg(long, value_name = "N")]
+        revision: Option<u32>,
+    },
+    /// Deploy again what was deployed before
+    #[command(after_help = "Examples:
+  tributary flow rollback stripe-to-chartmogul             to the one before
+  tributary flow rollback stripe-to-chartmogul --to 3
+  tributary flow rollback stripe-to-chartmogul --dry-run   only show what that changes
+
+Text, settings and connections are those of then, as a new revision. Runs that have begun keep theirs.
+A flow that came from a folder is what the folder says again once that changes.")]
+    Rollback {
+        /// The flow's name
+        flow: String,
+        /// To this revision [default: the one before]
+        #[arg(long, value_name = "N")]
+        to: Option<u32>,
+        /// Change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Show the deployed flows
     #[command(after_help = "Example:\n  tributary flow list")]
     List,
@@ -57,26 +108,16 @@ pub enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-pub struct Deploy {
-    /// The files
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// A setting of the flow; may be given several times
-    #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
-    /// Which of your connections stands for one the flow names; may be given several times
-    #[arg(long, value_name = "NAME=MINE")]
-    connection: Vec<String>,
-}
-
 pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Lint { files } => lint(global, &files),
         Command::Run(args) => trial::run(global, args).await,
         Command::Test(args) => trial::test(global, args).await,
         Command::Schema => schema(global),
-        Command::Deploy(args) => deploy(global, &args).await,
+        Command::Deploy(args) => deploy::run(global, &args).await,
+        Command::Versions { flow } => versions::list(global, &flow).await,
+        Command::Show { flow, revision } => versions::show(global, &flow, revision).await,
+        Command::Rollback { flow, to, dry_run } => versions::rollback(global, &flow, to, dry_run).await,
         Command::List => {
             answer(global, &open(global).await?.get("/v1/flows").await?, list);
             Ok(Exit::Done)
@@ -163,42 +204,6 @@ fn schema(global: &Global) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn deploy(global: &Global, args: &Deploy) -> anyhow::Result<Exit> {
-    let settings = template::settings(&args.set)?;
-    let connections = template::connections(&args.connection)?;
-    if args.files.len() > 1 && !(settings.is_empty() && connections.is_empty()) {
-        return Err(
-            Usage("--set and --connection go with one file: deploy the files one by one".to_owned()).into()
-        );
-    }
-    let client = open(global).await?;
-    let mut flows = Vec::new();
-    for file in &args.files {
-        let body = json!({
-            "file": file.display().to_string(),
-            "text": read(file)?,
-            "settings": settings,
-            "connections": connections,
-        });
-        flows.push(client.post("/v1/flows", body).await?);
-    }
-    answer(global, &json!({"flows": flows}), |document| {
-        let lines: Vec<String> = document["flows"].as_array().into_iter().flatten().map(deployed).collect();
-        lines.join("\n")
-    });
-    Ok(Exit::Done)
-}
-
-/// What is said of a flow that was just deployed.
-pub fn deployed(flow: &Value) -> String {
-    let mut words =
-        format!("{} (version {}) is deployed.", print::cell(&flow["name"]), print::cell(&flow["version"]));
-    for warning in flow["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        words += &format!("\n  but: {warning}");
-    }
-    words
-}
-
 async fn change(global: &Global, flows: &[String], action: &str) -> anyhow::Result<Exit> {
     let client = open(global).await?;
     let mut changed = Vec::new();
@@ -241,14 +246,24 @@ fn list(document: &Value) -> String {
             vec![
                 print::cell(&f["name"]),
                 print::cell(&f["version"]),
+                print::cell(&f["revision"]),
                 print::cell(&f["state"]),
                 connections.join(", "),
                 print::time(&f["deployed_at"]),
             ]
         })
         .collect();
-    if rows.is_empty() {
-        return "no flows yet: `tributary template list` shows ready-made ones".to_owned();
+    let mut words = match rows.is_empty() {
+        true => "no flows yet: `tributary template list` shows ready-made ones".to_owned(),
+        false => print::table(&["flow", "version", "revision", "state", "connections", "deployed"], &rows),
+    };
+    let folder = &document["folder"];
+    if folder["ok"] == false {
+        words += &format!(
+            "\nThe folder {} was not deployed: {}",
+            print::cell(&folder["path"]),
+            print::cell(&folder["problem"]["detail"])
+        );
     }
-    print::table(&["flow", "version", "state", "connections", "deployed"], &rows)
+    words
 }

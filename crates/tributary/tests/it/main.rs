@@ -23,3 +23,4 @@ mod twins_chartmogul;
 mod twins_slack;
 mod twins_stripe;
 mod verify;
+mod versions;

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use axum::Json;
 use flow::{Document, SettingKind};
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use store::{ConnectionInfo, NewFlow};
 
+use super::difference::{Side, between};
 use super::{find, lint, summary};
 use crate::App;
 use crate::problem::{FieldError, Problem};
 
 /// What is given beside the document.
+#[derive(Clone, Debug, Default)]
 pub struct Deployment {
     /// Setting → value; those left out take their default.
     pub settings: Map<String, Value>,
@@ -20,36 +22,57 @@ pub struct Deployment {
     pub connections: BTreeMap<String, String>,
 }
 
-/// 201 for a new revision, 200 if the very same was deployed already.
+/// 201 for a new revision, 200 if the very same was deployed already, or if nothing was to be done (`dry_run`).
 pub async fn deploy_document(
     app: &App,
     document: &Document,
     given: Deployment,
+    dry_run: bool,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let unknown = connect::lint::calls(app.catalog(), &format!("{}.yaml", document.name()), document);
     if !unknown.is_empty() {
         return Err(lint::problem(&unknown));
     }
     let _turn = app.turn().lock().await;
+    let there = app.store().connections(app.workspace()).await?;
+    let new = planned(document, given, &there).map_err(Problem::fields)?;
+    let current = app.store().flow(app.workspace(), document.name()).await?;
+    let difference = current.as_ref().map(|flow| between(&Side::revision(flow), &Side::new(&new)));
+    if dry_run {
+        let changed = !current.is_some_and(|current| new.is(&current));
+        let shown = json!({
+            "name": new.name, "version": new.version, "settings": new.settings, "connections": new.connections,
+            "changed": changed, "difference": difference, "dry_run": true,
+        });
+        return Ok((StatusCode::OK, Json(shown)));
+    }
+    let deployed = app.store().deploy_flow(app.workspace(), new, app.now()).await?;
+    app.wake();
+    let mut flow = summary(&find(app, document.name()).await?);
+    flow["changed"] = deployed.changed.into();
+    flow["difference"] = json!(difference.filter(|_| deployed.changed));
+    Ok((if deployed.changed { StatusCode::CREATED } else { StatusCode::OK }, Json(flow)))
+}
+
+/// A document with its settings and connections as a deployment, or everything that is wrong with them.
+pub fn planned(
+    document: &Document,
+    given: Deployment,
+    there: &[ConnectionInfo],
+) -> Result<NewFlow, Vec<FieldError>> {
     let mut errors = Vec::new();
     let settings = settings(document, given.settings, &mut errors);
-    let there = app.store().connections(app.workspace()).await?;
-    let connections = connections(document, given.connections, &there, &mut errors);
+    let connections = connections(document, given.connections, there, &mut errors);
     if !errors.is_empty() {
-        return Err(Problem::fields(errors));
+        return Err(errors);
     }
-    let new = NewFlow {
+    Ok(NewFlow {
         name: document.name().to_owned(),
         version: document.version().to_owned(),
         text: document.text().to_owned(),
         settings: Value::Object(settings),
         connections,
-    };
-    let deployed = app.store().deploy_flow(app.workspace(), new, app.now()).await?;
-    app.wake();
-    let mut flow = summary(&find(app, document.name()).await?);
-    flow["changed"] = deployed.changed.into();
-    Ok((if deployed.changed { StatusCode::CREATED } else { StatusCode::OK }, Json(flow)))
+    })
 }
 
 fn wrong(field: String, detail: impl Into<String>, remedy: impl Into<String>) -> FieldError {
@@ -126,7 +149,7 @@ fn connections(
                 let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
                 let remedy = format!(
                     "add it with `tributary connection add`, or say which of yours it is with \
-                     `--connection {name}=YOURS` (there are: {others})"
+                     `--connection {name}=YOURS` or in the folder's deploy.yaml (there are: {others})"
                 );
                 errors.push(wrong(field, format!("there is no connection `{mine}`"), remedy));
             }

@@ -1,7 +1,10 @@
 //! `/v1/flows`: what is deployed.
 
 mod deploy;
+mod difference;
+pub mod folder;
 mod lint;
+mod revisions;
 pub mod run;
 
 use axum::Json;
@@ -13,15 +16,20 @@ use serde_json::{Value, json};
 use store::Flow;
 
 pub use deploy::{Deployment, deploy_document};
+pub use revisions::{list as revisions, rollback, show as revision};
 
 use crate::App;
 use crate::input::Fields;
 use crate::problem::{Code, Problem};
 
-/// `GET /v1/flows`
+/// `GET /v1/flows`: and how the last reading of the folder of flows went, where there is one.
 pub async fn list(State(app): State<App>) -> Result<Json<Value>, Problem> {
     let flows: Vec<Value> = app.store().flows(app.workspace()).await?.iter().map(summary).collect();
-    Ok(Json(json!({"flows": flows})))
+    let mut document = json!({"flows": flows});
+    if let Some(folder) = app.folder() {
+        document["folder"] = folder;
+    }
+    Ok(Json(document))
 }
 
 /// `GET /v1/flows/{name}`: with its text and all its revisions.
@@ -34,21 +42,22 @@ pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Js
         .revisions(app.workspace(), &name)
         .await?
         .iter()
-        .map(|r| json!({"revision": r.revision, "version": r.version, "deployed_at": r.deployed_at}))
+        .map(|r| revisions::brief(r, flow.revision))
         .collect();
     Ok(Json(document))
 }
 
-/// `POST /v1/flows` `{file?, text, settings?, connections?}`: deploys a document.
+/// `POST /v1/flows` `{file?, text, settings?, connections?, dry_run?}`: deploys a document, and tells what that changes.
 pub async fn deploy(State(app): State<App>, body: Body) -> Result<(StatusCode, Json<Value>), Problem> {
     let mut fields = Fields::read(body).await?;
     let file = fields.optional_text("file").unwrap_or_else(|| "flow.yaml".to_owned());
     let text = fields.text("text", "give the flow's YAML or JSON");
     let deployment =
         Deployment { settings: fields.object("settings"), connections: fields.texts("connections") };
-    fields.finish(&["file", "text", "settings", "connections"])?;
+    let dry_run = fields.optional_flag("dry_run").unwrap_or_default();
+    fields.finish(&["file", "text", "settings", "connections", "dry_run"])?;
     let document = Document::parse(&file, &text).map_err(|found| lint::problem(&found))?;
-    deploy_document(&app, &document, deployment).await
+    deploy_document(&app, &document, deployment, dry_run).await
 }
 
 /// `POST /v1/flows/lint` `{file?, text}`: everything that is wrong with a document; nothing is stored.
@@ -101,5 +110,6 @@ fn summary(flow: &Flow) -> Value {
         "settings": flow.settings,
         "connections": flow.connections,
         "deployed_at": flow.deployed_at,
+        "folder": flow.folder,
     })
 }
