@@ -33,12 +33,16 @@ fn performable(catalog: &Catalog, file: &str, calls: &[CallSite]) -> Vec<Diagnos
     let mut found = Vec::new();
     for call in calls {
         let set = call.operation.split('.').next().unwrap_or_default();
+        if call.operation == flow::approval::OPERATION {
+            approval(catalog, file, call, &mut found);
+            continue;
+        }
         if BUILT_IN.contains(&call.operation.as_str()) {
             continue;
         }
         match catalog.operation(&call.operation) {
             Some((manifest, operation)) => {
-                arguments(file, call, operation, &mut found);
+                arguments(file, call, &operation.input_schema(), &COMMON, &mut found);
                 found.extend(view(file, call, manifest, operation));
             }
             None => found.push(unknown(catalog, file, call, set)),
@@ -84,18 +88,35 @@ fn unknown(catalog: &Catalog, file: &str, call: &CallSite, set: &str) -> Diagnos
     at(file, (call.line, call.column), path, "operation_unknown", message, suggestion)
 }
 
-/// Arguments that are unknown, missing, or written out and of the wrong kind.
-fn arguments(file: &str, call: &CallSite, operation: &Operation, found: &mut Vec<Diagnostic>) {
-    let schema = operation.input_schema();
+/// A question to people: its own arguments, and the operation that tells them.
+fn approval(catalog: &Catalog, file: &str, call: &CallSite, found: &mut Vec<Diagnostic>) {
+    arguments(file, call, &flow::approval::schema(), &[], found);
+    let Some(notify) = call.arguments.iter().find(|argument| argument.name == "notify") else { return };
+    let told = notify.value.as_ref().and_then(|value| value["call"].as_str());
+    if let Some(operation) = told.filter(|operation| catalog.operation(operation).is_none()) {
+        let path = format!("{}/with/notify/call", call.path);
+        let message = format!("no connector has the operation `{operation}`");
+        let all = catalog.manifests().flat_map(|manifest| manifest.operations());
+        let near = flow::nearest::nearest(operation, all.map(|operation| operation.name.as_str()));
+        let near = near.map(str::to_owned);
+        found.push(at(file, (notify.line, notify.column), path, "operation_unknown", message, near));
+    }
+}
+
+/// Arguments that are unknown, missing, or written out and of the wrong kind; `common` are those of every operation.
+fn arguments(file: &str, call: &CallSite, schema: &Value, common: &[&str], found: &mut Vec<Diagnostic>) {
+    let operation = &call.operation;
     let properties = schema["properties"].as_object();
-    let known = || properties.into_iter().flat_map(|all| all.keys().map(String::as_str)).chain(COMMON);
+    let known = || {
+        properties.into_iter().flat_map(|all| all.keys().map(String::as_str)).chain(common.iter().copied())
+    };
     for argument in &call.arguments {
         let place = (argument.line, argument.column);
         let path = format!("{}/with/{}", call.path, argument.name);
         let name = argument.name.as_str();
         let Some(property) = properties.and_then(|all| all.get(name)) else {
-            if !COMMON.contains(&name) {
-                let message = format!("`{}` takes no argument `{name}`", operation.name);
+            if !common.contains(&name) {
+                let message = format!("`{operation}` takes no argument `{name}`");
                 let near = flow::nearest::nearest(name, known()).map(str::to_owned);
                 found.push(at(file, place, path, "argument_unknown", message, near));
             }
@@ -106,14 +127,14 @@ fn arguments(file: &str, call: &CallSite, operation: &Operation, found: &mut Vec
             _ => None,
         };
         if let Some(why) = wrong {
-            let message = format!("`{name}` of `{}`: {why}", operation.name);
+            let message = format!("`{name}` of `{operation}`: {why}");
             found.push(at(file, place, path, "argument_type", message, None));
         }
     }
     let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     for name in required.filter(|_| !call.computed) {
         if !call.arguments.iter().any(|argument| argument.name == name) {
-            let message = format!("`{}` needs the argument `{name}`", operation.name);
+            let message = format!("`{operation}` needs the argument `{name}`");
             let path = format!("{}/with", call.path);
             found.push(at(file, (call.line, call.column), path, "argument_missing", message, None));
         }

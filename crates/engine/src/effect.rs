@@ -89,6 +89,9 @@ impl Run<'_> {
         if call.operation == "run.workflow" {
             return self.start_flow(call).await;
         }
+        if call.operation == flow::approval::OPERATION {
+            return self.ask(call).await;
+        }
         if call.operation == "emit" {
             let result = self.emit(&call.with).await?;
             return done(result, 1, now);

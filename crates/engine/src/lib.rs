@@ -14,6 +14,7 @@
 //! attempt is repeated).
 
 pub mod alert;
+mod approval;
 mod begin;
 mod claim;
 mod connections;

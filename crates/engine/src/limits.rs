@@ -90,6 +90,8 @@ pub struct Config {
     pub stop_grace: Duration,
     /// Where calls without a connector may go; nowhere unless the operator says so.
     pub egress: connect::plain::Egress,
+    /// Where people reach this server, for the links by which they decide; none: they are told a command instead.
+    pub public_url: Option<String>,
     /// When and how often failed attempts are repeated.
     pub retry: crate::retry::Policy,
     /// How long is kept what is over.
@@ -106,6 +108,7 @@ impl Default for Config {
             wait_in_place_max: WAIT_IN_PLACE_MAX,
             stop_grace: STOP_GRACE,
             egress: connect::plain::Egress::default(),
+            public_url: None,
             retry: crate::retry::Policy::default(),
             retention: crate::housekeeping::Retention::default(),
         }

@@ -117,6 +117,9 @@ impl Run<'_> {
 
     /// What becomes of a call that was told nothing in its time.
     pub async fn overdue(&self, call: &Call) -> Result<Performed, Lost> {
+        if call.operation == flow::approval::OPERATION {
+            return self.overdue_approval(call).await;
+        }
         let result = Err(Fault::timeout(format!("{}: no answer came in time", call.operation)));
         Ok(Performed::Done { result, attempts: 1, started_at: self.node.clock.now() })
     }

@@ -10,6 +10,7 @@
 //! **Where to start.** [`hooks::deliver`] for a webhook's way, [`problem::Code`] for everything that can go wrong.
 
 pub mod access;
+mod approve;
 mod door;
 mod health;
 mod hooks;
@@ -233,6 +234,7 @@ pub fn router(app: App, door: Door) -> Router {
     }
     Router::new()
         .route("/hooks/{hook}", post(hooks::deliver))
+        .route("/approve/{link}", get(approve::show).post(approve::decide))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .merge(api)

@@ -61,6 +61,9 @@ codes! {
     FlowUnknown = NOT_FOUND, "flow_unknown", "No such flow";
     EventUnknown = NOT_FOUND, "event_unknown", "No such event";
     RunUnknown = NOT_FOUND, "run_unknown", "No such run";
+    ApprovalUnknown = NOT_FOUND, "approval_unknown", "No such approval";
+    LinkInvalid = NOT_FOUND, "link_invalid", "The link is not valid";
+    LinkExpired = GONE, "link_expired", "The time to decide is over";
     WrongState = CONFLICT, "wrong_state", "Not possible in its present state";
     Internal = INTERNAL_SERVER_ERROR, "internal", "Something broke inside";
 }

@@ -45,6 +45,7 @@ impl From<store::Error> for Problem {
 fn unknown(what: &str) -> Code {
     match what {
         "connection" => Code::ConnectionUnknown,
+        "approval" => Code::ApprovalUnknown,
         "event" => Code::EventUnknown,
         "flow" => Code::FlowUnknown,
         "run" => Code::RunUnknown,

@@ -13,6 +13,7 @@
 //! becomes runs, [`committer`] for how writes become durable.
 
 mod ahead;
+pub mod approvals;
 pub mod backup;
 pub mod committer;
 pub mod connections;

@@ -68,6 +68,12 @@ impl MasterKey {
             .map_err(|_| Error::Key(format!("a key has {KEY_BYTES} bytes")))
     }
 
+    /// What the links by which people decide are signed with.
+    pub(crate) fn links(&self) -> hmac::Key {
+        let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), b"tributary approval links");
+        hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())
+    }
+
     /// Tells whether data was sealed with this key, without telling anything about the key.
     pub(crate) fn fingerprint(&self) -> String {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), b"tributary master key");

@@ -172,10 +172,12 @@ impl Server {
 
         let sinks = config.alerts.sinks(&node);
         // The data directory's name for the node: what it held when it died is its own again.
+        let public_url = config.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string());
         let engine_config = engine::Config {
             node: node.name.clone(),
             workers: config.workers,
             egress: egress.clone(),
+            public_url: Some(public_url.clone()),
             lease: config.lease,
             retention: config.retention,
             ..engine::Config::default()
@@ -187,9 +189,7 @@ impl Server {
         engine.observe(Arc::new(move |took| ended.record(took)));
         let app = node.app(AppOptions {
             templates: config.templates,
-            public_url: Some(
-                config.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string()),
-            ),
+            public_url: Some(public_url),
             wake: Arc::new(move || wake.wake()),
             egress,
             engine_stats: Arc::new(move || json!({"e2e_ms": end_to_end.summary_ms()})),

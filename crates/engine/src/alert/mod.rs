@@ -16,6 +16,7 @@ use crate::limits::{ALERT_DETAIL_MAX, ALERT_INTERVAL, ALERT_TIME_MAX};
 
 pub use target::Target;
 
+pub(crate) use sinks::fill;
 pub use sinks::{ByConnection, ByWebhook, Message};
 
 /// Something that people are told. Holds no input, output or credential.

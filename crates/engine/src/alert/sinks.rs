@@ -104,7 +104,7 @@ impl AlertSink for ByWebhook {
 }
 
 /// Arguments with words such as `{text}` filled in, each in one go: what is filled in is not looked at again.
-fn fill(value: &Value, words: &[(&str, &str)]) -> Value {
+pub fn fill(value: &Value, words: &[(&str, &str)]) -> Value {
     match value {
         Value::String(pattern) => Value::String(filled(pattern, words)),
         Value::Array(items) => items.iter().map(|item| fill(item, words)).collect(),

@@ -1,6 +1,7 @@
 //! The engine with a real store and a made-up vendor, on one thread, in time that the tests move.
 
 #[cfg(test)]
+mod approvals;
 mod begin;
 #[cfg(test)]
 mod concurrent;

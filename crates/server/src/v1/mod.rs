@@ -1,5 +1,6 @@
 //! The REST API. One module per collection, named as in the path.
 
+pub mod approvals;
 pub mod backups;
 pub mod connections;
 mod connectors;
@@ -46,5 +47,8 @@ pub fn routes() -> Router<App> {
         .route("/v1/runs/{id}", get(runs::show))
         .route("/v1/runs/{id}/retry", post(runs::retry))
         .route("/v1/runs/{id}/cancel", post(runs::cancel))
+        .route("/v1/approvals", get(approvals::list))
+        .route("/v1/approvals/{id}", get(approvals::show))
+        .route("/v1/approvals/{id}/decide", post(approvals::decide))
         .route("/v1/stats", get(stats::show))
 }

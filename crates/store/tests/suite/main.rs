@@ -24,6 +24,8 @@ mod on_sqlite {
     #[path = "world.rs"]
     mod world;
 
+    #[path = "approvals.rs"]
+    mod approvals;
     #[path = "committer.rs"]
     mod committer;
     #[path = "dispatch.rs"]
@@ -54,6 +56,8 @@ mod on_postgres {
     #[path = "world.rs"]
     mod world;
 
+    #[path = "approvals.rs"]
+    mod approvals;
     #[path = "committer.rs"]
     mod committer;
     #[path = "dispatch.rs"]

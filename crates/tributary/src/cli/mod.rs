@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and how answers are shown. Every command but `serve`, `sandbox` and
 //! `demo` is a few REST calls; [`crate::client`] finds the server to ask.
 
+mod approvals;
 mod backup;
 mod connection;
 mod connector;
@@ -114,6 +115,9 @@ pub enum Command {
     /// What flows did, step by step
     #[command(subcommand)]
     Runs(runs::Command),
+    /// What flows ask people, and deciding it
+    #[command(subcommand)]
+    Approvals(approvals::Command),
     Backup(backup::Backup),
     Restore(backup::Restore),
     /// Run one script, told on standard input; the server starts it for each script of a flow
@@ -138,6 +142,7 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Events(command) => events::run(&global, command).await,
         Command::Runs(command) => runs::run(&global, command).await,
+        Command::Approvals(command) => approvals::run(&global, command).await,
         Command::Backup(args) => backup::backup(&global, args).await,
         Command::Restore(args) => backup::restore(&global, args).await,
         // It needs no executor, and is over before there is one.

@@ -1,6 +1,7 @@
 //! A whole server in this process, on a free port and a data directory of its own.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,9 +105,20 @@ impl TestApp {
 
     /// Stops it in good order and starts it again on the same data.
     pub async fn restart(&mut self) {
+        let data = self.halt().await;
+        self.resume(&data).await;
+    }
+
+    /// Stops it in good order; answers its data directory.
+    pub async fn halt(&mut self) -> PathBuf {
         let server = self.server.take().expect("it runs");
         let data = server.data().to_owned();
         server.stop().await.expect("it stops");
+        data
+    }
+
+    /// Starts it again after [`TestApp::halt`].
+    pub async fn resume(&mut self, data: &Path) {
         let server = Server::start(Config::new(data)).await.expect("it starts again");
         self.address = server.address;
         self.server = Some(server);

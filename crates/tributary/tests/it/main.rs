@@ -3,6 +3,7 @@
 
 mod alerts;
 mod app;
+mod approvals;
 mod clients;
 #[path = "../../../store/tests/suite/cluster.rs"]
 mod cluster;
