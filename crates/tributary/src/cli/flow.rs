@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 pub use self::deploy::deployed;
 
-use super::{Exit, Global, answer, open, segment, trial};
+use super::{Exit, Global, Usage, answer, open, segment, trial};
 use crate::print;
 
 #[derive(Debug, Subcommand)]
