@@ -25,7 +25,7 @@ const COMMON: &[&str] = &["if", "input", "output", "export", "then", "metadata",
 const ACTIONS: &[&str] =
     &["do", "set", "call", "switch", "for", "fork", "try", "raise", "emit", "wait", "listen", "run"];
 /// Kinds of `call` of the specification that are not run yet.
-const UNSUPPORTED_CALLS: &[&str] = &["grpc", "asyncapi", "a2a", "mcp", "human.approve"];
+const UNSUPPORTED_CALLS: &[&str] = &["grpc", "asyncapi", "a2a", "mcp"];
 /// What a variable of a `for` or `catch` must not be called.
 const TAKEN: &[&str] = &[
     "context",
