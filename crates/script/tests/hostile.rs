@@ -24,6 +24,9 @@ const GRACE: Duration = Duration::from_millis(300);
 /// How much larger this process may become meanwhile, in KiB.
 const GROWTH_KIB_MAX: u64 = 64 << 10;
 
+/// How long after the last one it may take until the memory is given back.
+const SETTLE: Duration = Duration::from_secs(5);
+
 /// What an input must come to.
 enum Wanted {
     /// A limit, one of these.
@@ -214,7 +217,7 @@ fn main() -> ExitCode {
         json!({"language": "js", "code": "return 1", "arguments": vec![much; 1 + (REQUEST_BYTES_MAX >> 20)]});
     let before = resident_kib("VmRSS:");
     let Found { count, failures, most } = runtime.block_on(all(&much));
-    let after = resident_kib("VmRSS:");
+    let after = settled(before);
     for failure in &failures {
         eprintln!("{failure}");
     }
@@ -233,6 +236,19 @@ fn resident_kib(what: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
     let line = status.lines().find(|line| line.starts_with(what)).expect("it is there");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+/// What it has once the allocator has given back what nobody needs: that takes it a moment, and further work.
+fn settled(before: u64) -> u64 {
+    let start = Instant::now();
+    loop {
+        let after = resident_kib("VmRSS:");
+        if after.saturating_sub(before) <= GROWTH_KIB_MAX || start.elapsed() > SETTLE {
+            return after;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        drop((0..1000).map(|length| "x".repeat(length)).collect::<Vec<_>>());
+    }
 }
 
 /// Forgets the most that it had.

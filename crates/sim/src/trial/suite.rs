@@ -197,7 +197,10 @@ impl Reader<'_> {
             Err(found) => {
                 for problem in found {
                     let below = problem.path.strip_prefix("/do").unwrap_or_default().to_owned();
-                    let place = node.pointer(&below).unwrap_or(node).place;
+                    let (parent, name) = below.rsplit_once('/').unwrap_or_default();
+                    let fields = node.pointer(parent).map(flow::yaml::Node::fields).unwrap_or_default();
+                    let field = fields.iter().find(|field| field.name == name);
+                    let place = field.map_or(node.pointer(&below).unwrap_or(node).place, |field| field.place);
                     let path = format!("{path}/given{below}");
                     self.problem(place, &path, &problem.code, problem.message, problem.suggestion);
                 }

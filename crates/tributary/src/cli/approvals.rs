@@ -60,6 +60,7 @@ pub struct List {
 }
 
 #[derive(Debug, Args)]
+#[group(id = "decision")]
 pub struct Decide {
     /// The question's id
     approval: String,

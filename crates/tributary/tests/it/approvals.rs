@@ -257,7 +257,7 @@ async fn people_are_told_with_their_links() {
     let body = json!({"connector": "slack", "base_url": url, "credentials": {"token": "xoxb-test"}});
     app.put("/v1/connections/slack", body).await.expect(201);
     let with = "{title: 'Refund?', assignees: [ann, bob], notify: {call: slack.messages.post, with: {connection: slack, \
-                channel: '#refunds', text: 'For {who}: {text}'}}}";
+                channel: '#billing', text: 'For {who}: {text}'}}}";
     app.post("/v1/flows", json!({"text": flow(with)})).await.expect(201);
     app.deliver_signed(&path, &event("evt_1", "invoice.paid", json!({"id": "in_1"}))).await.expect(200);
     let messages = until("messages", async || Some(slack.messages()).filter(|told| told.len() == 2)).await;

@@ -28,7 +28,7 @@ async fn another_validator_takes_the_templates_and_refuses_mistakes_in_them() {
             [("call:", "cal:"), ("connection:", "conection:"), ("dsl:", "dls:"), (".list", ".lst")]
         {
             if text.contains(from) {
-                bad.push(value(&name, &text.replacen(from, to, 1)));
+                bad.push(value(&name, &text.replace(from, to)));
             }
         }
         good.insert(name.clone(), value(&name, &text));
