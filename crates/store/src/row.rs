@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::unit::Param;
 use crate::{Error, Result};
 
-/// One read: constant text with placeholders `?1`, `?2`, … and their values.
+/// One read: constant text with parameters `?1`, `?2`, … and their values.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
     pub sql: &'static str,

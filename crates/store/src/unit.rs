@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::row::Row;
 
-/// What kind of value a placeholder or a column holds.
+/// What kind of value a parameter or a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Integer,
@@ -19,7 +19,7 @@ pub enum Kind {
     Blob,
 }
 
-/// A value bound to a placeholder, or read from a column.
+/// A value bound to a parameter, or read from a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Param {
     /// Nothing, where a value of this kind could be. Of a null that was read from SQLite the kind is not known, nor
@@ -46,7 +46,7 @@ impl Expect {
     }
 }
 
-/// One statement: constant text with placeholders `?1`, `?2`, … and their values.
+/// One statement: constant text with parameters `?1`, `?2`, … and their values.
 #[derive(Clone, Debug)]
 pub struct Statement {
     pub sql: &'static str,

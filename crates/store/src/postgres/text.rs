@@ -29,7 +29,7 @@ pub(super) fn statement(sql: &str, clock: LeaseClock) -> String {
     let mut quoted = false;
     while let Some(next) = rest.chars().next() {
         if !quoted && let Some(after) = rest.strip_prefix(CLOCK) {
-            let (number, after) = placeholder(after);
+            let (number, after) = parameter(after);
             match clock {
                 LeaseClock::Database => out.push_str("tributary_now()"),
                 LeaseClock::Caller => write(&mut out, number),
@@ -40,7 +40,7 @@ pub(super) fn statement(sql: &str, clock: LeaseClock) -> String {
             out.push_str(words);
             rest = after;
         } else if !quoted && next == '?' {
-            let (number, after) = placeholder(rest);
+            let (number, after) = parameter(rest);
             write(&mut out, number);
             rest = after;
         } else {
@@ -58,7 +58,7 @@ fn write(out: &mut String, number: &str) {
 }
 
 /// `?12 …` → (`12`, ` …`).
-fn placeholder(text: &str) -> (&str, &str) {
+fn parameter(text: &str) -> (&str, &str) {
     let text = text.strip_prefix('?').unwrap_or(text);
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
