@@ -61,7 +61,8 @@ pub struct Args {
     /// Where the throwaway data lies; its disk decides what a synced write takes [default: the system's]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// Keep the server under load for this long instead of measuring, and print its process id: for a profiler
+    /// Keep the server under load for this long instead of measuring, and print its process id: for a profiler. On
+    /// SQLite, unless --postgres is given
     #[arg(long, value_name = "SECONDS")]
     hold: Option<u64>,
 }
@@ -79,7 +80,8 @@ fn main() -> Result<()> {
         return bare::serve();
     }
     if let Some(seconds) = args.hold {
-        return measure::hold(&args, seconds);
+        let cluster = args.postgres.then(|| cluster::Cluster::start(args.scratch.as_deref())).transpose()?;
+        return measure::hold(&args, cluster.as_ref(), seconds);
     }
     let mut found = Vec::new();
     if !args.postgres {

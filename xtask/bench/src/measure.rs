@@ -111,9 +111,9 @@ pub fn all(args: &Args, cluster: Option<&Cluster>) -> Result<Found> {
     Ok(found)
 }
 
-/// Keeps a server under the load of W1.
-pub fn hold(args: &Args, seconds: u64) -> Result<()> {
-    let mut bench = Bench::start(args, None)?;
+/// Keeps a server under the load of W1; on PostgreSQL if there is a cluster.
+pub fn hold(args: &Args, cluster: Option<&Cluster>, seconds: u64) -> Result<()> {
+    let mut bench = Bench::start(args, cluster)?;
     bench.warm_up()?;
     println!("{}", bench.subject.pid());
     let began = Instant::now();

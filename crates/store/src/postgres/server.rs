@@ -27,6 +27,9 @@ const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seq
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
     SET lock_timeout = '15s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'; \
     SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on; SET client_min_messages = warning";
+/// Bodies are compressed in a tenth of the time, where this server was built with it.
+const COMPRESSION: &str = "SELECT set_config(name, 'lz4', false) FROM pg_settings \
+    WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
 /// History's sessions find its tables under the names of the hot ones.
 const HISTORY: &str = "SET search_path = tributary_history";
 
@@ -141,6 +144,7 @@ impl Server {
             }
         };
         client.batch_execute(SETTINGS).await.map_err(failed)?;
+        client.batch_execute(COMPRESSION).await.map_err(failed)?;
         if purpose == Purpose::History {
             client.batch_execute(HISTORY).await.map_err(failed)?;
         }

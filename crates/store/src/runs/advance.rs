@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{PASS_ON, RunStatus};
 use crate::row::Query;
 use crate::stats::counter;
-use crate::unit::{By, values};
+use crate::unit::{By, Expect, values};
 use crate::{Error, Result, Store, Unit, UnitResult, payload, waits};
 
 /// Entries that may be written at once.
@@ -24,6 +24,10 @@ const FINISH: &str = "UPDATE runs SET status = ?5, finished_at = ?6, fault = ?7,
 /// ?3 counts down to 1: the last entry is the number `entries`.
 const ENTRY: &str = "INSERT INTO journal (workspace, run, n, entry) \
     SELECT workspace, id, entries + 1 - ?3, ?4 FROM runs WHERE workspace = ?1 AND id = ?2";
+/// The same for two of them, the one after ?3 as ?5: a step's intent and its result mostly come together.
+const ENTRIES: &str = "INSERT INTO journal (workspace, run, n, entry) \
+    SELECT workspace, id, entries + 1 - ?3, ?4 FROM runs WHERE workspace = ?1 AND id = ?2 \
+    UNION ALL SELECT workspace, id, entries + 2 - ?3, ?5 FROM runs WHERE workspace = ?1 AND id = ?2";
 /// Everything that the run worked for has been applied now; time never goes back.
 const APPLY: &str = "INSERT INTO applied (workspace, flow, connection, lane, time) \
     SELECT r.workspace, r.flow, e.source, r.lane, max(e.time) FROM runs AS r \
@@ -221,14 +225,24 @@ fn written<'a>(
     if count > MAX_ENTRIES {
         return Err(Error::Refused(format!("{count} entries at once are more than {MAX_ENTRIES}")));
     }
-    for (index, entry) in entries.enumerate() {
-        let from_the_end = (count - index) as u64;
-        unit = unit.one(ENTRY, values![ws, run, from_the_end, payload::encode(entry)?]);
-        if let Entry::Attempted { retry_at: Some(_), .. } = entry {
-            unit = unit.tally(ws, counter::ATTEMPTS_RETRIED, By::Fixed(1));
+    let retried = |entry: &&Entry| matches!(entry, Entry::Attempted { retry_at: Some(_), .. });
+    let retries = entries.clone().filter(retried).count();
+    let mut entries = entries.map(payload::encode);
+    let mut from_the_end = count as u64;
+    while let Some(entry) = entries.next() {
+        match entries.next() {
+            Some(after) => {
+                let params = values![ws, run, from_the_end, entry?, after?];
+                unit = unit.expecting(ENTRIES, params, Expect::Exactly(2));
+                from_the_end -= 2;
+            }
+            None => unit = unit.one(ENTRY, values![ws, run, from_the_end, entry?]),
         }
     }
-    Ok(unit)
+    Ok(match retries {
+        0 => unit,
+        _ => unit.tally(ws, counter::ATTEMPTS_RETRIED, By::Fixed(retries as i64)),
+    })
 }
 
 #[cfg(test)]
@@ -237,7 +251,7 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        for sql in [EXTEND, PARK, FINISH, ENTRY, JOURNAL, PASS_ON, super::super::MARK_OUTCOMES] {
+        for sql in [EXTEND, PARK, FINISH, ENTRY, ENTRIES, JOURNAL, PASS_ON, super::super::MARK_OUTCOMES] {
             crate::database::check_plan(sql);
         }
     }
