@@ -61,6 +61,7 @@ impl Node {
     pub async fn start_due(&self, clocks: &mut Clocks) -> store::Result<()> {
         let generation = self.store.generation().await?;
         if clocks.generation != Some(generation) {
+            self.sink.make_ready().await;
             clocks.waiting = self.clocks().await?;
             clocks.generation = Some(generation);
         }

@@ -48,13 +48,10 @@ impl Alerts {
         let mut sinks: Vec<Box<dyn AlertSink>> = Vec::new();
         for to in &self.slack {
             let with = json!({"connection": to.connection, "channel": to.channel, "text": "{text}"});
-            sinks.push(Box::new(ByConnection {
-                store: node.store.clone(),
-                catalog: node.catalog.clone(),
-                transport: node.transport.clone(),
-                clock: node.clock.clone(),
-                message: Message { operation: "slack.messages.post".to_owned(), with },
-            }));
+            let (catalog, transport) = (node.catalog.clone(), node.transport.clone());
+            let message = Message { operation: "slack.messages.post".to_owned(), with };
+            let by = ByConnection::new(node.store.clone(), catalog, transport, node.clock.clone(), message);
+            sinks.push(Box::new(by));
         }
         for url in &self.webhook {
             sinks.push(Box::new(ByWebhook { transport: node.transport.clone(), url: url.clone() }));

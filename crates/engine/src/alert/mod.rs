@@ -110,6 +110,12 @@ pub struct Failure<'a> {
 pub trait AlertSink: Send + Sync {
     /// Delivers. The run is finished already: what goes wrong here changes nothing about it.
     fn deliver<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()>;
+
+    /// Has at hand what it takes to deliver while the store is away. Called at the start, and when a connection has
+    /// changed.
+    fn make_ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// Nothing beyond the log.
@@ -128,6 +134,14 @@ impl AlertSink for Vec<Box<dyn AlertSink>> {
         Box::pin(async move {
             for sink in self {
                 sink.deliver(alert).await;
+            }
+        })
+    }
+
+    fn make_ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            for sink in self {
+                sink.make_ready().await;
             }
         })
     }
@@ -158,13 +172,9 @@ pub(crate) async fn deliver(
 /// To the flow's own target, and to the server's unless the flow wants only its own.
 async fn everywhere(node: &crate::Node, alert: &Alert) {
     if let Some(target) = &alert.target {
-        let by = ByConnection {
-            store: node.store.clone(),
-            catalog: node.catalog.clone(),
-            transport: node.transport.clone(),
-            clock: node.clock.clone(),
-            message: target.message.clone(),
-        };
+        let (catalog, transport) = (node.catalog.clone(), node.transport.clone());
+        let message = target.message.clone();
+        let by = ByConnection::new(node.store.clone(), catalog, transport, node.clock.clone(), message);
         by.deliver(alert).await;
     }
     if alert.target.as_ref().is_none_or(|target| !target.only) {

@@ -1,8 +1,8 @@
 //! Where alerts go beyond the log: a message through a connection, or a POST to a web address.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use connect::{Catalog, Transport, wire};
+use connect::{Catalog, Connection, Transport, wire};
 use flow::WorkspaceId;
 use flow::clock::Clock;
 use futures_util::future::BoxFuture;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use store::Store;
 
 use super::{Alert, AlertSink};
-use crate::connections::{self, Connections};
+use crate::connections::{self, Connections, NotOpen};
 use crate::limits::{ALERT_ANSWER_BYTES_MAX, ALERT_TIME_MAX};
 
 /// An operation of a connector as an alert's way: any that posts a text.
@@ -25,22 +25,47 @@ pub struct Message {
 /// Sends alerts as messages through a connection of the alert's workspace. One attempt: an alert that comes hours
 /// late, or twice, is worse than the log.
 pub struct ByConnection {
-    pub store: Store,
-    pub catalog: Arc<Catalog>,
-    pub transport: Arc<dyn Transport>,
-    pub clock: Arc<dyn Clock>,
-    pub message: Message,
+    store: Store,
+    catalog: Arc<Catalog>,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    message: Message,
+    /// The connection as it was last known: that the store is away is to be told, too.
+    known: Mutex<Option<Arc<Connection>>>,
 }
 
 impl ByConnection {
+    pub fn new(
+        store: Store,
+        catalog: Arc<Catalog>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        message: Message,
+    ) -> Self {
+        Self { store, catalog, transport, clock, message, known: Mutex::default() }
+    }
+
+    /// The connection that an alert of this workspace goes through.
+    async fn connection(&self, workspace: &WorkspaceId, name: &str) -> Result<Arc<Connection>, String> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match Connections::default().open(&self.store, workspace, name).await {
+            Ok(connection) => {
+                *known() = Some(connection.clone());
+                Ok(connection)
+            }
+            Err(not @ NotOpen::Store(_)) if *workspace == WorkspaceId::default() => {
+                known().clone().ok_or_else(|| not.into_fault(name).to_string())
+            }
+            Err(not) => Err(not.into_fault(name).to_string()),
+        }
+    }
+
     async fn send(&self, alert: &Alert) -> Result<(), String> {
         let Message { operation, with } = &self.message;
         let (manifest, operation) = self.catalog.operation(operation).ok_or("there is no such operation")?;
         let with = fill(with, &[("text", &alert.text())]);
         let name = with.get("connection").and_then(Value::as_str).unwrap_or(&manifest.slug);
-        let workspace = WorkspaceId::new(&alert.workspace);
-        let connection = Connections::default().open(&self.store, &workspace, name).await;
-        let connection = connection.map_err(|not| not.into_fault(name).to_string())?;
+        let connection = self.connection(&WorkspaceId::new(&alert.workspace), name).await?;
         connections::check(&connection, manifest).map_err(|fault| fault.to_string())?;
         let key = format!("{}-{}", alert.subject(), alert.at.as_millisecond());
         let prepared =
@@ -54,6 +79,15 @@ impl ByConnection {
 }
 
 impl AlertSink for ByConnection {
+    fn make_ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let Some((manifest, _)) = self.catalog.operation(&self.message.operation) else { return };
+            let name = self.message.with.get("connection").and_then(Value::as_str).unwrap_or(&manifest.slug);
+            // What is wrong with it is told with the first alert.
+            drop(self.connection(&WorkspaceId::default(), name).await);
+        })
+    }
+
     fn deliver<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if let Err(error) = self.send(alert).await {

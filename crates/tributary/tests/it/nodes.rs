@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use http::Method;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use twins::slack::{Config as SlackConfig, Slack};
+use tributary::alerts::Alerts;
+use twins::slack::{Config as SlackConfig, Message, Slack};
 
 use crate::app::{TestApp, event, open};
 use crate::cluster::cluster;
@@ -164,6 +165,8 @@ async fn a_database_that_goes_away_and_comes_back_loses_nothing() {
     let app = TestApp::start_with(|config| {
         config.database = Some(url.clone());
         config.lease = SignedDuration::from_secs(LEASE_S);
+        let channel = "slack:#billing".parse().expect("a channel");
+        config.alerts = Alerts { slack: vec![channel], webhook: vec![] };
     })
     .await;
     let slack = slack(&app).await;
@@ -197,6 +200,8 @@ async fn a_database_that_goes_away_and_comes_back_loses_nothing() {
         cluster().take_away(&url);
         until("unready", || async { ready().await == 503 }).await;
         app.rest(Method::GET, "/healthz", Value::Null).await.expect(200);
+        let told = |message: &Message| message.text.contains("takes no events now");
+        until("people are told", || async { slack.messages().iter().any(told) }).await;
         cluster().give_back(&url);
         until("ready again", || async { ready().await == 200 }).await;
         let before = slack.messages().len();
