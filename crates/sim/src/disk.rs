@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -35,8 +35,8 @@ const TEMPORARY_PREFIX: &str = "temporary-";
 /// A region of a log's shared index, in bytes, as SQLite has it.
 const REGION: usize = 32_768;
 
-/// The disks of this process, by directory.
-static DISKS: Mutex<BTreeMap<String, Disk>> = Mutex::new(BTreeMap::new());
+/// The disks of this process, by directory. Whoever uses one keeps it; here it is only found.
+static DISKS: Mutex<BTreeMap<String, Weak<Shared>>> = Mutex::new(BTreeMap::new());
 static MOUNTED: OnceLock<Result<(), String>> = OnceLock::new();
 
 thread_local! {
@@ -130,7 +130,7 @@ impl Disk {
         TEMPORARY.replace((directory.clone(), 0));
         let shared = Shared { directory: directory.clone(), time, faults, trace, state: Mutex::new(state) };
         let disk = Disk(Arc::new(shared));
-        lock(&DISKS).insert(directory, disk.clone());
+        lock(&DISKS).insert(directory, Arc::downgrade(&disk.0));
         Ok(disk)
     }
 
@@ -182,8 +182,11 @@ impl Disk {
 
     fn find(path: &str) -> io::Result<Disk> {
         let disks = lock(&DISKS);
-        let found = disks.values().find(|disk| path.starts_with(&disk.0.directory));
-        found.cloned().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no disk holds {path}")))
+        let found = disks.iter().find(|(directory, _)| path.starts_with(directory.as_str()));
+        found
+            .and_then(|(_, disk)| disk.upgrade())
+            .map(Disk)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no disk holds {path}")))
     }
 
     /// What happens at a write, which may make the file longer.
@@ -233,13 +236,9 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
+impl Drop for Shared {
     fn drop(&mut self) {
-        // One handle is the registry's own, and this is the last other one.
-        if Arc::strong_count(&self.0) == 2 {
-            let gone = lock(&DISKS).remove(&self.0.directory);
-            drop(gone);
-        }
+        lock(&DISKS).remove(&self.directory);
     }
 }
 
@@ -320,6 +319,11 @@ impl Vfs for Disks {
     fn delete(&self, path: &str) -> io::Result<()> {
         let disk = Disk::find(path)?;
         let mut state = disk.state();
+        if path.contains(TEMPORARY_PREFIX) {
+            // Whoever closes it would keep it in memory for ever if this failed.
+            state.files.remove(path);
+            return Ok(());
+        }
         state.check()?;
         match state.files.remove(path) {
             Some(_) => Ok(()),

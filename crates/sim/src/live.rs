@@ -287,6 +287,7 @@ impl Sim {
         let end = self.life.plan().config.end();
         loop {
             self.idle.wait().await;
+            self.peaks.tasks = self.peaks.tasks.max(tasks());
             if self.post.settle() {
                 continue;
             }
@@ -545,8 +546,15 @@ impl Sim {
             nodes: self.parts.nodes,
             clock_jumped: lock(&self.faults).counts().contains_key(&Kind::Clock),
         };
-        let (violations, runs) = check::all(target, &evidence).await?;
+        let (mut violations, runs) = check::all(target, &evidence).await?;
         let end = check::end_state(&self.vendors, config.end());
+        drop(evidence);
+        self.process.take().into_iter().for_each(Process::kill);
+        self.idle.wait().await;
+        // What a process leaves behind would grow with every life of one that goes on.
+        if tasks() > 0 {
+            violations.push(Violation::new("bounded", "tasks after the end", json!(0), json!(tasks())));
+        }
         for violation in &violations {
             self.trace.say(|| format!("VIOLATION {violation}"));
         }
@@ -566,10 +574,13 @@ impl Sim {
             let faults = lock(&self.faults);
             (faults.struck(), faults.counts().clone())
         };
-        self.process.take().into_iter().for_each(Process::kill);
-        self.idle.wait().await;
         Ok(Lived { violations, struck, counts, trace: self.trace.lines(), numbers, end })
     }
+}
+
+/// Tasks that are not over.
+fn tasks() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
 /// Cuts the commits off that a crash is planned for.

@@ -1,5 +1,5 @@
-//! The wall clock and the operating system's randomness. Only this module touches either; everything else is
-//! handed a [`flow::clock::Clock`] and a [`flow::chance::Rng`].
+//! The wall clock, the operating system's randomness, and what it says of this process. Only this module touches
+//! these; everything else is handed a [`flow::clock::Clock`] and a [`flow::chance::Rng`].
 
 use jiff::Timestamp;
 use ring::rand::SecureRandom as _;
@@ -30,4 +30,11 @@ impl flow::chance::Rng for SystemRng {
         // Ids, tokens and nonces made without randomness would be guessable: going on would be worse than stopping.
         self.0.fill(bytes).expect("the operating system gives randomness");
     }
+}
+
+/// Memory of this process that is in use, in bytes; nothing where the system does not tell.
+pub fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    kib.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }

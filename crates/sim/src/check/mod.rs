@@ -23,6 +23,12 @@ pub use vendors::end_state;
 /// A log is taken into the database at 4,000 pages of 4 KiB; it may be as long again while somebody reads.
 const LOG_BYTES_MAX: usize = 2 * 4_000 * 4_200;
 
+/// Tasks of a node that has no run to work on.
+const NODE_TASKS_MAX: usize = 16;
+/// Of a customer: runs, their requests, and deliveries, several of each after a time without a node. Less than one for each of
+/// a customer's events, of which there are 17 and more.
+const CUSTOMER_TASKS_MAX: usize = 8;
+
 /// Deliveries that the vendors' sender has under way at a time in a life of that size, by far.
 const DELIVERIES_MAX: usize = 256;
 
@@ -64,18 +70,22 @@ pub struct Peaks {
     pub units: usize,
     /// Runs under a lease.
     pub at_work: usize,
+    /// Tasks of the executor: whatever is under way in memory belongs to one.
+    pub tasks: usize,
 }
 
 impl Peaks {
     /// Each with what it is never above: a worker waits for one unit at a time, and the dispatcher for one batch;
     /// whoever died may have left as many of both again.
-    fn beside_their_bounds(&self, nodes: usize) -> [(&'static str, usize, usize); 3] {
+    fn beside_their_bounds(&self, nodes: usize, customers: usize) -> [(&'static str, usize, usize); 4] {
         let workers = engine::limits::WORKERS * nodes;
         let units = workers + engine::limits::DISPATCH_BATCH * nodes + DELIVERIES_MAX;
+        let tasks = NODE_TASKS_MAX * nodes + CUSTOMER_TASKS_MAX * customers;
         [
             ("bytes of the write-ahead log", self.log_bytes, LOG_BYTES_MAX),
             ("units waiting for one commit", self.units, units),
             ("runs under a lease", self.at_work, 2 * workers),
+            ("tasks in memory", self.tasks, tasks),
         ]
     }
 }
@@ -116,7 +126,9 @@ pub async fn all(target: &Target, evidence: &Evidence<'_>) -> Result<(Vec<Violat
             json!("given up by the sender"),
         ));
     }
-    for (what, got, most) in evidence.peaks.beside_their_bounds(evidence.nodes) {
+    for (what, got, most) in
+        evidence.peaks.beside_their_bounds(evidence.nodes, evidence.config.customers as usize)
+    {
         if got > most {
             found.push(Violation::new("bounded", what, json!(most), json!(got)));
         }

@@ -18,7 +18,7 @@ use sim::target::Target;
 use sim::{Broken, Failure, Setting, Verdict};
 
 use super::{Exit, Global, Usage};
-use crate::{node, templates};
+use crate::{ambient, node, templates};
 
 /// Customers of a life, and its days: 235 to 265 events.
 const CUSTOMERS: u32 = 14;
@@ -27,6 +27,8 @@ const DAYS: u32 = 30;
 const SEEDS: u64 = 100;
 /// Without a terminal, progress is told in so many lines.
 const LINES: u64 = 10;
+/// Memory that a life may take besides what the process had before: its nodes, their disks and the vendors.
+const LIFE_BYTES_MAX: u64 = 96 << 20;
 /// Failures told; more are counted.
 const FAILURES_MAX: usize = 20;
 
@@ -73,8 +75,17 @@ struct Outcome {
     failed: Vec<Failure>,
     injected: BTreeMap<Kind, u64>,
     events: usize,
+    memory: Memory,
     took: Duration,
     trace: Vec<String>,
+}
+
+/// What lives take of the machine's memory, all that go on at a time together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
+    before: u64,
+    most: u64,
+    bound: u64,
 }
 
 /// Verifies.
@@ -161,6 +172,7 @@ fn live_all(
     let (next, stop) = (AtomicU64::new(*seeds.start()), AtomicBool::new(false));
     let (sender, verdicts) = mpsc::channel::<Result<Verdict, Broken>>();
     let began = Instant::now();
+    let memory = Memory::before(jobs);
     std::thread::scope(|scope| {
         for job in 0..jobs {
             let (sender, next, stop, seeds) = (sender.clone(), &next, &stop, seeds.clone());
@@ -179,7 +191,7 @@ fn live_all(
             thread.spawn_scoped(scope, work).context("cannot start a thread")?;
         }
         drop(sender);
-        let outcome = gather(&target.name, count, verdicts, quiet || args.trace, began);
+        let outcome = gather(&target.name, count, verdicts, memory, quiet || args.trace, began);
         stop.store(true, Ordering::Relaxed);
         outcome
     })
@@ -189,6 +201,7 @@ fn gather(
     target: &str,
     seeds: u64,
     verdicts: mpsc::Receiver<Result<Verdict, Broken>>,
+    memory: Memory,
     quiet: bool,
     began: Instant,
 ) -> anyhow::Result<Outcome> {
@@ -199,6 +212,7 @@ fn gather(
         failed: Vec::new(),
         injected: Kind::ALL.into_iter().map(|kind| (kind, 0)).collect(),
         events: 0,
+        memory,
         took: Duration::ZERO,
         trace: Vec::new(),
     };
@@ -208,7 +222,7 @@ fn gather(
             *outcome.injected.entry(kind).or_default() += count;
         }
         outcome.events += verdict.numbers.events;
-        outcome.failed.extend(verdict.failure);
+        outcome.failed.extend(verdict.failure.or_else(|| outcome.memory.exceeded(verdict.seed)));
         outcome.trace = verdict.trace;
         progress.done(done, outcome.failed.len());
     }
@@ -216,6 +230,30 @@ fn gather(
     outcome.took = began.elapsed();
     progress.bar.finish_and_clear();
     Ok(outcome)
+}
+
+impl Memory {
+    fn before(jobs: u64) -> Memory {
+        let before = ambient::resident_bytes().unwrap_or_default();
+        Memory { before, most: before, bound: before + jobs * LIFE_BYTES_MAX }
+    }
+
+    /// After a life: whether there is more now than there may be. What is never given back ends here, too.
+    fn exceeded(&mut self, seed: u64) -> Option<Failure> {
+        let now = ambient::resident_bytes()?;
+        self.most = self.most.max(now);
+        (now > self.bound).then(|| Failure {
+            seed,
+            faults: Vec::new(),
+            invariant: "memory".to_owned(),
+            timeline: vec![format!(
+                "{} MiB when this life was over, {} MiB before the first; at most {} MiB are expected",
+                now >> 20,
+                self.before >> 20,
+                self.bound >> 20
+            )],
+        })
+    }
 }
 
 impl Outcome {
@@ -262,12 +300,13 @@ impl Outcome {
             .map(|(kind, count)| format!("{} {count}", kind.counted().replace('_', " ")))
             .collect();
         words += &format!(
-            "{}: {} of {} seeds converged, {} events, {} seeds/s\ninjected: {}\n",
+            "{}: {} of {} seeds converged, {} events, {} seeds/s, at most {} MB of memory\ninjected: {}\n",
             self.target,
             self.seeds - self.failed.len() as u64,
             self.seeds,
             self.events,
             self.seeds_per_s(),
+            self.memory.most.div_ceil(1 << 20),
             if injected.is_empty() { "nothing".to_owned() } else { injected.join(", ") },
         );
         words
