@@ -151,10 +151,23 @@ pub async fn run(cli: Cli) -> Exit {
     outcome.unwrap_or_else(|error| explain(&global, &error))
 }
 
+/// An error and what caused it, each said once: some name their cause themselves.
+fn words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for told in error.chain().map(ToString::to_string) {
+        match words.is_empty() {
+            true => words = told,
+            false if words.ends_with(&told) => {}
+            false => words = format!("{words}: {told}"),
+        }
+    }
+    words
+}
+
 /// Says what went wrong on stderr and, with `--json`, as the one document on stdout.
 fn explain(global: &Global, error: &anyhow::Error) -> Exit {
     let failure = error.downcast_ref::<Failure>();
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", words(error));
     if let Some(Failure::Problem { document, .. }) = failure {
         for line in diagnostics(document) {
             eprintln!("  {line}");
@@ -164,7 +177,7 @@ fn explain(global: &Global, error: &anyhow::Error) -> Exit {
         let document = match failure {
             Some(Failure::Problem { document, .. }) => document.clone(),
             _ => {
-                serde_json::json!({"title": "The command failed", "detail": format!("{error:#}"), "code": "failed"})
+                serde_json::json!({"title": "The command failed", "detail": words(error), "code": "failed"})
             }
         };
         println!("{document}");
