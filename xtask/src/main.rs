@@ -1,9 +1,10 @@
-//! The project's own tasks: `cargo xtask test|lint|tidy|gen|conformance|bench|mutants`.
+//! The project's own tasks: `cargo xtask test|lint|tidy|gen|facts|conformance|bench|mutants`.
 //!
 //! `test` is the README's second command: it installs what the tests need (Debian packages, official client
 //! libraries), formats, lints, checks the house's rules and runs every test.
 
 mod errors;
+mod facts;
 mod mutants;
 mod setup;
 mod tidy;
@@ -35,9 +36,12 @@ enum Task {
     Lint,
     /// The house's rules: which room may use what, file lengths, pages for error codes
     Tidy,
-    /// Writes what is generated: a page for each diagnostic code, the schema of flows, the operations' reference, this
-    /// release's journals that are missing
+    /// Writes what is generated: a page for each diagnostic code, the schemas of flows and manifests, a page for each
+    /// connector, this release's journals that are missing
     Gen,
+    /// Reads what a vendor's official client library knows (npm is asked for it) and writes the second part of its manifest,
+    /// `connectors/<slug>/operations.yaml`
+    Facts,
     /// Plants the bugs of `mutants/`, or those of the patches given, one by one: the tests must notice each
     Mutants(mutants::Options),
     /// The language's scenarios: the project's own, or `--kit DIR`; prints which property which scenario exercises
@@ -69,6 +73,7 @@ fn main() -> Result<ExitCode> {
             by_test("connect", "describe::write")?;
             by_test("engine", "golden::write_what_is_missing")
         }
+        Task::Facts => facts::write(),
         Task::Conformance { options } => conformance(&options),
         Task::Bench { options } => bench(&options),
         Task::Mutants(options) => return mutants::run(&options),

@@ -1,5 +1,7 @@
 //! What an answer means: a value, or a typed error.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -114,6 +116,10 @@ pub(crate) fn interpret(
         });
     }
     let success = (200..300).contains(&response.status);
+    if success && operation.answers_bytes {
+        let kind = response.header("content-type").unwrap_or("application/octet-stream");
+        return Ok(serde_json::json!({"content_type": kind, "data": STANDARD.encode(&response.body)}));
+    }
     let parsed = if response.body.is_empty() { None } else { serde_json::from_slice(&response.body).ok() };
     if success {
         let body = match parsed {

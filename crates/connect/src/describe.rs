@@ -1,18 +1,20 @@
 //! What editors and people read of the language and the installed connectors: a JSON Schema of flows, so that editors
-//! complete operations and their arguments, and a page of reference.
+//! complete operations and their arguments; one of manifests; and a page of reference for each connector.
 //!
 //! The language's own part is `describe/language.yaml`; the operations are put in from the manifests.
 
-use std::fmt::Write as _;
+mod page;
 
 use flow::Diagnostic;
 use serde_json::{Map, Value, json};
 
+use crate::Catalog;
 use crate::lint::BUILT_IN;
-use crate::manifest::{Idempotency, Manifest, Operation, Param};
-use crate::{Catalog, Effects};
+use crate::manifest::{Manifest, Operation};
+pub use page::page;
 
 const LANGUAGE: &str = include_str!("describe/language.yaml");
+const MANIFEST: &str = include_str!("describe/manifest.yaml");
 /// What the language itself calls, and the name of its arguments in `language.yaml`.
 const OWN: [(&str, &str); 3] = [("http", "http"), ("openapi", "openapi"), ("data.map", "map")];
 
@@ -33,7 +35,8 @@ pub fn schema(catalog: &Catalog) -> Result<Value, Vec<Diagnostic>> {
             names.push(json!({"const": name, "description": operation.summary}));
             let needed = operation.params.iter().any(|param| param.required);
             arguments.push(only_for(name, name, needed));
-            parts.insert(name.to_owned(), arguments_of(manifest, operation));
+            let schema = arguments_of(manifest, operation, &mut parts);
+            parts.insert(name.to_owned(), schema);
         }
     }
     // A function of the flow has no dot in its name; `:1@default` names the catalog that is meant anyway.
@@ -58,11 +61,25 @@ fn only_for(name: &str, part: &str, needed: bool) -> Value {
     json!({"if": {"required": ["call"], "properties": {"call": {"const": name}}}, "then": then})
 }
 
-fn arguments_of(manifest: &Manifest, operation: &Operation) -> Value {
+/// The JSON Schema (draft 2020-12) of connector manifests.
+pub fn manifests() -> Result<Value, Vec<Diagnostic>> {
+    Ok(flow::yaml::parse("manifest.yaml", MANIFEST)?.to_value())
+}
+
+/// The arguments of an operation. What has no words of its own shares the definition of its types with its like, which
+/// is put into `parts`.
+fn arguments_of(manifest: &Manifest, operation: &Operation, parts: &mut Map<String, Value>) -> Value {
     let mut schema = operation.input_schema();
     let expression = json!({"$ref": "#/$defs/expression"});
     if let Some(properties) = schema["properties"].as_object_mut() {
         for property in properties.values_mut() {
+            if property.get("description").is_none() {
+                let name = kinds_of(property);
+                let shared = json!({"anyOf": [property.take(), {"type": "null"}, expression]});
+                *property = json!({"$ref": format!("#/$defs/{name}")});
+                parts.insert(name, shared);
+                continue;
+            }
             let description = property["description"].take();
             if let Some(property) = property.as_object_mut() {
                 property.shift_remove("description");
@@ -71,12 +88,20 @@ fn arguments_of(manifest: &Manifest, operation: &Operation) -> Value {
                 json!({"description": description, "anyOf": [property.take(), {"type": "null"}, expression]});
         }
         let connection = format!("The connection, by name; `{}` without it.", manifest.slug);
+        let brief = !manifest.describes(operation);
         let mut add = |name: &str, value: Value| {
             if !properties.contains_key(name) {
                 properties.insert(name.to_owned(), value);
             }
         };
-        add("connection", json!({"description": connection, "type": "string"}));
+        add(
+            "connection",
+            if brief {
+                json!({"type": "string"})
+            } else {
+                json!({"description": connection, "type": "string"})
+            },
+        );
         let views: Vec<&str> = manifest.views_of(operation).collect();
         if !views.is_empty() {
             let description = "The shape of what it answers, the same for all versions of the vendor.";
@@ -94,67 +119,13 @@ fn arguments_of(manifest: &Manifest, operation: &Operation) -> Value {
     schema
 }
 
-/// All operations of the installed connectors, as a page.
-pub fn reference(catalog: &Catalog) -> String {
-    let mut page = String::from(
-        "# Operations\n\nGenerated from the connectors' manifests by `cargo xtask gen`. An operation is called by its name, with its arguments and a connection; \
-         an argument in **bold** must be given.\n",
-    );
-    for manifest in catalog.manifests() {
-        line(&mut page, format_args!("\n## {}\n\n{}\n", manifest.title, manifest.summary));
-        for operation in manifest.operations() {
-            describe(&mut page, manifest, operation);
+/// `array_or_string`: the types of a schema that says nothing else.
+fn kinds_of(schema: &Value) -> String {
+    match &schema["type"] {
+        Value::String(kind) => format!("any_{kind}"),
+        Value::Array(kinds) => {
+            format!("any_{}", kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("_or_"))
         }
+        _ => "anything".to_owned(),
     }
-    page
-}
-
-fn describe(page: &mut String, manifest: &Manifest, operation: &Operation) {
-    line(page, format_args!("### `{}`\n", operation.name));
-    let again = match (&operation.effects, &operation.idempotency) {
-        (Effects::Read, _) => "reads",
-        (_, Idempotency::Header { .. }) => "writes; repeated under the vendor's key",
-        (_, Idempotency::NaturalKey(_)) => "writes; repeated by the record's own key",
-        (_, Idempotency::Lookup(_)) => "writes; looked up before it is repeated",
-        (_, Idempotency::Repeatable) => "writes; may be repeated",
-        (Effects::Destructive, Idempotency::None) => "writes what cannot be taken back; never repeated",
-        (_, Idempotency::None) => "writes, at least once",
-    };
-    let mut notes = vec![again.to_owned()];
-    if operation.paginated() {
-        notes.push("all pages, or `page: first`".to_owned());
-    }
-    let views: Vec<String> = manifest.views_of(operation).map(|view| format!("`{view}`")).collect();
-    if !views.is_empty() {
-        notes.push(format!("views: {}", views.join(", ")));
-    }
-    line(page, format_args!("{}. *{}*\n", operation.summary.trim_end_matches('.'), notes.join(" · ")));
-    if operation.params.is_empty() {
-        return;
-    }
-    line(page, format_args!("| argument | is | |\n|---|---|---|"));
-    for param in &operation.params {
-        let name = if param.required { format!("**`{}`**", param.name) } else { format!("`{}`", param.name) };
-        line(page, format_args!("| {name} | {} | {} |", kind_of(param), cell(&param.description)));
-    }
-    page.push('\n');
-}
-
-fn kind_of(param: &Param) -> String {
-    if !param.choices.is_empty() {
-        let choices: Vec<String> = param.choices.iter().map(|choice| format!("`{choice}`")).collect();
-        return choices.join(", ");
-    }
-    let kinds: Vec<&str> = param.kinds.iter().filter_map(|kind| kind.json_name()).collect();
-    if kinds.is_empty() { "anything".to_owned() } else { kinds.join(" or ") }
-}
-
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
-}
-
-fn line(page: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a string does not fail.
-    page.write_fmt(text).ok();
-    page.push('\n');
 }

@@ -20,6 +20,7 @@ mod error;
 pub mod lint;
 mod lookup;
 mod manifest;
+mod multipart;
 mod pages;
 mod path;
 mod perform;
@@ -30,7 +31,7 @@ mod transport;
 mod view;
 pub mod wire;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, Source, text as manifest_text};
 pub use credentials::{Connection, Credentials, Secret};
 pub use error::{Class, Error};
 pub use lookup::lookup;

@@ -73,8 +73,8 @@ fn unknown(catalog: &Catalog, file: &str, call: &CallSite, set: &str) -> Diagnos
             (format!("there is no operation `{}`", call.operation), near)
         }
         Some(manifest) => {
-            let known = manifest.operations().map(|operation| operation.name.as_str());
-            let near = flow::nearest::nearest(&call.operation, known).map(str::to_owned);
+            let near = flow::nearest::nearest(&call.operation, manifest.operation_names());
+            let near = near.map(str::to_owned);
             (format!("{} has no operation `{}`", manifest.title, call.operation), near)
         }
         None => {
@@ -96,8 +96,8 @@ fn approval(catalog: &Catalog, file: &str, call: &CallSite, found: &mut Vec<Diag
     if let Some(operation) = told.filter(|operation| catalog.operation(operation).is_none()) {
         let path = format!("{}/with/notify/call", call.path);
         let message = format!("no connector has the operation `{operation}`");
-        let all = catalog.manifests().flat_map(|manifest| manifest.operations());
-        let near = flow::nearest::nearest(operation, all.map(|operation| operation.name.as_str()));
+        let all = catalog.manifests().flat_map(Manifest::operation_names);
+        let near = flow::nearest::nearest(operation, all);
         let near = near.map(str::to_owned);
         found.push(at(file, (notify.line, notify.column), path, "operation_unknown", message, near));
     }

@@ -7,6 +7,7 @@
 
 mod calls;
 mod errors;
+mod operations;
 mod parse;
 mod reader;
 pub(crate) mod selftest;
@@ -14,7 +15,6 @@ mod views;
 pub(crate) mod webhook;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -27,6 +27,8 @@ use crate::credentials::{Connection, Credentials};
 use crate::error::Error;
 use crate::path::Path;
 use crate::view::View;
+pub(crate) use operations::Text;
+pub(crate) use parse::digest;
 use webhook::Webhook;
 
 /// The format that this build reads: `manifest: 1`.
@@ -39,6 +41,8 @@ pub struct Manifest {
     pub title: String,
     pub version: String,
     pub summary: String,
+    /// The least that the credentials must be allowed, in words.
+    pub(crate) access: Option<String>,
     pub(crate) base_url: Url,
     /// Hosts that a connection may talk to, besides its own loopback base URL.
     pub(crate) hosts: Vec<String>,
@@ -48,24 +52,28 @@ pub struct Manifest {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) limits: Limits,
     pub(crate) errors: Errors,
-    pub(crate) operations: BTreeMap<String, Operation>,
+    pub(crate) operations: operations::Operations,
     pub(crate) check: Option<String>,
     pub(crate) webhook: Option<Webhook>,
     pub(crate) views: BTreeMap<String, View>,
     pub(crate) tests: Vec<selftest::Case>,
-    text: Arc<str>,
     digest: String,
 }
 
 impl Manifest {
     /// Reads a manifest; every problem is reported at once, with its place.
+    /// What stands in its second part is read when it is asked for; [`Manifest::listed_problems`] reads all of it.
     pub fn parse(file: &str, text: &str) -> Result<Manifest, Vec<flow::Diagnostic>> {
+        Manifest::read(file, &Text::new(text.to_owned().into()))
+    }
+
+    pub(crate) fn read(file: &str, text: &Text) -> Result<Manifest, Vec<flow::Diagnostic>> {
         parse::manifest(file, text)
     }
 
-    /// What was read.
-    pub fn text(&self) -> &str {
-        &self.text
+    /// Everything that is wrong with the operations of the second part.
+    pub fn listed_problems(&self) -> Vec<flow::Diagnostic> {
+        self.operations.problems()
     }
 
     /// Names what was read: 32 hexadecimal digits of its SHA-256.
@@ -78,9 +86,34 @@ impl Manifest {
         self.webhook.as_ref()
     }
 
+    /// The least that its credentials must be allowed, in words.
+    pub fn access(&self) -> Option<&str> {
+        self.access.as_deref()
+    }
+
+    /// How many tests it brings along.
+    pub fn test_count(&self) -> usize {
+        self.tests.len()
+    }
+
     /// All operations, by full name.
     pub fn operations(&self) -> impl Iterator<Item = &Operation> {
-        self.operations.values()
+        self.operations.iter()
+    }
+
+    /// The full names of all operations, in order; none of them is read for it.
+    pub fn operation_names(&self) -> Vec<&str> {
+        self.operations.names()
+    }
+
+    /// Whether this operation stands in the manifest itself, with words of its own, and not only in its second part.
+    pub fn describes(&self, operation: &Operation) -> bool {
+        self.operations.is_own(&operation.name)
+    }
+
+    /// The types of events that the vendor names, without its slug before them. Empty where it does not list them.
+    pub fn event_types(&self) -> Vec<&str> {
+        self.operations.event_types()
     }
 
     /// The operation of this full name (`stripe.customers.retrieve`).
@@ -189,6 +222,8 @@ pub(crate) enum Auth {
 pub(crate) enum Encoding {
     Json,
     Form,
+    /// Parts with headers of their own; what has `data` (base64) is a file.
+    Multipart,
 }
 
 /// Named limits of a vendor's calls.
@@ -229,6 +264,8 @@ pub struct Operation {
     pub effects: Effects,
     pub idempotency: Idempotency,
     pub params: Vec<Param>,
+    /// Arguments as somebody would give them.
+    pub example: Option<Value>,
     pub(crate) method: String,
     /// Literal pieces and parameters of the path, in turn.
     pub(crate) path: Vec<Piece>,
@@ -248,6 +285,10 @@ pub struct Operation {
     pub(crate) item_errors: Option<ItemErrors>,
     /// Rules that come before the manifest's.
     pub(crate) rules: Vec<Rule>,
+    /// Where it is called, if not at the manifest's own address.
+    pub(crate) base_url: Option<Url>,
+    /// The answer is a file: `{content_type, data}`, in base64.
+    pub(crate) answers_bytes: bool,
 }
 
 impl Operation {
@@ -285,7 +326,9 @@ impl Operation {
             if !param.choices.is_empty() {
                 schema.insert("enum".into(), Value::Array(param.choices.clone()));
             }
-            schema.insert("description".into(), param.description.clone().into());
+            if !param.description.is_empty() {
+                schema.insert("description".into(), param.description.clone().into());
+            }
             properties.insert(param.name.clone(), Value::Object(schema));
         }
         let required: Vec<&str> =
@@ -462,6 +505,8 @@ pub(crate) enum Next {
     Last(Path),
     /// This member of the page.
     At(Path),
+    /// This member of the page is the next one's whole address.
+    Url(Path),
 }
 
 /// A list inside an object, completed by following its own address.
@@ -483,9 +528,13 @@ pub(crate) struct ItemErrors {
 
 impl Manifest {
     /// The base URL of this connection's calls, its host checked.
-    pub(crate) fn base<'a>(&'a self, connection: &'a Connection) -> Result<&'a Url, Error> {
+    pub(crate) fn base<'a>(
+        &'a self,
+        operation: &'a Operation,
+        connection: &'a Connection,
+    ) -> Result<&'a Url, Error> {
         match &connection.base_url {
-            None => Ok(&self.base_url),
+            None => Ok(operation.base_url.as_ref().unwrap_or(&self.base_url)),
             Some(url) if crate::credentials::is_loopback_http(url) => Ok(url),
             Some(_) => {
                 Err(Error::user("host_refused", "a connection's base URL may only be http to loopback"))

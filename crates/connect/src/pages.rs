@@ -52,12 +52,12 @@ pub(crate) async fn collect(
     budget: &mut Budget,
     wanted: Option<Wanted<'_>>,
 ) -> Result<Value, Error> {
-    let mut query = prepared.query.clone();
+    let (mut path, mut query) = (prepared.path.clone(), prepared.query.clone());
     let mut seen = BTreeSet::new();
     let mut all: Vec<Value> = Vec::new();
     loop {
         budget.page()?;
-        let body = call.exchange(prepared, &prepared.path, &query).await?;
+        let body = call.exchange(prepared, &path, &query).await?;
         let mut page = take_page(call, pages, body)?;
         budget.items(page.items.len())?;
         for item in &mut page.items {
@@ -83,8 +83,19 @@ pub(crate) async fn collect(
         if !page.more {
             return Ok(items_of(all));
         }
-        query = encode::with_param(&query, &pages.send, &cursor(call, page.next, &mut seen)?);
+        let next = cursor(call, page.next, &mut seen)?;
+        match &pages.next {
+            Next::Url(_) => (path, query) = address(&next),
+            Next::At(_) | Next::Last(_) => query = encode::with_param(&query, &pages.send, &next),
+        }
     }
+}
+
+/// Path and query of an address; its host is not taken over.
+fn address(next: &str) -> (String, String) {
+    let rest = next.split_once("://").map_or(next, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    (path.to_owned(), query.to_owned())
 }
 
 fn items_of(items: Vec<Value>) -> Value {
@@ -115,7 +126,7 @@ fn take_page(call: &Call<'_>, pages: &Pages, mut body: Value) -> Result<Page, Er
         None => None,
     };
     let at = match &pages.next {
-        Next::At(path) => path.get(&body).and_then(text),
+        Next::At(path) | Next::Url(path) => path.get(&body).and_then(text),
         Next::Last(_) => None,
     };
     let items = match pages.items.get_mut(&mut body).map(Value::take) {
@@ -123,7 +134,7 @@ fn take_page(call: &Call<'_>, pages: &Pages, mut body: Value) -> Result<Page, Er
         _ => return Err(missing(pages.items.as_str())),
     };
     let next = match &pages.next {
-        Next::At(_) => at,
+        Next::At(_) | Next::Url(_) => at,
         Next::Last(path) => items.last().and_then(|last| path.get(last)).and_then(text),
     };
     let more = stated.unwrap_or(next.is_some());

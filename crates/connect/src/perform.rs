@@ -6,7 +6,6 @@ use url::Url;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 
 use crate::answer;
 use crate::credentials::Connection;
@@ -101,11 +100,7 @@ impl Call<'_> {
             method: prepared.method.clone(),
             url,
             headers,
-            body: prepared
-                .body
-                .as_ref()
-                .map(|body| Bytes::copy_from_slice(body.as_bytes()))
-                .unwrap_or_default(),
+            body: prepared.bytes()?,
             timeout: self.manifest.limits().timeout,
             body_bytes_max: self.manifest.limits().answer_bytes_max,
         })
@@ -113,7 +108,7 @@ impl Call<'_> {
 
     /// Only the manifest's hosts, or the connection's loopback address; what a vendor answers cannot change that.
     fn url(&self, path: &str, query: &str) -> Result<Url, Error> {
-        let base = self.manifest.base(self.connection)?;
+        let base = self.manifest.base(self.operation, self.connection)?;
         if !path.starts_with('/') || path.starts_with("//") {
             return Err(Error::fatal(
                 "host_refused",

@@ -1,5 +1,8 @@
 //! Arguments made into an exact request: pure, and without credentials.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -8,6 +11,7 @@ use crate::error::Error;
 use crate::manifest::{
     Encoding, Idempotency, Kind, Location, Lookup, Manifest, Operation, Param, Piece, Template,
 };
+use crate::multipart;
 use crate::path::{Found, Path};
 
 /// The longest effect key; Stripe takes no more than this many characters.
@@ -29,6 +33,9 @@ pub struct Prepared {
     pub headers: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// The body is in base64, for it is no text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub base64: bool,
     /// The view that the output is mapped to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub view: Option<String>,
@@ -38,6 +45,19 @@ pub struct Prepared {
     /// What [`crate::lookup`] asks to find out whether this was done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lookups: Vec<Ask>,
+}
+
+impl Prepared {
+    /// The body as it goes out; empty where there is none.
+    pub fn bytes(&self) -> Result<Bytes, Error> {
+        let Some(body) = &self.body else { return Ok(Bytes::new()) };
+        if !self.base64 {
+            return Ok(Bytes::copy_from_slice(body.as_bytes()));
+        }
+        let decoded = STANDARD.decode(body).map(Bytes::from);
+        decoded
+            .map_err(|error| Error::fatal("request_unreadable", format!("the body is not base64: {error}")))
+    }
 }
 
 /// One question of a lookup: the arguments of its read, and what a found record must say.
@@ -80,6 +100,7 @@ pub fn prepare(
         path: path(operation, given)?,
         query: query(operation, given),
         headers: headers(manifest, operation, body.is_some(), key),
+        base64: operation.encoding == Encoding::Multipart && body.is_some(),
         body,
         view,
         first_page,
@@ -145,7 +166,7 @@ fn path(operation: &Operation, given: &Map<String, Value>) -> Result<String, Err
                     let detail = format!("argument `{name}` cannot stand in a path");
                     return Err(argument(operation, name, "argument_type", detail));
                 }
-                out.push_str(&encode::component(&text));
+                out.push_str(&encode::segment(&text));
             }
         }
     }
@@ -210,6 +231,10 @@ fn body(operation: &Operation, given: &Map<String, Value>, key: &str) -> Result<
             members.iter().for_each(|(name, value)| encode::pairs(&mut out, name, value));
             out
         }
+        Encoding::Multipart => {
+            let parts = multipart::body(&members, &multipart::boundary(key));
+            STANDARD.encode(parts.map_err(|detail| argument(operation, "", "argument_type", detail))?)
+        }
     }))
 }
 
@@ -253,10 +278,11 @@ fn headers(manifest: &Manifest, operation: &Operation, body: bool, key: &str) ->
     let mut headers = vec![("Accept".to_owned(), "application/json".to_owned())];
     if body {
         let kind = match operation.encoding {
-            Encoding::Json => "application/json; charset=utf-8",
-            Encoding::Form => "application/x-www-form-urlencoded",
+            Encoding::Json => "application/json; charset=utf-8".to_owned(),
+            Encoding::Form => "application/x-www-form-urlencoded".to_owned(),
+            Encoding::Multipart => format!("multipart/form-data; boundary={}", multipart::boundary(key)),
         };
-        headers.push(("Content-Type".to_owned(), kind.to_owned()));
+        headers.push(("Content-Type".to_owned(), kind));
     }
     if let Idempotency::Header { name, .. } = &operation.idempotency
         && !key.is_empty()

@@ -13,11 +13,11 @@ use crate::Node;
 pub async fn note(node: &Node) {
     let noted: Vec<NewManifest> = node
         .catalog
-        .manifests()
-        .map(|manifest| NewManifest {
-            digest: manifest.digest().to_owned(),
-            slug: manifest.slug.clone(),
-            text: manifest.text().to_owned(),
+        .sources()
+        .map(|source| NewManifest {
+            digest: source.digest.to_owned(),
+            slug: source.slug.to_owned(),
+            text: source.text.to_owned(),
         })
         .collect();
     while let Err(error) = node.store.note_manifests(&noted, node.clock.now()).await {

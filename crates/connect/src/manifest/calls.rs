@@ -2,6 +2,7 @@
 
 use flow::yaml;
 use jiff::SignedDuration;
+use url::Url;
 
 use super::reader::{At, Fields, Reader};
 use super::{
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::path::Path;
 
-const OPERATION: [&str; 15] = [
+const OPERATION: [&str; 18] = [
     "summary",
     "request",
     "effects",
@@ -26,10 +27,14 @@ const OPERATION: [&str; 15] = [
     "absent_is_done",
     "item_errors",
     "errors",
+    "base_url",
+    "answer",
+    "example",
 ];
 const PARAM: [&str; 5] = ["in", "type", "required", "enum", "description"];
 
 /// What the operations of a manifest have in common.
+#[derive(Clone, Debug)]
 pub(super) struct Scope<'n> {
     pub slug: String,
     pub encoding: Encoding,
@@ -38,6 +43,26 @@ pub(super) struct Scope<'n> {
     pub nested_url: Option<Path>,
     /// Of POST requests that say nothing themselves.
     pub idempotency: Option<Idempotency>,
+    /// What addresses may be called.
+    pub hosts: Vec<String>,
+    /// Of the second part: a program wrote it, without words for its parameters.
+    pub listed: bool,
+}
+
+impl Scope<'_> {
+    /// The same for the lines of the second part, which name no groups of parameters.
+    pub fn of_lines(&self) -> Scope<'static> {
+        Scope {
+            slug: self.slug.clone(),
+            encoding: self.encoding,
+            parameters: None,
+            pages: self.pages.clone(),
+            nested_url: self.nested_url.clone(),
+            idempotency: self.idempotency.clone(),
+            hosts: self.hosts.clone(),
+            listed: true,
+        }
+    }
 }
 
 pub(super) fn operation(
@@ -55,7 +80,10 @@ pub(super) fn operation(
         reader.required(&fields, "effects").and_then(|at| reader.choice(&at, "an effect", &choices));
     let effects = effects.unwrap_or(Effects::Destructive);
     let encoding = fields.get("encoding").and_then(|at| encoding(reader, &at)).unwrap_or(scope.encoding);
-    let params = params(reader, at, &fields, scope, &method);
+    let mut params = params(reader, at, &fields, scope, &method);
+    if scope.listed {
+        params.splice(0..0, undeclared(&path, &params));
+    }
     check_path(reader, at, &path, &params);
     let constants = fields.get("constants").map(|at| {
         at.entries().iter().map(|(field, inner)| (field.name.clone(), inner.node.to_value())).collect()
@@ -72,6 +100,12 @@ pub(super) fn operation(
         absent_is_done: reader.flag(&fields, "absent_is_done", false),
         item_errors: fields.get("item_errors").and_then(|at| item_errors(reader, &at)),
         rules: fields.get("errors").map(|at| errors::rules(reader, &at)).unwrap_or_default(),
+        base_url: fields.get("base_url").and_then(|at| base_url(reader, &at, &scope.hosts)),
+        answers_bytes: fields
+            .get("answer")
+            .and_then(|at| reader.choice(&at, "an answer", &[("json", false), ("bytes", true)]))
+            .unwrap_or(false),
+        example: fields.get("example").map(|at| at.node.to_value()),
         params,
         method,
         path,
@@ -81,7 +115,37 @@ pub(super) fn operation(
 }
 
 pub(super) fn encoding(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Encoding> {
-    reader.choice(at, "an encoding", &[("json", Encoding::Json), ("form", Encoding::Form)])
+    let choices = [("json", Encoding::Json), ("form", Encoding::Form), ("multipart", Encoding::Multipart)];
+    reader.choice(at, "an encoding", &choices)
+}
+
+/// Another address of the vendor's, such as the one that takes files.
+fn base_url(reader: &mut Reader<'_>, at: &At<'_>, hosts: &[String]) -> Option<Url> {
+    let url = reader.text(at).and_then(|text| Url::parse(&text).ok());
+    let url = url.filter(|url| url.scheme() == "https" && url.path() == "/" && url.query().is_none());
+    let known =
+        url.as_ref().and_then(Url::host_str).is_some_and(|host| hosts.iter().any(|known| known == host));
+    if !known {
+        reader.problem(at, "manifest_host", "`base_url` is `https://` and one of `hosts`");
+    }
+    url
+}
+
+/// Parts of a path that no parameter declares are texts that must be given.
+fn undeclared(path: &[Piece], params: &[Param]) -> Vec<Param> {
+    let name = |piece: &Piece| match piece {
+        Piece::Param(name) if !params.iter().any(|param| param.name == *name) => Some(name.clone()),
+        Piece::Param(_) | Piece::Literal(_) => None,
+    };
+    let param = |name| Param {
+        name,
+        location: Location::Path,
+        kinds: vec![Kind::String],
+        choices: Vec::new(),
+        required: true,
+        description: String::new(),
+    };
+    path.iter().filter_map(name).map(param).collect()
 }
 
 /// `GET /v1/customers/{id}`.
@@ -181,8 +245,23 @@ fn params(
     out
 }
 
+/// Groups of parameters are read once for themselves, so that mistakes in one that nobody includes are told, too.
+pub(super) fn groups(reader: &mut Reader<'_>, at: &At<'_>) {
+    for (_, group) in at.entries() {
+        if !matches!(group.node.kind, yaml::Kind::Map(_)) {
+            reader.mistyped(&group, "a mapping of parameters");
+        }
+        for (field, at) in group.entries() {
+            param(reader, &field.name, &at, "POST");
+        }
+    }
+}
+
 /// A parameter goes into the query of a GET and the body of anything else, unless it says otherwise.
 fn param(reader: &mut Reader<'_>, name: &str, at: &At<'_>, method: &str) -> Param {
+    if let yaml::Kind::String(_) = at.node.kind {
+        return brief(reader, name, at, method);
+    }
     let fields = reader.fields(at, "a parameter", &PARAM);
     let choices = [("path", Location::Path), ("query", Location::Query), ("body", Location::Body)];
     let default = if method == "GET" { Location::Query } else { Location::Body };
@@ -206,6 +285,36 @@ fn param(reader: &mut Reader<'_>, name: &str, at: &At<'_>, method: &str) -> Para
         choices: choices.unwrap_or_default(),
         required: reader.flag(&fields, "required", false),
         description: reader.required_text(&fields, "description"),
+    }
+}
+
+/// A parameter written as its type alone: `object|string`, `!` after it where it must be given, `query` or `path` before
+/// it where it goes there.
+fn brief(reader: &mut Reader<'_>, name: &str, at: &At<'_>, method: &str) -> Param {
+    let text = at.node.as_str().unwrap_or_default();
+    let (place, kinds) = text.split_once(' ').unwrap_or(("", text));
+    let location = match place {
+        "path" => Location::Path,
+        "query" => Location::Query,
+        "" if method == "GET" => Location::Query,
+        _ => Location::Body,
+    };
+    let mut kinds_of = Vec::new();
+    let known = Kind::NAMES.map(|(name, _)| name);
+    for kind in kinds.trim_end_matches('!').split('|') {
+        match Kind::NAMES.iter().find(|(name, _)| *name == kind) {
+            Some((_, Kind::Any)) => {}
+            Some((_, kind)) => kinds_of.push(*kind),
+            None => reader.unknown(at.node.place, &at.pointer, "a type", kind, &known),
+        }
+    }
+    Param {
+        name: name.to_owned(),
+        location,
+        kinds: kinds_of,
+        choices: Vec::new(),
+        required: kinds.ends_with('!'),
+        description: String::new(),
     }
 }
 
@@ -233,10 +342,13 @@ pub(super) fn pages(reader: &mut Reader<'_>, at: &At<'_>, base: Option<&Pages>) 
         fields.get("next").and_then(|at| next(reader, &at)).or_else(|| base.map(|base| base.next.clone()));
     let send = reader.optional_text(&fields, "send").or_else(|| base.map(|base| base.send.clone()));
     let size = match fields.get("size") {
-        Some(at) => at
-            .entries()
-            .first()
-            .map(|(field, inner)| (field.name.clone(), inner.node.to_value().as_u64().unwrap_or_default())),
+        Some(at) if matches!(at.node.kind, yaml::Kind::Null) => None,
+        Some(at) => match at.entries().as_slice() {
+            [(field, inner)] => {
+                Some((field.name.clone(), inner.node.to_value().as_u64().unwrap_or_default()))
+            }
+            _ => Some((String::new(), 0)),
+        },
         None => base.and_then(|base| base.size.clone()),
     };
     if size.as_ref().is_some_and(|(_, size)| *size == 0) {
@@ -250,14 +362,15 @@ pub(super) fn pages(reader: &mut Reader<'_>, at: &At<'_>, base: Option<&Pages>) 
 }
 
 fn next(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Next> {
-    let fields = reader.fields(at, "`next`", &["last", "at"]);
+    let fields = reader.fields(at, "`next`", &["last", "at", "url"]);
     let last = reader.optional_path(&fields, "last").map(Next::Last);
-    let found = last.or_else(|| reader.optional_path(&fields, "at").map(Next::At));
+    let at_page = last.or_else(|| reader.optional_path(&fields, "at").map(Next::At));
+    let found = at_page.or_else(|| reader.optional_path(&fields, "url").map(Next::Url));
     if found.is_none() {
         reader.problem(
             at,
             "manifest_missing",
-            "`next` has `last` (of the last record) or `at` (of the page)",
+            "`next` has `last` (of the last record), `at` or `url` (of the page)",
         );
     }
     found

@@ -1,7 +1,6 @@
 //! A whole manifest: its sections, and what must fit between them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use flow::Diagnostic;
@@ -10,6 +9,7 @@ use jiff::SignedDuration;
 use url::Url;
 
 use super::calls::{self, Scope};
+use super::operations::{self as all, Operations, Text};
 use super::reader::{At, Fields, Reader};
 use super::webhook::Webhook;
 use super::{
@@ -21,12 +21,13 @@ use crate::view::View;
 
 /// First words of calls that are no connector's.
 const OWN_SETS: [&str; 2] = ["human", "revenue"];
-const SECTIONS: [&str; 19] = [
+const SECTIONS: [&str; 20] = [
     "manifest",
     "slug",
     "title",
     "version",
     "summary",
+    "access",
     "base_url",
     "hosts",
     "credentials",
@@ -43,15 +44,15 @@ const SECTIONS: [&str; 19] = [
     "tests",
 ];
 
-pub(super) fn manifest(file: &str, text: &str) -> Result<Manifest, Vec<Diagnostic>> {
-    let root = yaml::parse(file, text)?;
+pub(super) fn manifest(file: &str, text: &Text) -> Result<Manifest, Vec<Diagnostic>> {
+    let (first, second) = all::parts(text);
+    let root = yaml::parse(file, first)?;
     let mut reader = Reader::new(file);
-    let manifest = sections(&mut reader, &At { node: &root, pointer: String::new() });
+    let source = Source { file, text, second };
+    let manifest = sections(&mut reader, &At { node: &root, pointer: String::new() }, &source);
     let mut problems = reader.problems;
     match manifest {
-        Some(manifest) if problems.is_empty() => {
-            Ok(Manifest { text: text.into(), digest: digest(text), ..manifest })
-        }
+        Some(manifest) if problems.is_empty() => Ok(Manifest { digest: digest(text), ..manifest }),
         _ => {
             problems.sort();
             problems.dedup();
@@ -60,12 +61,20 @@ pub(super) fn manifest(file: &str, text: &str) -> Result<Manifest, Vec<Diagnosti
     }
 }
 
-fn digest(text: &str) -> String {
+/// Names a text: 32 hexadecimal digits of its SHA-256.
+pub(crate) fn digest(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn sections(reader: &mut Reader<'_>, root: &At<'_>) -> Option<Manifest> {
+/// The text that a manifest is read from, and where its second part begins.
+struct Source<'a> {
+    file: &'a str,
+    text: &'a Text,
+    second: Option<usize>,
+}
+
+fn sections(reader: &mut Reader<'_>, root: &At<'_>, source: &Source<'_>) -> Option<Manifest> {
     let fields = reader.fields(root, "a manifest", &SECTIONS);
     format(reader, &fields);
     let slug = slug(reader, &fields);
@@ -82,8 +91,15 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>) -> Option<Manifest> {
         pages,
         nested_url,
         idempotency: request.idempotency,
+        hosts: hosts.clone(),
+        listed: false,
     };
-    let operations = reader.required(&fields, "operations").map(|at| operations(reader, &at, &scope));
+    if let Some(at) = &scope.parameters {
+        calls::groups(reader, at);
+    }
+    let own = reader.required(&fields, "operations").map(|at| operations(reader, &at, &scope));
+    let operations =
+        Operations::new(own.unwrap_or_default(), &scope, source.file, source.text, source.second);
     let views = fields.get("views").map(|at| views_of(reader, &at)).unwrap_or_default();
     let errors =
         reader.required(&fields, "errors").map(|at| errors::section(reader, &at)).unwrap_or_default();
@@ -92,11 +108,12 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>) -> Option<Manifest> {
         title: reader.required_text(&fields, "title"),
         version: reader.required_text(&fields, "version"),
         summary: reader.required_text(&fields, "summary"),
+        access: reader.optional_text(&fields, "access"),
         limits: limits(reader, &fields),
         check: reader.optional_text(&fields, "check").map(|name| format!("{slug}.{name}")),
         tests: fields.get("tests").map(|at| selftest::cases(reader, &at, &slug)).unwrap_or_default(),
         headers: request.headers,
-        operations: operations.unwrap_or_default(),
+        operations,
         // Only now, when all else has been read and its problems noted.
         base_url: base_url?,
         auth: auth?,
@@ -106,7 +123,6 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>) -> Option<Manifest> {
         credentials,
         views,
         slug,
-        text: Arc::default(),
         digest: String::new(),
     };
     references(reader, &fields, &manifest);
@@ -278,9 +294,7 @@ fn limits(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Limits {
 fn operations(reader: &mut Reader<'_>, at: &At<'_>, scope: &Scope<'_>) -> BTreeMap<String, Operation> {
     let mut out = BTreeMap::new();
     for (field, at) in at.entries() {
-        let sound =
-            field.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c));
-        if !sound || !field.name.contains('.') {
+        if !is_operation_name(&field.name) {
             reader.problem(
                 &at,
                 "manifest_operation",
@@ -292,6 +306,12 @@ fn operations(reader: &mut Reader<'_>, at: &At<'_>, scope: &Scope<'_>) -> BTreeM
         }
     }
     out
+}
+
+/// `resource.verb`, the resource in as many parts as the vendor has.
+pub(super) fn is_operation_name(name: &str) -> bool {
+    name.contains('.')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c))
 }
 
 fn views_of(reader: &mut Reader<'_>, at: &At<'_>) -> BTreeMap<String, View> {
@@ -317,7 +337,7 @@ fn triggers(reader: &mut Reader<'_>, at: &At<'_>, slug: &str, known: &[Credentia
         r#type: r#type?,
         time: time?,
         live: reader.optional_path(&fields, "live"),
-        subject: reader.optional_path(&fields, "subject"),
+        subject: fields.get("subject").map(|at| reader.paths(&at)).unwrap_or_default(),
     })
 }
 
@@ -338,11 +358,11 @@ fn scheme(reader: &mut Reader<'_>, at: &At<'_>) -> Scheme {
 /// Names of operations and objects that one section gives and another one uses.
 fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest) {
     let prefix = format!("{}.", manifest.slug);
-    let names: Vec<&str> =
-        manifest.operations.keys().filter_map(|name| name.strip_prefix(prefix.as_str())).collect();
+    let names: Vec<&str> = manifest.operations.names();
+    let names: Vec<&str> = names.into_iter().filter_map(|name| name.strip_prefix(prefix.as_str())).collect();
     let short = |name: &str| name.strip_prefix(prefix.as_str()).unwrap_or(name).to_owned();
     if let (Some(at), Some(check)) = (fields.get("check"), &manifest.check) {
-        match manifest.operations.get(check) {
+        match manifest.operations.stated(check) {
             None => {
                 let name = short(check);
                 reader.unknown(at.node.place, &at.pointer, "an operation of this manifest", &name, &names);
@@ -355,11 +375,13 @@ fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest)
     }
     let Some(section) = fields.get("operations") else { return };
     for (field, at) in section.entries() {
-        let Some(operation) = manifest.operations.get(&format!("{prefix}{}", field.name)) else { continue };
+        let Some(operation) = manifest.operations.stated(&format!("{prefix}{}", field.name)) else {
+            continue;
+        };
         if let Some(lookup) = operation.idempotency.lookup() {
             check_lookup(reader, &at, manifest, lookup, &short(&lookup.operation), &names);
             if let Some(resolve) = &lookup.resolve
-                && manifest.operations.get(&resolve.operation).is_none_or(|list| list.pages.is_none())
+                && manifest.operations.stated(&resolve.operation).is_none_or(|list| list.pages.is_none())
             {
                 let message = format!("`{}` is no list of this manifest", short(&resolve.operation));
                 reader.problem(&at, "manifest_unknown", message);
@@ -372,7 +394,7 @@ fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest)
     }
     if let Some(section) = fields.get("tests") {
         for (case, at) in manifest.tests.iter().zip(section.items()) {
-            if !manifest.operations.contains_key(&case.operation) {
+            if manifest.operations.stated(&case.operation).is_none() {
                 let name = short(&case.operation);
                 reader.unknown(at.node.place, &at.pointer, "an operation of this manifest", &name, &names);
             }
@@ -388,7 +410,7 @@ fn check_lookup(
     name: &str,
     names: &[&str],
 ) {
-    match manifest.operations.get(&lookup.operation) {
+    match manifest.operations.stated(&lookup.operation) {
         None => reader.unknown(at.node.place, &at.pointer, "an operation of this manifest", name, names),
         Some(read) if read.effects != super::Effects::Read => {
             reader.problem(

@@ -15,7 +15,7 @@ pub(super) struct Reader<'f> {
 }
 
 /// A node and where it is in the document.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct At<'n> {
     pub node: &'n Node,
     pub pointer: String,

@@ -118,7 +118,7 @@ fn exchange(reader: &mut Reader<'_>, at: &At<'_>) -> Exchange {
 
 /// Runs a manifest's own tests, without a network. Empty = all came out as written.
 pub fn run(manifest: &Manifest) -> Vec<Failure> {
-    let mut failures = Vec::new();
+    let mut failures = examples(manifest);
     for case in &manifest.tests {
         let mut fail = |detail: String| failures.push(Failure { case: case.name.clone(), detail });
         let Some(operation) = manifest.operation(&case.operation) else {
@@ -142,6 +142,15 @@ pub fn run(manifest: &Manifest) -> Vec<Failure> {
         }
     }
     failures
+}
+
+/// Every example can be sent.
+fn examples(manifest: &Manifest) -> Vec<Failure> {
+    let prepared = |operation: &super::Operation| {
+        let error = prepare(manifest, operation, operation.example.as_ref()?, KEY).err()?;
+        Some(Failure { case: format!("example of {}", operation.name), detail: error.to_string() })
+    };
+    manifest.operations().filter_map(prepared).collect()
 }
 
 async fn act(

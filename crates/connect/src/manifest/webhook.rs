@@ -23,7 +23,8 @@ pub struct Webhook {
     pub(crate) r#type: Path,
     pub(crate) time: Path,
     pub(crate) live: Option<Path>,
-    pub(crate) subject: Option<Path>,
+    /// The first of these that is there.
+    pub(crate) subject: Vec<Path>,
 }
 
 /// A verified delivery, read.
@@ -77,7 +78,8 @@ impl Webhook {
         let not = |detail: String| NotAnEvent { detail };
         let data: Value = serde_json::from_slice(body).map_err(|error| not(format!("not JSON: {error}")))?;
         for (path, expected) in &self.is_event {
-            if path.get(&data) != Some(expected) {
+            let found = path.get(&data);
+            if found != Some(expected) && !found.is_some_and(|found| one_of(expected, found)) {
                 return Err(not(format!("`{}` is not {expected}", path.as_str())));
             }
         }
@@ -94,7 +96,7 @@ impl Webhook {
         };
         let time =
             time(&self.time, &data).ok_or_else(|| not(format!("`{}` is not a time", self.time.as_str())))?;
-        let subject = match self.subject.as_ref().and_then(|path| path.get(&data)) {
+        let subject = match self.subject.iter().find_map(|path| path.get(&data)) {
             Some(Value::String(text)) if text.len() <= NAME_BYTES_MAX => Some(text.clone()),
             _ => None,
         };
@@ -107,6 +109,11 @@ impl Webhook {
             data,
         })
     }
+}
+
+/// Conditions name several values as a list.
+fn one_of(expected: &Value, found: &Value) -> bool {
+    expected.as_array().is_some_and(|values| values.contains(found))
 }
 
 /// Unix seconds, or RFC 3339.

@@ -19,10 +19,10 @@ fn form_bodies_are_what_the_official_client_sends() {
         (
             "stripe.subscriptions.create",
             json!({"customer": "cus_1", "items": [{"price": "price_1", "quantity": 2}, {"price": "p 2"}],
-                "cancel_at_period_end": true, "off_session": false, "coupon": null, "trial_end": "now",
+                "cancel_at_period_end": true, "off_session": false, "description": null, "trial_end": "now",
                 "expand": ["latest_invoice", "a.b"], "metadata": {"a b": "c&d=é", "x": null}}),
             "customer=cus_1&items[0][price]=price_1&items[0][quantity]=2&items[1][price]=p%202\
-             &cancel_at_period_end=true&coupon=&off_session=false&trial_end=now&expand[0]=latest_invoice\
+             &cancel_at_period_end=true&description=&off_session=false&trial_end=now&expand[0]=latest_invoice\
              &expand[1]=a.b&metadata[a%20b]=c%26d%3D%C3%A9&metadata[x]=",
         ),
         (

@@ -14,12 +14,20 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn generated() -> [(PathBuf, String); 2] {
-    let catalog = Catalog::embedded().unwrap();
-    let schema = connect::describe::schema(&catalog).unwrap();
-    let schema = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-    let reference = connect::describe::reference(&catalog);
-    [(root().join("schemas/flow.json"), schema), (root().join("docs/reference/operations.md"), reference)]
+fn generated() -> Vec<(PathBuf, String)> {
+    let catalog = Catalog::embedded();
+    let pretty = |schema: Value| serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    let mut files = vec![
+        (root().join("schemas/flow.json"), pretty(connect::describe::schema(&catalog).unwrap())),
+        (root().join("schemas/connector.json"), pretty(connect::describe::manifests().unwrap())),
+    ];
+    let pages = root().join("docs/reference/connectors");
+    files.extend(
+        catalog
+            .manifests()
+            .map(|manifest| (pages.join(format!("{}.md", manifest.slug)), connect::describe::page(manifest))),
+    );
+    files
 }
 
 /// Called by `cargo xtask gen`.
@@ -85,7 +93,7 @@ fn value(text: &str) -> Option<Value> {
 }
 
 fn schema() -> Schema {
-    let schema = connect::describe::schema(&Catalog::embedded().unwrap()).unwrap();
+    let schema = connect::describe::schema(&Catalog::embedded()).unwrap();
     Schema::compile(&schema).unwrap_or_else(|wrong| panic!("{wrong:?}"))
 }
 
@@ -100,7 +108,7 @@ fn is_kits(catalog: &Catalog, document: &Document) -> bool {
 /// What the language takes, the schema takes.
 #[test]
 fn the_schema_is_true_of_every_flow() {
-    let (schema, catalog) = (schema(), Catalog::embedded().unwrap());
+    let (schema, catalog) = (schema(), Catalog::embedded());
     let mut checked = 0;
     for (name, text) in flows() {
         let Ok(document) = Document::parse(&name, &text) else { continue };
@@ -114,10 +122,76 @@ fn the_schema_is_true_of_every_flow() {
     assert!(checked > 30, "only {checked} flows");
 }
 
+/// Each mapping of a manifest with one member more, which none of them knows.
+fn with_one_more(value: &Value) -> Vec<Value> {
+    let inside: Vec<(Value, Vec<Value>)> = match value {
+        Value::Object(map) => {
+            map.iter().map(|(name, inner)| (name.as_str().into(), with_one_more(inner))).collect()
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(index, inner)| (index.into(), with_one_more(inner))).collect()
+        }
+        _ => return Vec::new(),
+    };
+    let mut found = Vec::new();
+    if let Value::Object(map) = value {
+        let mut map = map.clone();
+        map.insert("x_unknown".to_owned(), 1.into());
+        found.push(Value::Object(map));
+    }
+    for (at, changed) in inside {
+        for inner in changed {
+            let mut whole = value.clone();
+            match &at {
+                Value::String(name) => whole[name.as_str()] = inner,
+                at => whole[usize::try_from(at.as_u64().unwrap()).unwrap()] = inner,
+            }
+            found.push(whole);
+        }
+    }
+    found
+}
+
+/// The schema of manifests and their reader take the same, as far as a schema can.
+#[test]
+fn manifests_have_the_schema_that_is_told() {
+    let schema = connect::describe::manifests().unwrap();
+    let schema = Schema::compile(&schema).unwrap_or_else(|wrong| panic!("{wrong:?}"));
+    let skeleton = root().join("crates/tributary/src/cli/connector/new.yaml");
+    let mut texts = vec![crate::lint::SOUND.to_owned(), fs::read_to_string(skeleton).unwrap()];
+    for source in Catalog::embedded().sources() {
+        let first = source.text.split("\n---\n").next().unwrap();
+        let said = schema.check(&value(first).unwrap());
+        assert!(said.is_ok(), "{}: {said:?}", source.file);
+        if first.len() < 10_000 {
+            texts.push(first.to_owned());
+        }
+    }
+    let mut refused = 0;
+    for text in texts {
+        let sound = value(&text).unwrap();
+        assert!(schema.check(&sound).is_ok(), "{:?}", schema.check(&sound));
+        for changed in with_one_more(&sound) {
+            let read = connect::Manifest::parse("m.yaml", &changed.to_string());
+            let told = schema.check(&changed);
+            let unknown = |problem: &flow::Diagnostic| problem.message.contains("is not part of");
+            if read.as_ref().is_err_and(|problems| problems.iter().any(unknown)) {
+                assert!(told.is_err(), "the schema takes {changed}");
+                refused += 1;
+            }
+            assert!(
+                told.is_ok() || read.is_err(),
+                "the reader takes what the schema refuses ({told:?}): {changed}"
+            );
+        }
+    }
+    assert!(refused > 50, "only {refused} changes were refused");
+}
+
 /// Every YAML block of the documents that is a flow, and every template, has no mistakes.
 #[test]
 fn flows_of_the_documents_are_without_mistakes() {
-    let catalog = Catalog::embedded().unwrap();
+    let catalog = Catalog::embedded();
     let mut checked = 0;
     for (name, text) in flows().into_iter().filter(|(name, _)| !name.contains(".feature")) {
         if value(&text).is_none_or(|value| value.get("do").is_some()) {
@@ -131,7 +205,7 @@ fn flows_of_the_documents_are_without_mistakes() {
 
 #[test]
 fn the_schema_refuses_what_lint_refuses() {
-    let (schema, catalog) = (schema(), Catalog::embedded().unwrap());
+    let (schema, catalog) = (schema(), Catalog::embedded());
     let flow = |tasks: &str| {
         format!("document: {{dsl: '1.0.3', namespace: n, name: n, version: '1.0.0'}}\ndo:\n{tasks}\n")
     };
@@ -162,7 +236,7 @@ fn the_schema_refuses_what_lint_refuses() {
 /// A mistake in the language hides none in what is called.
 #[test]
 fn everything_is_told_at_once() {
-    let catalog = Catalog::embedded().unwrap();
+    let catalog = Catalog::embedded();
     let text = "document: {dsl: '1.0.3', namespace: n, name: n, version: '1.0.0'}
 do:
 - a: {call: slack.mesages.post, with: {channel: x, text: y}, then: b}

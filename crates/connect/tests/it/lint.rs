@@ -2,7 +2,7 @@
 
 use connect::Manifest;
 
-const SOUND: &str = "\
+pub const SOUND: &str = "\
 manifest: 1
 slug: acme
 title: Acme

@@ -60,7 +60,7 @@ pub fn answer(status: u16, body: &str) -> Answer {
 }
 
 pub fn catalog() -> Catalog {
-    Catalog::embedded().expect("sound manifests")
+    Catalog::embedded()
 }
 
 pub fn connection(manifest: &Manifest) -> Connection {

@@ -125,13 +125,25 @@ fn an_event_says_what_happened_to_what() {
 }
 
 #[test]
+fn an_event_may_only_name_its_object() {
+    let thin = json!({"id": "evt_2", "object": "v2.core.event", "type": "v1.invoice.paid", "livemode": false,
+        "created": "2023-11-14T22:13:20.000Z", "related_object": {"id": "in_1", "type": "invoice"}});
+    let incoming = webhook().incoming(thin.to_string().as_bytes()).expect("an event");
+    assert_eq!(
+        (incoming.r#type.as_str(), incoming.subject.as_deref()),
+        ("stripe.v1.invoice.paid", Some("in_1"))
+    );
+    assert_eq!(incoming.time, Timestamp::from_second(AT).expect("a time"));
+}
+
+#[test]
 fn what_lacks_an_events_members_is_no_event() {
     let event = json!({"id": "evt_1", "object": "event", "type": "balance.available", "created": AT,
         "livemode": true, "data": {"object": {"object": "balance"}}});
     let incoming = webhook().incoming(event.to_string().as_bytes()).expect("an event without an object's id");
     assert_eq!((incoming.subject, incoming.live), (None, Some(true)));
     for (member, value) in [
-        ("object", json!("v2.core.event")),
+        ("object", json!("v2.core.account")),
         ("object", json!(null)),
         ("id", json!("")),
         ("id", json!(7)),

@@ -19,14 +19,20 @@ pub async fn show(State(app): State<App>, Path(slug): Path<String>) -> Result<Js
     let Some(manifest) = app.catalog().get(&slug) else { return Err(unknown(&app, &slug)) };
     let mut document = summary(manifest);
     document["summary"] = manifest.summary.as_str().into();
+    document["access"] = json!(manifest.access());
     document["credentials"] = json!(manifest.credentials());
+    document["event_types"] = json!(manifest.event_types());
     document["operations"] = manifest
         .operations()
         .map(|operation| {
+            let (method, path) = operation.request();
             json!({
                 "name": operation.name,
+                "request": format!("{method} {path}"),
+                "described": manifest.describes(operation),
                 "summary": operation.summary,
                 "effects": operation.effects,
+                "example": operation.example,
                 "input": operation.input_schema(),
             })
         })
@@ -43,9 +49,17 @@ fn summary(manifest: &Manifest) -> Value {
         "slug": manifest.slug,
         "title": manifest.title,
         "version": manifest.version,
-        "webhook": manifest.webhook().is_some(),
-        "operation_count": manifest.operations().count(),
+        "operations": manifest.operation_names().len(),
+        "triggers": triggers(manifest),
     })
+}
+
+/// What can start a flow: the types of events that the vendor names; where it names none, the ways in which they come.
+fn triggers(manifest: &Manifest) -> usize {
+    match manifest.event_types().len() {
+        0 => usize::from(manifest.webhook().is_some()),
+        types => types,
+    }
 }
 
 fn unknown(app: &App, slug: &str) -> Problem {

@@ -21,7 +21,7 @@ pub fn target(text: &str) -> Target {
 }
 
 pub fn setting() -> Setting {
-    Setting { catalog: Arc::new(connect::Catalog::embedded().unwrap()), customers: 14, days: 30 }
+    Setting { catalog: Arc::new(connect::Catalog::embedded()), customers: 14, days: 30 }
 }
 
 pub fn every_kind() -> BTreeSet<Kind> {

@@ -178,7 +178,8 @@ fn connectors_of_a_folder_are_like_the_built_in_ones() {
 
     let listed = json_of(&with(&["connector", "list", "--json"], ""));
     let slugs: Vec<&str> =
-        listed["connectors"].as_array().expect("a list").iter().filter_map(|c| c["slug"].as_str()).collect();
+        listed.as_array().expect("a list").iter().filter_map(|c| c["slug"].as_str()).collect();
+    assert!(listed[0]["operations"].is_u64() && listed[0]["triggers"].is_u64(), "{listed}");
     assert!(slugs.contains(&"ledger") && slugs.contains(&"stripe"), "{slugs:?}");
     let shown = json_of(&with(&["connector", "show", "ledger", "--json"], ""));
     assert_eq!(shown["operations"][0]["name"], "ledger.entries.create");
@@ -186,6 +187,8 @@ fn connectors_of_a_folder_are_like_the_built_in_ones() {
     assert_eq!(json_of(&added)["connector"], "ledger", "{}", words(&added));
     assert_eq!(json_of(&with(&["flow", "lint", flow_file, "--json"], ""))["problems"], json!([]));
     assert_eq!(with(&["flow", "deploy", flow_file], "").status.code(), Some(0));
+    let shown = json_of(&with(&["connector", "show", "ledger", "entries.create", "--json"], ""));
+    assert_eq!(shown["request"], "POST /entries");
     let unknown = run(&data, &["connector", "show", "ledger"], "");
     assert_eq!(unknown.status.code(), Some(1), "only with the folder");
 
@@ -282,4 +285,39 @@ fn what_must_stay_private_is_readable_by_its_owner_only() {
     let mode = |name: &str| std::fs::metadata(data.join(name)).expect(name).permissions().mode() & 0o777;
     assert_eq!((mode(""), mode("tributary.sock"), mode("token"), mode("key")), (0o700, 0o600, 0o600, 0o600));
     assert_eq!(serving.terminate(), Some(0));
+}
+
+#[test]
+fn a_new_connector_passes_its_own_tests_and_says_what_is_wrong_once_it_is_changed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, folder) = (directory.path().join("data"), directory.path().join("connectors"));
+    let (folder, file) = (folder.to_str().expect("text"), folder.join("ours.yaml"));
+    let path = file.to_str().expect("text");
+    let made = json_of(&run(&data, &["connector", "new", "ours", "--dir", folder, "--json"], ""));
+    assert_eq!(made["file"], path);
+    let passed = json_of(&run(&data, &["connector", "test", path, "--json"], ""));
+    assert_eq!(passed["connectors"][0]["tests"], 3);
+    assert_eq!(passed["connectors"][0]["problems"], json!([]));
+    let listed = json_of(&run(&data, &["--connectors", folder, "connector", "test", "--json"], ""));
+    assert!(listed["connectors"].as_array().expect("a list").len() >= 4, "all that there are: {listed}");
+
+    for (slug, code) in [("ours", 1), ("stripe", 2), ("Ours", 2)] {
+        let refused = run(&data, &["connector", "new", slug, "--dir", folder], "");
+        assert_eq!(refused.status.code(), Some(code), "{slug}: {}", words(&refused));
+    }
+    let text = std::fs::read_to_string(&file).expect("read");
+    for (from, to, expected) in [
+        ("effects: read", "efects: read", "did you mean `effects`?"),
+        (
+            "output: {items: [{id: t1}, {id: t2}]}",
+            "output: {items: []}",
+            "a list is followed to its end: the output is",
+        ),
+    ] {
+        std::fs::write(&file, text.replacen(from, to, 1)).expect("written");
+        let failed = run(&data, &["connector", "test", path], "");
+        assert_eq!(failed.status.code(), Some(1));
+        assert!(words(&failed).contains(expected), "{}", words(&failed));
+    }
+    assert_eq!(run(&data, &["connector", "test", "nowhere"], "").status.code(), Some(2));
 }
