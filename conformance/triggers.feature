@@ -116,3 +116,47 @@ Feature: Events start flows
     """
     When the workflow is executed
     Then the workflow should be refused with 'ambiguous_task'
+
+  Scenario: What an event says decides whether it starts the flow
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0', metadata: {settings: {least: {description: d, default: 5}}}}
+    schedule:
+      on:
+        any:
+        - with: {type: billing.paid, data: '${ .n > $settings.least }', subject: '${ startswith("in_") }'}
+          correlate: {order: {from: .data.order, expect: o1}}
+        - with: {type: billing.paid, data: {urgent: true}, time: '${ . > "2026" }'}
+    do:
+    - say: {set: {id: '${ .id }'}}
+    """
+    And given the workflow input is:
+    """yaml
+    {specversion: '1.0', id: e1, source: billing, type: billing.paid, subject: in_1, time: '2026-01-02T00:00:00Z', data: {n: 6, order: o1}}
+    """
+    Then the event should start the workflow
+    And given the workflow input is:
+    """yaml
+    {specversion: '1.0', id: e1, source: billing, type: billing.paid, subject: in_1, time: '2026-01-02T00:00:00Z', data: {n: 5, order: o1}}
+    """
+    Then the event should not start the workflow
+    And given the workflow input is:
+    """yaml
+    {specversion: '1.0', id: e1, source: billing, type: billing.paid, subject: in_1, time: '2026-01-02T00:00:00Z', data: {n: 6, order: o2}}
+    """
+    Then the event should not start the workflow
+    And given the workflow input is:
+    """yaml
+    {specversion: '1.0', id: e1, source: billing, type: billing.paid, subject: sub_1, time: '2026-01-02T00:00:00Z', data: {n: 6, order: o1}}
+    """
+    Then the event should not start the workflow
+    And given the workflow input is:
+    """yaml
+    {specversion: '1.0', id: e1, source: billing, type: billing.paid, subject: x, time: '2026-01-02T00:00:00Z', data: {n: 0, urgent: true}}
+    """
+    Then the event should start the workflow
+    And given the workflow input is:
+    """yaml
+    {specversion: '1.0', id: e1, source: billing, type: billing.paid, subject: in_1, time: '2026-01-02T00:00:00Z', data: text}
+    """
+    Then the event should not start the workflow

@@ -39,6 +39,7 @@ pub type Work = BoxFuture<'static, ()>;
 pub struct Behind {
     events: AtomicBool,
     runs: AtomicBool,
+    telling: AtomicBool,
 }
 
 impl Behind {
@@ -50,6 +51,15 @@ impl Behind {
     /// Whether runs wait for a free worker.
     pub fn runs(&self, waiting: bool) {
         self.runs.store(waiting, Ordering::Relaxed);
+    }
+
+    /// Whether more runs listen for an event than were told with its dispatch.
+    pub fn telling(&self, on: bool) {
+        self.telling.store(on, Ordering::Relaxed);
+    }
+
+    pub fn is_telling(&self) -> bool {
+        self.telling.load(Ordering::Relaxed)
     }
 
     fn any(&self) -> bool {

@@ -157,6 +157,9 @@ async fn claim(node: &Arc<Node>, sweep: &mut Sweep) -> store::Result<(Vec<Held>,
     let now = node.clock.now();
     if sweep.is_due(node, now) {
         node.store.release_expired(now).await?;
+        // What a node that died left undone; the rest at the next sweep.
+        node.store.cancel_awaited(now).await?;
+        node.store.tell_on(now).await?;
         sweep.done(node, now);
     }
     let mut places = Vec::new();

@@ -77,9 +77,24 @@ impl Node {
             }
         }
         if told {
+            self.behind.telling(true);
             self.poke();
         }
+        count += self.tell_on().await?;
         put_off.filter(|_| count == 0).map_or(Ok(count), Err)
+    }
+
+    /// Tells events to more of the many who listen for them, between batches; how many events.
+    async fn tell_on(&self) -> store::Result<usize> {
+        if !self.behind.is_telling() {
+            return Ok(0);
+        }
+        let told = self.store.tell_on(self.clock.now()).await?;
+        self.behind.telling(told > 0);
+        if told > 0 {
+            self.poke();
+        }
+        Ok(told)
     }
 
     /// An event that could never be dispatched would stand at the head of the line for good: every flow that asks for
@@ -158,7 +173,7 @@ impl Node {
         let now = self.clock.now();
         let document = &deployment.document;
         let connections = |name: &str| deployment.connection(name);
-        if !document.asks_for(&seen.event, &connections) {
+        if !document.asks_for(&seen.event, &deployment.settings, &connections) {
             return None;
         }
         // One flow's expression must not stop the events of all others, whatever is wrong with it or with us.

@@ -45,6 +45,8 @@ pub struct History {
     pub effects: u64,
     /// Events that the present pass has taken: no later `listen` of it finds them again.
     pub heard: BTreeSet<String>,
+    /// What each `listen` was told, by the signal's name: it is not told again.
+    pub told: BTreeSet<(EffectRef, String)>,
 }
 
 /// What a pass keeps to its end.
@@ -173,6 +175,7 @@ impl History {
             Entry::Heard { effect, event, filter, value, at } => {
                 self.effects += 1;
                 *last_fault = None;
+                self.told.insert((effect.clone(), event.clone()));
                 if let (Some(filter), Some(value)) = (filter, value) {
                     self.heard.insert(event_of(&event));
                     self.inputs.push(Input::Heard { at: effect, filter, event: value, now: at });
@@ -195,6 +198,7 @@ impl History {
             self.passes += 1;
             self.inputs.clear();
             self.heard.clear();
+            self.told.clear();
             self.unsettled.clear();
             self.spent.append(&mut self.open);
             if self.retried {

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | runs that ended, events that no hot run works for | the hot tables, for the history of their month | [`Retention::hot`] after they ended or came |
 //! | dedupe keys, told facts | the database | after [`store::DEDUPE_LIFE`] and [`store::FACT_LIFE`] |
+//! | questions to people of runs that left for that history | the database | with it |
 //! | a month's history | the disk | whole, [`Retention::history`] after the month |
 //!
 //! After a step it rests four times as long as the step took, so that work has four fifths of the store at the
@@ -46,7 +47,7 @@ impl Default for Retention {
 pub struct Step {
     /// Runs and events that left the hot tables.
     pub retired: usize,
-    /// Dedupe keys and facts forgotten.
+    /// Dedupe keys, facts and questions to people forgotten.
     pub pruned: u64,
     /// Months of history deleted.
     pub dropped: usize,
@@ -78,7 +79,10 @@ impl Housekeeper {
         let before = |age: SignedDuration| now.saturating_sub(age).unwrap_or(Timestamp::MIN);
         let retention = node.config.retention;
         let retired = node.store.retire(before(retention.hot), HOUSEKEEPING_BATCH).await?;
-        let pruned = node.store.prune(now).await?;
+        let mut pruned = node.store.prune(now).await?;
+        if let Some(age) = retention.history {
+            pruned += node.store.drop_approvals(before(age)).await?;
+        }
         // Last: what cannot be dropped must not keep the hot tables from being cleared.
         let dropped = match retention.history {
             Some(age) => node.store.drop_history(before(age)).await?,

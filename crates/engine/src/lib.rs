@@ -31,6 +31,7 @@ pub mod history;
 pub mod housekeeping;
 mod journal;
 pub mod key;
+mod lifecycle;
 pub mod limits;
 mod manifests;
 mod plain;

@@ -5,7 +5,7 @@
 //! their definition, and so are `POST` and `PATCH`: at least once.
 
 use connect::plain::{Request, Wallet, connections, perform_as};
-use flow::event::CLOCK_SOURCE;
+use flow::event::{CLOCK_SOURCE, LIFE_SOURCE};
 use flow::{EventId, Fault};
 use ring::digest;
 use serde_json::Value;
@@ -93,8 +93,8 @@ impl Run<'_> {
         let Ok(time) = text("time").parse() else {
             return Ok(Err(Fault::expression("`emit`: `time` is not a time such as `2026-01-31T12:00:00Z`")));
         };
-        if text("source") == CLOCK_SOURCE {
-            return Ok(Err(Fault::validation(format!("`emit`: only the clock is `{CLOCK_SOURCE}`"))));
+        if let Some(own) = [CLOCK_SOURCE, LIFE_SOURCE].into_iter().find(|own| text("source") == *own) {
+            return Ok(Err(Fault::validation(format!("`emit`: nobody else is `{own}`"))));
         }
         let new = || NewEvent {
             id: node.with_rng(|rng| EventId::random(rng)),

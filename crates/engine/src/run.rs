@@ -145,7 +145,7 @@ fn asked_for(claim: &ClaimedRun, deployment: &Deployment) -> bool {
     let Some(event) = &claim.event else { return true };
     let event = event.to_cloud_event();
     let connections = |name: &str| deployment.connection(name);
-    deployment.document.asks_for(&event, &connections)
+    deployment.document.asks_for(&event, &deployment.settings, &connections)
 }
 
 /// Ends a run that has nothing to do.
@@ -183,6 +183,7 @@ impl Run<'_> {
     /// Tells the machine what the journal knows, then goes on; `effects` were performed so far.
     async fn drive(self, effects: u64) -> Result<Ending, Lost> {
         let started = self.begin();
+        let began = started.at;
         let (machine, asked) = Machine::start(Start {
             document: self.deployment.document.clone(),
             run: self.claim.run.clone(),
@@ -198,11 +199,14 @@ impl Run<'_> {
                 return self.fail(fault::journal_diverged(&at.path)).await;
             }
         }
+        if effects == 0 {
+            self.tell_start(began).await?;
+        }
         work.go().await
     }
 
     pub async fn fail(&self, fault: Fault) -> Result<Ending, Lost> {
-        self.journal.finish(Outcome::Fault(fault.clone())).await?;
+        self.end(Outcome::Fault(fault.clone())).await?;
         Ok(Ending::Failed(fault))
     }
 
@@ -231,6 +235,10 @@ impl Run<'_> {
         history.begin(started.clone(), afresh);
         self.journal.push(entry);
         started
+    }
+
+    pub fn document(&self) -> &flow::Document {
+        &self.deployment.document
     }
 
     /// The connection here that the document's name stands for.

@@ -151,7 +151,7 @@ impl<'r, 'a> Work<'r, 'a> {
             match self.machine.status() {
                 Status::Running => {}
                 Status::Completed(output) => {
-                    run.journal.finish(Outcome::Output(output)).await?;
+                    run.end(Outcome::Output(output)).await?;
                     return Ok(Ending::Completed);
                 }
                 Status::Failed(fault) => return run.fail(fault).await,
@@ -346,6 +346,10 @@ impl<'r, 'a> Work<'r, 'a> {
                     let call = self.awaiting.remove(index).call;
                     return Ok(call.map(|call| Next::Told(call, seq, value)));
                 }
+                // It had found it itself when it was told.
+                (Told::Event(_), false) if self.run.history().told.contains(&(at.clone(), name.clone())) => {
+                    self.run.journal.take(seq);
+                }
                 (Told::Event(id), false) => {
                     let event = self.run.event(&id).await?;
                     let connection = |name: &str| self.run.deployed(name);
@@ -370,6 +374,7 @@ impl<'r, 'a> Work<'r, 'a> {
         let now = self.run.node.clock.now();
         let (filter, value) = taken.clone().unzip();
         self.run.journal.take(seq);
+        self.run.history().told.insert((at.clone(), name.clone()));
         self.run.journal.push(Entry::Heard {
             effect: at.clone(),
             event: name.clone(),

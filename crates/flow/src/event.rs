@@ -5,11 +5,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 
+use crate::document::KeyScope;
+use crate::hearing::{contains, holds, text_of};
+use crate::{Expression, Fault};
+
 /// The source of events that the clock makes. It is a URI, which no connection's name is.
 pub const CLOCK_SOURCE: &str = "urn:tributary:clock";
 /// The type of an event that the clock makes: a flow's time has come. Its subject is the flow, its time the time that
 /// it is for.
 pub const CLOCK_TYPE: &str = "tributary.schedule.due";
+/// The source of events of runs' own lives. It is a URI, which no connection's name is.
+pub const LIFE_SOURCE: &str = "urn:tributary:runs";
+/// How the types of events of lives begin, as the specification has them.
+pub const LIFE_TYPES: &str = "io.serverlessworkflow.";
 
 /// What of an event a flow gets as its input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,27 +91,75 @@ impl CloudEvent {
     }
 }
 
-/// The attributes that an event must have to start a flow: all of those that are given.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What an event must be to start a flow: all that is given.
+#[derive(Clone, Debug, Default)]
 pub struct EventFilter {
     /// The connection's logical name, as written in the document.
     pub source: Option<String>,
     /// A type, or a family of types: `stripe.invoice.*`.
     pub r#type: Option<String>,
-    /// The subject, exactly.
-    pub subject: Option<String>,
-    /// The id, exactly.
-    pub id: Option<String>,
+    pub conditions: Vec<Condition>,
+}
+
+/// What is asked of an event of that source and type.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// Of an attribute.
+    Attribute(String, Expected),
+    /// Of what an expression over the whole event gives, compared as text.
+    Correlation { from: Expression, expect: Expected },
+}
+
+/// What something must be.
+#[derive(Clone, Debug)]
+pub enum Expected {
+    /// This; of an object all fields that are given.
+    Value(Arc<Value>),
+    /// What the expression gives; or the expression is true.
+    Expression(Expression),
 }
 
 impl EventFilter {
-    /// Whether `event` has all the attributes; `connections` turns a logical connection name into the deployed one.
-    pub fn matches(&self, event: &CloudEvent, connections: &dyn Fn(&str) -> String) -> bool {
+    /// Whether `event` is so; `connections` turns a logical connection name into the deployed one. An expression that
+    /// fails on the event does not hold.
+    pub fn matches(
+        &self,
+        event: &CloudEvent,
+        settings: &Value,
+        connections: &dyn Fn(&str) -> String,
+    ) -> bool {
         let source = self.source.as_deref().is_none_or(|name| connections(name) == event.source);
-        let subject = self.subject.is_none() || self.subject == event.subject;
-        let id = self.id.as_deref().is_none_or(|id| id == event.id);
         let r#type = self.r#type.as_deref().is_none_or(|pattern| type_matches(pattern, &event.r#type));
-        source && subject && id && r#type
+        source && r#type && (self.conditions.is_empty() || self.holds(&event.to_value(), settings))
+    }
+
+    fn holds(&self, event: &Value, settings: &Value) -> bool {
+        self.conditions.iter().all(|condition| condition.holds(event, settings).unwrap_or(false))
+    }
+}
+
+impl Condition {
+    fn holds(&self, event: &Value, settings: &Value) -> Result<bool, Fault> {
+        let value = |expression: &Expression, input: &Value| {
+            expression.evaluate(input, &KeyScope { event, settings })
+        };
+        match self {
+            Condition::Attribute(name, expected) => {
+                let Some(attribute) = event.get(name) else { return Ok(false) };
+                match expected {
+                    Expected::Value(wanted) if name == "data" => Ok(contains(attribute, wanted)),
+                    Expected::Value(wanted) => Ok(text_of(wanted) == text_of(attribute)),
+                    Expected::Expression(expression) => Ok(holds(&value(expression, attribute)?, attribute)),
+                }
+            }
+            Condition::Correlation { from, expect } => {
+                let expected = match expect {
+                    Expected::Value(wanted) => text_of(wanted),
+                    Expected::Expression(expression) => text_of(&value(expression, event)?),
+                };
+                Ok(expected.is_some() && text_of(&value(from, event)?) == expected)
+            }
+        }
     }
 }
 
@@ -119,6 +175,8 @@ pub(crate) fn type_matches(pattern: &str, r#type: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Document;
+    use serde_json::json;
 
     #[test]
     fn types_match_whole_or_by_family() {
@@ -137,22 +195,54 @@ mod tests {
     }
 
     #[test]
-    fn every_given_attribute_must_match() {
+    fn everything_that_is_given_must_hold() {
         let event = CloudEvent {
             id: "evt_1".to_owned(),
             source: "stripe-live".to_owned(),
             r#type: "stripe.invoice.paid".to_owned(),
             time: "2026-01-02T03:04:05Z".parse().unwrap(),
             subject: Some("in_1".to_owned()),
-            data: Arc::default(),
+            data: Arc::new(json!({"n": 7, "of": {"id": "a", "more": 1}})),
         };
         let deployed = |name: &str| format!("{name}-live");
-        let wanted = EventFilter { source: Some("stripe".to_owned()), ..EventFilter::default() };
-        assert!(wanted.matches(&event, &deployed));
-        assert!(!wanted.matches(&event, &|name: &str| name.to_owned()));
-        let other = EventFilter { subject: Some("in_2".to_owned()), ..wanted.clone() };
-        assert!(!other.matches(&event, &deployed));
-        assert!(!EventFilter { id: Some("evt_2".to_owned()), ..wanted }.matches(&event, &deployed));
+        let settings = json!({"least": 5, "id": "a"});
+        let starts = |on: &str| {
+            let text = format!(
+                "document: {{dsl: '1.0.3', namespace: t, name: t, version: '1.0.0', metadata: {{settings: \
+                 {{least: {{description: d, default: 1}}, id: {{description: d, default: ''}}}}}}}}\n\
+                 schedule: {{on: {{one: {on}}}}}\ndo: [{{a: {{set: {{}}}}}}]\n"
+            );
+            let document = Document::parse("t.yaml", &text).unwrap_or_else(|found| panic!("{on}: {found:?}"));
+            document.asks_for(&event, &settings, &deployed)
+        };
+        for (with, expected) in [
+            ("source: stripe", true),
+            ("source: stripe-live", false),
+            ("subject: in_1", true),
+            ("subject: in_2", false),
+            ("subject: '${ startswith(\"in_\") }'", true),
+            ("subject: '${ \"in_2\" }'", false),
+            ("id: evt_2", false),
+            ("time: '${ . > \"2026\" }'", true),
+            ("data: {of: {id: a}}", true),
+            ("data: {of: {id: b}}", false),
+            ("data: '${ .n > $settings.least }'", true),
+            ("data: '${ .n < $settings.least }'", false),
+            ("data: '${ .n.wrong }'", false),
+            ("data: '${ $event.subject == \"in_1\" }'", true),
+        ] {
+            assert_eq!(starts(&format!("{{with: {{type: 'stripe.*', {with}}}}}")), expected, "{with}");
+        }
+        for (correlate, expected) in [
+            ("{from: .data.of.id, expect: a}", true),
+            ("{from: .data.of.id, expect: b}", false),
+            ("{from: .data.n, expect: '7'}", true),
+            ("{from: .data.of.id, expect: '${ $settings.id }'}", true),
+            ("{from: .data.none, expect: '${ null }'}", false),
+        ] {
+            let on = format!("{{with: {{type: stripe.invoice.paid}}, correlate: {{x: {correlate}}}}}");
+            assert_eq!(starts(&on), expected, "{correlate}");
+        }
         assert_eq!(event.to_value()["time"], "2026-01-02T03:04:05Z");
     }
 }

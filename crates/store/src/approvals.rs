@@ -13,6 +13,7 @@ use flow::approval::{self, Asked, Decision};
 use flow::journal::Outcome;
 use flow::{ApprovalId, EffectRef, RunId, WorkspaceId};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ use crate::{Error, Listed, Page, Param, Result, Store, Unit, payload};
 
 /// A decision is tried so often when others decide at the same moment.
 const ATTEMPTS: usize = 8;
+/// Questions forgotten in one go.
+const FORGOTTEN_MAX: i64 = 500;
 /// Bytes of a link's signature.
 const TAG_BYTES: usize = 32;
 
@@ -153,6 +156,18 @@ const DECIDE: &str = "INSERT INTO approval_decisions (workspace, approval, n, pe
     origin) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 const EXPIRE: &str = "UPDATE approvals SET status = 'expired', choice = ?3, closed_at = ?4 \
     WHERE workspace = ?1 AND id = ?2 AND status = 'open'";
+/// Questions of runs that are in the hot tables stay, and what was closed since ?1.
+macro_rules! over {
+    () => {
+        "(SELECT a.workspace, a.id FROM approvals AS a WHERE a.created_at < ?1 \
+         AND coalesce(a.closed_at, a.created_at) < ?1 \
+         AND NOT EXISTS (SELECT 1 FROM runs AS r WHERE r.workspace = a.workspace AND r.id = a.run) \
+         ORDER BY a.created_at, a.workspace, a.id LIMIT ?2)"
+    };
+}
+const FORGET_DECISIONS: &str =
+    concat!("DELETE FROM approval_decisions WHERE (workspace, approval) IN ", over!());
+const FORGET: &str = concat!("DELETE FROM approvals WHERE (workspace, id) IN ", over!());
 const TOLD: &str = "UPDATE approvals SET told = ?3 WHERE workspace = ?1 AND id = ?2";
 
 impl Store {
@@ -252,6 +267,16 @@ impl Store {
     /// Notes how telling the assignees went.
     pub async fn note_told(&self, ws: &WorkspaceId, id: &ApprovalId, told: &str) -> Result<()> {
         self.commit(Unit::new().then(TOLD, values![ws, id, told])).await.map(drop)
+    }
+
+    /// Forgets questions, with their decisions, of runs that left for the history of months before that of `keep_from`;
+    /// how many rows.
+    pub async fn drop_approvals(&self, keep_from: Timestamp) -> Result<u64> {
+        let month = keep_from.to_zoned(TimeZone::UTC).first_of_month().and_then(|day| day.start_of_day());
+        let before = month.map_or(Timestamp::MIN, |day| day.timestamp());
+        let params = || values![before, FORGOTTEN_MAX];
+        let unit = Unit::new().then(FORGET_DECISIONS, params()).then(FORGET, params());
+        Ok(self.commit(unit).await?.rows.iter().sum())
     }
 
     /// A link's text: what it stands for and a signature, for the end of an address.
@@ -366,7 +391,11 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        for sql in [ONE, OF_EFFECT, LIST_OPEN, LIST, DECISIONS, ASK, CLOSE, DECIDE, EXPIRE, TOLD] {
+        let forgetting = [FORGET_DECISIONS, FORGET];
+        for sql in [ONE, OF_EFFECT, LIST_OPEN, LIST, DECISIONS, ASK, CLOSE, DECIDE, EXPIRE, TOLD]
+            .into_iter()
+            .chain(forgetting)
+        {
             crate::database::check_plan(sql);
         }
     }

@@ -3,6 +3,8 @@
 //! What is listened for is noted before the first run that can listen exists. From then on each event of such a type
 //! leaves its answers when it is dispatched, and is told to the runs that listen for these; a run that begins to listen
 //! registers first and looks back then. Both take the type's lock before, so that an event is either told or found.
+//! Where very many listen, the first of them are told with the dispatch and the others after it, unit by unit; who began to
+//! listen meanwhile may be told of what it has found, and knows it by its name.
 
 use flow::hearing::Form;
 use flow::{EffectRef, EventId, RunId, WorkspaceId};
@@ -18,6 +20,10 @@ use crate::{Error, Result, Store, Unit};
 
 /// Events of one filter that a run finds when it looks back; the oldest.
 pub const LOOK_BACK_MAX: i64 = 1_000;
+/// Runs that one unit tells of an event; more are told in units of their own, so that no unit holds the others up.
+pub const TELL_MAX: i64 = 500;
+/// Events that are told on in one go.
+const TELLINGS_MAX: i64 = 4;
 
 const NOTE: &str = "INSERT INTO listened (workspace, type, form, asked) VALUES (?1, ?2, ?3, ?4) \
     ON CONFLICT (workspace, type, form) DO NOTHING";
@@ -37,19 +43,42 @@ const LOOKED: &str = "UPDATE waits SET looked = 1 WHERE workspace = ?1 AND run =
 const HEAR: &str = "INSERT INTO heard (workspace, type, form, key, event, at) \
     SELECT ?1, ?2, ?3, ?4, id, received_at FROM events WHERE workspace = ?1 AND id = ?5 \
     ON CONFLICT (workspace, event, type, form) DO NOTHING";
-const TELL_LISTENERS: &str = "INSERT INTO signals (workspace, run, effect, name, payload, at) \
-    SELECT workspace, run, effect, ?5, NULL, ?6 FROM listeners \
-    WHERE workspace = ?1 AND type = ?2 AND form = ?3 AND key = ?4 \
-    ON CONFLICT (workspace, run, effect, name) DO NOTHING";
+/// Those who listen for ?2 to ?4 and come after run ?5 and effect ?6, in order.
+macro_rules! next {
+    () => {
+        " FROM listeners AS l WHERE l.workspace = ?1 AND l.type = ?2 AND l.form = ?3 AND l.key = ?4 \
+         AND (l.run, l.effect) > (?5, ?6) ORDER BY l.run, l.effect "
+    };
+}
+const TELL_LISTENERS: &str = concat!(
+    "INSERT INTO signals (workspace, run, effect, name, payload, at) \
+     SELECT l.workspace, l.run, l.effect, ?8, NULL, ?9",
+    next!(),
+    "LIMIT ?7 ON CONFLICT (workspace, run, effect, name) DO NOTHING"
+);
 /// Writes the rows in any case: whoever parks a run meanwhile comes before or after.
-const DUE_LISTENERS: &str = "UPDATE runs SET ready_at = CASE WHEN status = 'parked' THEN ?5 ELSE ready_at END \
-    WHERE workspace = ?1 AND id IN (SELECT run FROM listeners \
-    WHERE workspace = ?1 AND type = ?2 AND form = ?3 AND key = ?4) AND finished_at IS NULL";
-const OUTCOMES: &str = "INSERT INTO event_outcomes (workspace, event, replay, flow, outcome, run, failed) \
-    SELECT ?1, ?5, ?6, r.flow, 'heard', r.id, 0 FROM listeners AS l \
-    JOIN runs AS r ON r.workspace = l.workspace AND r.id = l.run \
-    WHERE l.workspace = ?1 AND l.type = ?2 AND l.form = ?3 AND l.key = ?4 \
-    ON CONFLICT (workspace, event, replay, flow) DO NOTHING";
+const DUE_LISTENERS: &str = concat!(
+    "UPDATE runs SET ready_at = CASE WHEN status = 'parked' THEN ?8 ELSE ready_at END \
+     WHERE workspace = ?1 AND finished_at IS NULL AND id IN (SELECT l.run",
+    next!(),
+    "LIMIT ?7)"
+);
+const OUTCOMES: &str = concat!(
+    "INSERT INTO event_outcomes (workspace, event, replay, flow, outcome, run, failed) SELECT ?1, ?8, ?9, \
+     (SELECT r.flow FROM runs AS r WHERE r.workspace = ?1 AND r.id = l.run), 'heard', l.run, 0",
+    next!(),
+    "LIMIT ?7 ON CONFLICT (workspace, event, replay, flow) DO NOTHING"
+);
+/// ?7 is one less than one unit tells: if it told so many, others may come after the last of them.
+const TELL_ON: &str = concat!(
+    "INSERT INTO tellings (workspace, event, replay, type, form, key, run, effect) \
+     SELECT ?1, ?8, ?9, ?2, ?3, ?4, l.run, l.effect",
+    next!(),
+    "LIMIT 1 OFFSET ?7"
+);
+const TELLINGS: &str = "SELECT seq, workspace, event, replay, type, form, key, run, effect FROM tellings \
+    ORDER BY seq LIMIT ?1";
+const TOLD: &str = "DELETE FROM tellings WHERE seq = ?1";
 
 /// What an event answers to a form that is listened for; or what a run that listens expects.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,6 +175,35 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Tells events to some more of the many who listen for them; how many events. Nobody is left to tell at 0.
+    pub async fn tell_on(&self, now: Timestamp) -> Result<usize> {
+        let rows = self.rows(TELLINGS, values![TELLINGS_MAX]).await?;
+        let mut units = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let text = |name: &str| row.get::<String>(name);
+            let (ws, event): (WorkspaceId, EventId) = (row.get("workspace")?, row.get("event")?);
+            let (r#type, form, key) = (text("type")?, text("form")?, text("key")?);
+            let (replay, run, effect) = (row.get("replay")?, text("run")?, text("effect")?);
+            let name = name_of(&event, replay);
+            let telling =
+                Telling { event: &event, replay, name: &name, r#type: &r#type, form: &form, key: &key };
+            let unit = Unit::new()
+                .locking(Lock::Hear { workspace: ws.as_str().into(), r#type: r#type.as_str().into() })
+                .one(TOLD, values![row.get::<i64>("seq")?]);
+            units.push(telling.add(unit, &ws, (&run, &effect), now));
+        }
+        for told in self.commit_all(units).await {
+            match told {
+                // Another node was faster.
+                Ok(_) | Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rows.len())
+    }
+}
+
 /// Adds to an event's dispatch what it answers: who listens is told, who will listen finds it.
 pub(crate) fn hearing(
     mut unit: Unit,
@@ -155,20 +213,48 @@ pub(crate) fn hearing(
     answers: &[Answers],
     now: Timestamp,
 ) -> Result<Unit> {
-    let name = match replay {
-        0 => event.as_str().to_owned(),
-        number => format!("{event}#{number}"),
-    };
+    let name = name_of(event, replay);
     for Answers { r#type, form, key } in answers {
         let (form, key) = (digest_of(form)?, short(key.clone()));
+        let telling = Telling { event, replay, name: &name, r#type, form: &form, key: &key };
         unit = unit
             .locking(Lock::Hear { workspace: ws.as_str().into(), r#type: Arc::from(r#type.as_str()) })
-            .then(HEAR, values![ws, r#type, &form, &key, event])
-            .then(TELL_LISTENERS, values![ws, r#type, &form, &key, &name, now])
-            .then(DUE_LISTENERS, values![ws, r#type, &form, &key, now])
-            .then(OUTCOMES, values![ws, r#type, &form, &key, event, replay]);
+            .then(HEAR, values![ws, r#type, &form, &key, event]);
+        // Every name comes after the empty one.
+        unit = telling.add(unit, ws, ("", ""), now);
     }
     Ok(unit)
+}
+
+/// An event, and who is to be told of it.
+struct Telling<'a> {
+    event: &'a EventId,
+    replay: u32,
+    /// What signals are told by.
+    name: &'a str,
+    r#type: &'a str,
+    form: &'a str,
+    key: &'a str,
+}
+
+impl Telling<'_> {
+    /// Adds to a unit that the next [`TELL_MAX`] are told who come after a run and its effect, and that others are to be
+    /// told after them.
+    fn add(&self, unit: Unit, ws: &WorkspaceId, (run, effect): (&str, &str), now: Timestamp) -> Unit {
+        let Telling { event, replay, name, r#type, form, key } = *self;
+        unit.then(TELL_LISTENERS, values![ws, r#type, form, key, run, effect, TELL_MAX, name, now])
+            .then(DUE_LISTENERS, values![ws, r#type, form, key, run, effect, TELL_MAX, now])
+            .then(OUTCOMES, values![ws, r#type, form, key, run, effect, TELL_MAX, event, replay])
+            .then(TELL_ON, values![ws, r#type, form, key, run, effect, TELL_MAX - 1, event, replay])
+    }
+}
+
+/// What signals of an event are told by: a replay is told again.
+fn name_of(event: &EventId, replay: u32) -> String {
+    match replay {
+        0 => event.as_str().to_owned(),
+        number => format!("{event}#{number}"),
+    }
 }
 
 fn text_of(form: &Form) -> Result<String> {
@@ -198,6 +284,8 @@ mod tests {
             TELL_LISTENERS,
             DUE_LISTENERS,
             OUTCOMES,
+            TELL_ON,
+            TOLD,
         ] {
             crate::database::check_plan(sql);
         }

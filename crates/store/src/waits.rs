@@ -6,6 +6,7 @@
 //! | a signal | is told once by its name, in the unit of whatever decided it, and makes a parked run due |
 //! | a run that parks | is due at once if it was told something that it has not read |
 //! | a run that takes a signal | forgets it in the unit that journals it |
+//! | a run that is cancelled | leaves behind what it awaits, until that is cancelled too |
 //!
 //! Telling and parking both write the run's row before they look at what the other did: neither misses the other.
 
@@ -62,6 +63,17 @@ const FORGET_ALL: [&str; 3] = [
     "DELETE FROM signals WHERE workspace = ?1 AND run = ?2",
 ];
 
+/// Of a run that was cancelled: what it awaits is to be cancelled too, and forgotten then.
+const LEAVE: [&str; 4] = [
+    "DELETE FROM waits WHERE workspace = ?1 AND run = ?2 AND awaited IS NULL",
+    "UPDATE waits SET looked = 2 WHERE workspace = ?1 AND run = ?2",
+    FORGET_ALL[1],
+    FORGET_ALL[2],
+];
+const LEFT: &str =
+    "SELECT workspace, run, effect, awaited FROM waits WHERE looked = 2 ORDER BY workspace, run LIMIT ?1";
+const AWAITED: &str = "SELECT 1 FROM waits WHERE workspace = ?1 AND awaited = ?2 AND awaited IS NOT NULL AND looked <> 2 LIMIT 1";
+
 const NOTE_HOPS: &str = "INSERT INTO hops (workspace, event, n, at) VALUES (?1, ?2, ?3, ?4) \
     ON CONFLICT (workspace, event) DO NOTHING";
 const HOPS: &str = "SELECT n FROM hops WHERE workspace = ?1 AND event = ?2";
@@ -85,6 +97,14 @@ pub enum Told {
     Value(Value),
     /// That this event came.
     Event(EventId),
+}
+
+/// What a cancelled run waited for the end of.
+pub(crate) struct Left {
+    pub workspace: WorkspaceId,
+    pub run: RunId,
+    pub effect: String,
+    pub awaited: RunId,
 }
 
 /// An effect that waits for signals.
@@ -177,6 +197,27 @@ impl Store {
         rows.iter().map(signal_of).collect()
     }
 
+    /// Some of what cancelled runs waited for the end of.
+    pub(crate) async fn left_behind(&self) -> Result<Vec<Left>> {
+        let rows = self.rows(LEFT, values![MAX_READ]).await?;
+        let left = |row: &Row| {
+            let (workspace, run) = (row.get("workspace")?, row.get("run")?);
+            Ok(Left { workspace, run, effect: row.get("effect")?, awaited: row.get("awaited")? })
+        };
+        rows.iter().map(left).collect()
+    }
+
+    /// Whether a run waits for the end of another that was not cancelled.
+    pub(crate) async fn is_awaited(&self, ws: &WorkspaceId, run: &RunId) -> Result<bool> {
+        Ok(self.first(AWAITED, values![ws, run]).await?.is_some())
+    }
+
+    /// Nothing of an effect waits any longer.
+    pub(crate) async fn forget_wait(&self, ws: &WorkspaceId, run: &RunId, effect: &str) -> Result<()> {
+        let forgetting = |unit: Unit, sql: &'static str| unit.then(sql, values![ws, run, effect]);
+        self.commit(FORGET.into_iter().fold(Unit::new(), forgetting)).await.map(drop)
+    }
+
     /// How many signals a run has not taken.
     pub async fn signals_waiting(&self, ws: &WorkspaceId, run: &RunId) -> Result<u64> {
         let row = self.rows(COUNT, values![ws, run]).await?;
@@ -257,6 +298,14 @@ pub(crate) fn forgetting(mut unit: Unit, ws: &WorkspaceId, run: &RunId) -> Unit 
     unit
 }
 
+/// Adds to a unit that cancels a run that it waits for nothing, but what it awaited is remembered.
+pub(crate) fn leaving(mut unit: Unit, ws: &WorkspaceId, run: &RunId) -> Unit {
+    for sql in LEAVE {
+        unit = unit.then(sql, values![ws, run]);
+    }
+    unit
+}
+
 fn signal_of(row: &Row) -> Result<Signal> {
     let name: String = row.get("name")?;
     let told = match row.maybe_bytes("payload")? {
@@ -287,8 +336,10 @@ mod tests {
             TAKE,
             NOTE_HOPS,
             HOPS,
+            LEFT,
+            AWAITED,
         ];
-        for sql in single.into_iter().chain(FORGET).chain(FORGET_ALL) {
+        for sql in single.into_iter().chain(FORGET).chain(FORGET_ALL).chain(LEAVE) {
             crate::database::check_plan(sql);
         }
     }

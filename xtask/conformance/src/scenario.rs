@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use connect::plain::{Egress, Request, perform};
-use flow::{Document, Effect, Fault, Input, Machine, RunId, Start, Status};
+use flow::approval::{self, Decision, Question};
+use flow::{CloudEvent, Document, Effect, Fault, Input, Machine, RunId, Start, Status};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -21,6 +22,8 @@ struct Stage {
     input: Value,
     /// What comes while the flow listens, in order.
     events: Vec<Value>,
+    /// What people decide who are asked, in order.
+    decisions: Vec<Decision>,
     /// Flows that the flow may run.
     others: Vec<Arc<Document>>,
     status: Option<Status>,
@@ -70,6 +73,13 @@ impl Stage {
                 self.events = yaml(step)?.as_array().cloned().ok_or("a list must follow")?;
                 Ok(())
             }
+            "these people decide" => {
+                let given = yaml(step)?.as_array().cloned().ok_or("a list must follow")?;
+                self.decisions = given.iter().map(decision).collect::<Result<_, _>>()?;
+                Ok(())
+            }
+            "the event should start the workflow" => self.starts(true),
+            "the event should not start the workflow" => self.starts(false),
             "the workflow is executed" => {
                 self.execute();
                 Ok(())
@@ -103,10 +113,21 @@ impl Stage {
         }
     }
 
+    /// Whether the input, as an event, starts the flow.
+    fn starts(&self, wanted: bool) -> Result<(), String> {
+        let document = Document::parse("flow.yaml", &self.text).map_err(|found| format!("{found:?}"))?;
+        let event: CloudEvent = serde_json::from_value(self.input.clone()).map_err(|why| why.to_string())?;
+        let settings = document.resolve_settings(&serde_json::Map::new()).map_err(|wrong| wrong.join("; "))?;
+        match document.asks_for(&event, &settings, &str::to_owned) == wanted {
+            true => Ok(()),
+            false => Err(format!("it is the other way round with {}", self.input)),
+        }
+    }
+
     fn execute(&mut self) {
         match Document::parse("flow.yaml", &self.text) {
             Ok(document) => {
-                let (machine, log) = play(Arc::new(document), self.input.clone(), &self.events, &self.others);
+                let (machine, log) = play(Arc::new(document), self.input.clone(), &self.events, &self.decisions, &self.others);
                 self.order = machine.steps().iter().map(|step| step.name.clone()).collect();
                 self.status = Some(log.unwrap_or_else(|| machine.status()));
             }
@@ -191,9 +212,11 @@ fn play(
     document: Arc<Document>,
     input: Value,
     events: &[Value],
+    decisions: &[Decision],
     others: &[Arc<Document>],
 ) -> (Machine, Option<Status>) {
     let mut now = Timestamp::UNIX_EPOCH;
+    let mut decisions = decisions.iter();
     let start = Start {
         document,
         run: RunId::new("run_1"),
@@ -240,6 +263,9 @@ fn play(
             Effect::Call { at, operation, with, .. } if operation == "run.workflow" => {
                 Input::Resolved { at, outcome: run_other(others, &with), now }
             }
+            Effect::Call { at, operation, with, .. } if operation == approval::OPERATION => {
+                Input::Resolved { at, outcome: decide(&with, &mut decisions), now }
+            }
             Effect::Call { at, operation, with, .. } => {
                 Input::Resolved { at, outcome: answer(&web, &egress, &operation, with), now }
             }
@@ -259,11 +285,43 @@ fn play(
 fn run_other(others: &[Arc<Document>], with: &Value) -> Result<Value, Fault> {
     let other = others.iter().find(|other| Some(other.name()) == with["name"].as_str());
     let other = other.ok_or_else(|| Fault::configuration("there is no such flow"))?;
-    match play(other.clone(), with["input"].clone(), &[], others).0.status() {
+    match play(other.clone(), with["input"].clone(), &[], &[], others).0.status() {
         Status::Completed(output) => Ok(output),
         Status::Failed(fault) => Err(fault),
         Status::Running => Err(Fault::runtime("it did not end")),
     }
+}
+
+/// `{by, choice, comment}`.
+fn decision(given: &Value) -> Result<Decision, String> {
+    let text = |name: &str| given[name].as_str().map(str::to_owned);
+    Ok(Decision {
+        by: text("by").ok_or("somebody decides: `by`")?,
+        choice: text("choice").ok_or("they decide something: `choice`")?,
+        comment: text("comment"),
+        at: Timestamp::UNIX_EPOCH,
+        via: "api".to_owned(),
+        origin: None,
+    })
+}
+
+/// People decide one after the other, until that decides; if it does not, the deadline passes.
+fn decide<'d>(with: &Value, people: &mut impl Iterator<Item = &'d Decision>) -> Result<Value, Fault> {
+    let question = Question::read(with).map_err(|why| Fault::coded("approval_invalid", 422, "", &why))?;
+    let asked = question.asked;
+    let mut decisions: Vec<Decision> = Vec::new();
+    while asked.decided(&decisions).is_none() {
+        let Some(decision) = people.next() else { break };
+        if asked.allows(decision, &decisions).is_ok() {
+            decisions.push(decision.clone());
+        }
+    }
+    let (choice, expired) = match asked.decided(&decisions) {
+        Some(choice) => (Some(choice), false),
+        None => (asked.otherwise.as_deref(), true),
+    };
+    let late = || Fault::coded("approval_expired", 408, "", "nobody decided in time");
+    choice.map(|choice| approval::output("appr_1", choice, &decisions, expired)).ok_or_else(late)
 }
 
 fn answer(web: &StandIn, egress: &Egress, operation: &str, with: Value) -> Result<Value, Fault> {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use store::RunStatus;
 
 use crate::recovery::cases::{Case, Unsure, cases};
-use crate::recovery::life::{End, Life, take_up, undisturbed};
+use crate::recovery::life::{End, Life, take_up, told, undisturbed};
 use crate::vendor::Past;
 use crate::world::run;
 
@@ -27,6 +27,8 @@ struct Golden {
     document: String,
     data: Value,
     unsure: Unsure,
+    #[serde(default)]
+    decides: Option<String>,
     #[serde(default)]
     afresh: bool,
     /// Entries as they were written.
@@ -182,13 +184,14 @@ fn of(golden: &Golden) -> (Case, Life) {
         data: golden.data.clone(),
         troubles: met.collect(),
         unsure: golden.unsure,
+        decides: golden.decides.clone(),
         afresh: golden.afresh,
     };
     let (mut results, mut outcome) = (BTreeMap::new(), None);
     for entry in &journal {
         match entry {
             Entry::Resolved { effect, outcome, .. } => {
-                results.insert(effect.clone(), serde_json::to_value(outcome).unwrap());
+                results.insert(effect.clone(), told(outcome));
             }
             Entry::Finished { outcome: found, .. } => outcome = Some(found.clone()),
             _ => {}
@@ -235,6 +238,7 @@ fn write_what_is_missing() {
             document: case.document,
             data: case.data,
             unsure: case.unsure,
+            decides: case.decides,
             afresh: case.afresh,
         };
         fs::write(&path, serde_json::to_string_pretty(&golden).unwrap() + "\n").unwrap();

@@ -128,3 +128,49 @@ fn a_timeout_and_a_cancelled_run_leave_nothing_that_waits() {
         assert_eq!(node.left_of_waits(&run), (0, 0));
     });
 }
+
+/// Who begins to listen while very many are told finds an event and is told of it: that is once.
+#[test]
+fn what_was_found_and_is_told_again_is_heard_once() {
+    run(async {
+        let mut world = World::new();
+        let tasks =
+            "  - hear: {listen: {to: {any: [{with: {type: item}}], until: {one: {with: {type: over}}}}}}\n";
+        let workspace = crate::world::default_workspace();
+        let mut node = world.boot();
+        node.deploy(&document("again", "{}", tasks)).await;
+        node.event("evt_1", json!({})).await;
+        node.settle().await;
+        node.emitted("item", "item_1", json!(1)).await;
+        node.settle().await;
+        node.kill().await;
+        let workers = std::mem::replace(&mut world.config.workers, 0);
+        let mut node = world.boot();
+        // So that there is something to be claimed for.
+        node.emitted("item", "item_2", json!(2)).await;
+        node.settle().await;
+        let (store, now) = (node.store.clone(), flow::clock::Clock::now(&*world.time));
+        let lease = jiff::SignedDuration::from_secs(30);
+        let claim = node.drive(store.claim_runs("elsewhere", 1, lease, now)).await.unwrap().remove(0);
+        let waits = crate::world::read(store.waits(&workspace, &claim.run)).unwrap();
+        let path = waits[0].effect.split('#').next().unwrap();
+        let at = flow::EffectRef { path: path.into(), visit: 1, generation: 0 };
+        let wanted = [store::Answers { r#type: "item".into(), form: Vec::new(), key: "[]".into() }];
+        let back = store::LookBack { since: jiff::Timestamp::UNIX_EPOCH, except: &Default::default(), now };
+        let found = node
+            .drive(store.look_back(&workspace, &claim.run, claim.epoch, &at, &wanted, back))
+            .await
+            .unwrap();
+        assert_eq!(found, 2);
+        node.drive(store.release_run(&workspace, &claim.run, claim.epoch)).await.unwrap();
+        drop(store);
+        node.kill().await;
+        world.config.workers = workers;
+        let mut node = world.boot();
+        node.settle().await;
+        node.emitted("over", "over", json!(3)).await;
+        node.quiet().await;
+        assert_eq!(node.output(&claim.run), json!([1, 2]));
+        assert_eq!(node.left_of_waits(&claim.run), (0, 0));
+    });
+}

@@ -16,6 +16,7 @@ mod golden;
 #[cfg(test)]
 mod lanes;
 #[cfg(test)]
+mod lifecycle;
 mod listen;
 #[cfg(test)]
 mod operation;

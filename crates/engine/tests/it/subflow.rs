@@ -100,6 +100,87 @@ fn a_failed_or_cancelled_run_is_the_fault_of_the_one_that_waits() {
     });
 }
 
+/// Wherever the node dies that is asked to, everything below a cancelled run is cancelled; and nothing else.
+#[test]
+fn cancelling_a_run_cancels_the_runs_that_it_awaits() {
+    const MIDDLE: &str = "document: {dsl: '1.0.3', namespace: tests, name: middle, version: '1.0.0'}
+do:
+- both:
+    fork:
+      branches:
+      - one: {run: {workflow: {namespace: tests, name: child, version: latest, input: {name: one}}}}
+      - alone: {run: {await: false, workflow: {namespace: tests, name: child, version: latest, input: {name: alone}}}}
+";
+    let parent = PARENT.replace("name: child", "name: middle");
+    async fn cancel(node: &mut Node<'_>, parent: &str) {
+        node.deploy(&document("parent", "{}", parent)).await;
+        node.deploy_only(MIDDLE).await;
+        node.deploy_only(CHILD).await;
+        node.event("evt_1", json!({"name": "thing"})).await;
+        node.settle().await;
+        let parent = of(&node.runs(), "parent")[0].id.clone();
+        let (store, now) = (node.store.clone(), flow::clock::Clock::now(&*node.world.time));
+        node.drive(store.cancel_run(&crate::world::default_workspace(), &parent, now)).await.ok();
+    }
+    let commits = run(async {
+        let world = World::new();
+        let mut node = world.boot();
+        cancel(&mut node, &parent).await;
+        node.commits()
+    });
+    for number in commits - 4..=commits {
+        for cut in [Cut::Before, Cut::After] {
+            run(async {
+                let world = World::new();
+                let cuts: Cuts = Arc::new(move |commit| (commit == number).then_some(cut));
+                let mut node = world.boot_cut(Some(cuts));
+                cancel(&mut node, &parent).await;
+                assert!(node.is_dead());
+                node.kill().await;
+                let mut node = world.boot();
+                node.quiet().await;
+                let runs = node.runs();
+                let cancelled = of(&runs, "parent")[0].status == RunStatus::Cancelled;
+                let (all, charges) =
+                    if cancelled { (RunStatus::Cancelled, 1) } else { (RunStatus::Completed, 2) };
+                assert_eq!(of(&runs, "middle")[0].status, all, "commit {number} {cut:?}");
+                let mut children: Vec<_> = of(&runs, "child").iter().map(|run| run.status).collect();
+                children.sort_unstable();
+                let mut expected = [all, RunStatus::Completed];
+                expected.sort_unstable();
+                assert_eq!(children, expected, "commit {number} {cut:?}");
+                assert_eq!(world.vendor.names("charges").len(), charges);
+                assert!(runs.iter().all(|run| node.left_of_waits(&run.id) == (0, 0)));
+            });
+        }
+    }
+}
+
+/// An event that is replayed waits for the same run: who waits on keeps it.
+#[test]
+fn a_run_that_another_one_awaits_goes_on() {
+    run(async {
+        let world = World::new();
+        let mut node = world.boot();
+        deploy(&mut node, PARENT).await;
+        let event = node.event("evt_1", json!({"name": "thing"})).await;
+        node.settle().await;
+        node.replay(&event).await;
+        node.settle().await;
+        let runs = node.runs();
+        assert_eq!((of(&runs, "parent").len(), of(&runs, "child").len()), (2, 1));
+        let first = of(&runs, "parent")[0].id.clone();
+        let (store, now) = (node.store.clone(), flow::clock::Clock::now(&*world.time));
+        node.drive(store.cancel_run(&crate::world::default_workspace(), &first, now)).await.unwrap();
+        node.quiet().await;
+        let runs = node.runs();
+        assert_eq!(of(&runs, "child")[0].status, RunStatus::Completed);
+        let mut parents: Vec<_> = of(&runs, "parent").iter().map(|run| run.status).collect();
+        parents.sort_unstable();
+        assert_eq!(parents, [RunStatus::Completed, RunStatus::Cancelled]);
+    });
+}
+
 #[test]
 fn a_run_goes_on_at_once_if_it_does_not_ask_for_the_end() {
     run(async {

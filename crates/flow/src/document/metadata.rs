@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::parse::{At, Reader};
 use super::{Concurrency, Mode, OnFailure, Setting, SettingKind};
+use crate::Expression;
 use crate::expression::is_expression;
 use crate::yaml::Kind;
-use crate::{EventFilter, Expression};
 
 /// The versions of the language that are understood.
 const VERSIONS: &[&str] = &["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
@@ -24,6 +24,8 @@ pub struct Head {
     pub settings: IndexMap<String, Setting>,
     pub concurrency: Option<Concurrency>,
     pub dedup: Option<Expression>,
+    /// Runs tell of their lives.
+    pub lifecycle: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -128,6 +130,12 @@ impl<'a> Reader<'a> {
         }
         if let Some(alerts) = at.get("alerts") {
             self.alerts(&alerts);
+        }
+        if let Some(lifecycle) = at.get("lifecycle") {
+            match lifecycle.node.kind {
+                Kind::Bool(tells) => head.lifecycle = tells,
+                _ => self.expected(&lifecycle, "`lifecycle`", "true or false"),
+            }
         }
     }
 
@@ -244,61 +252,6 @@ impl<'a> Reader<'a> {
             return None;
         }
         self.expression(at, what)
-    }
-
-    /// `schedule.on.one` and `schedule.on.any`: the events that start the flow.
-    pub fn triggers(&mut self, on: &At<'a>) -> Vec<EventFilter> {
-        self.only(on, "`schedule.on`", &["one", "any"], &["all", "until"]);
-        match (on.get("one"), on.get("any")) {
-            (Some(one), None) => self.trigger(&one).into_iter().collect(),
-            (None, Some(any)) => {
-                if any.items().is_empty() {
-                    self.expected(&any, "`any`", "a list of at least one event (`- with: …`)");
-                }
-                any.items().iter().filter_map(|event| self.trigger(event)).collect()
-            }
-            (None, None) => {
-                self.problem(on, "missing_field", "`schedule.on` needs `one` or `any`".to_owned());
-                Vec::new()
-            }
-            (Some(_), Some(any)) => {
-                self.problem(&any, "ambiguous_task", "`schedule.on` has either `one` or `any`".to_owned());
-                Vec::new()
-            }
-        }
-    }
-
-    fn trigger(&mut self, at: &At<'a>) -> Option<EventFilter> {
-        self.only(at, "an event", &["with"], &["correlate"]);
-        let Some(with) = at.get("with") else {
-            self.missing(at, "an event", "with");
-            return None;
-        };
-        let unsupported = ["time", "data", "datacontenttype", "dataschema", "specversion"];
-        self.only(&with, "`with`", &["source", "type", "subject", "id"], &unsupported);
-        let mut text = |name: &str| {
-            let at = with.get(name)?;
-            self.literal(&at, &format!("`{name}` of an event")).map(str::to_owned)
-        };
-        let filter = EventFilter {
-            source: text("source"),
-            r#type: text("type"),
-            subject: text("subject"),
-            id: text("id"),
-        };
-        if filter.r#type.is_none() && with.get("type").is_none() {
-            self.missing(&with, "an event that starts a flow", "type");
-        }
-        if let (Some(pattern), Some(at)) = (&filter.r#type, with.get("type"))
-            && pattern.strip_suffix(".*").unwrap_or(pattern).contains('*')
-        {
-            self.problem(
-                &at,
-                "wrong_name",
-                format!("`{pattern}`: `*` stands only at the end, after a dot: `billing.invoice.*`"),
-            );
-        }
-        Some(filter)
     }
 }
 

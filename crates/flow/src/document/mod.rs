@@ -18,6 +18,7 @@ mod secrets;
 mod subflow;
 pub mod task;
 mod tasks;
+mod triggers;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -279,7 +280,9 @@ impl Document {
     /// `source` and source of an event to listen for.
     pub fn connections(&self) -> Vec<String> {
         let called = self.calls.iter().filter_map(|call| call.connection.clone());
+        // What is a URI is no connection's.
         let heard = self.starts.events.iter().filter_map(|trigger| trigger.source.clone());
+        let heard = heard.filter(|source| !source.contains(':'));
         called
             .chain(heard)
             .chain(self.sources.iter().chain(&self.secrets).cloned())
@@ -315,11 +318,16 @@ impl Document {
 
     /// Whether an event starts the flow; `connections` turns a logical connection name into the deployed one. What the
     /// clock makes is for one flow.
-    pub fn asks_for(&self, event: &CloudEvent, connections: &dyn Fn(&str) -> String) -> bool {
+    pub fn asks_for(
+        &self,
+        event: &CloudEvent,
+        settings: &Value,
+        connections: &dyn Fn(&str) -> String,
+    ) -> bool {
         if event.source == CLOCK_SOURCE {
             return self.schedule().is_some() && event.subject.as_deref() == Some(self.name());
         }
-        self.triggers().iter().any(|filter| filter.matches(event, connections))
+        self.triggers().iter().any(|filter| filter.matches(event, settings, connections))
     }
 
     /// What of an event that starts it is the flow's input: `schedule.read`.
@@ -329,6 +337,11 @@ impl Document {
 
     pub fn concurrency(&self) -> Option<&Concurrency> {
         self.head.concurrency.as_ref()
+    }
+
+    /// Whether its runs tell of their lives: `document.metadata.lifecycle`.
+    pub fn tells_life(&self) -> bool {
+        self.head.lifecycle
     }
 
     /// The key of the fact that an event tells: `document.metadata.dedup.key`.
@@ -376,10 +389,10 @@ impl Document {
     }
 }
 
-/// What a key's expression sees.
-struct KeyScope<'a> {
-    event: &'a Value,
-    settings: &'a Value,
+/// What the expression of a key or of a trigger sees.
+pub(crate) struct KeyScope<'a> {
+    pub event: &'a Value,
+    pub settings: &'a Value,
 }
 
 impl Scope for KeyScope<'_> {

@@ -605,7 +605,7 @@ fn a_template_tells_what_it_needs() {
     let live = |name: &str| format!("{name}-live");
     let happened = happened(json!({}));
     let matching: Vec<_> =
-        document.triggers().iter().map(|trigger| trigger.matches(&happened, &live)).collect();
+        document.triggers().iter().map(|trigger| trigger.matches(&happened, &json!({}), &live)).collect();
     assert_eq!(matching, [false, true]);
 }
 

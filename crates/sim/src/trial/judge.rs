@@ -110,12 +110,13 @@ impl Judge {
 
     fn read(&self, test: &Test, given: &BTreeMap<String, Value>, now: Timestamp) -> Result<Written, String> {
         let chosen = self.document.resolve_settings(&test.settings);
+        let settings = chosen.map_err(|wrong| wrong.join("; "))?;
         let input = match &test.begins {
             Begins::Input(input) => filled(input, given)?,
-            Begins::Event(event) => self.event(&filled(event, given)?, now)?,
+            Begins::Event(event) => self.event(&filled(event, given)?, &settings, now)?,
         };
         Ok(Written {
-            settings: chosen.map_err(|wrong| wrong.join("; "))?,
+            settings,
             input,
             answers: answers(&filled(&test.answers, given)?)?,
             expect: filled(&test.expect, given)?,
@@ -123,7 +124,7 @@ impl Judge {
     }
 
     /// The event as flows see it, which the flow must listen to.
-    fn event(&self, given: &Value, now: Timestamp) -> Result<Value, String> {
+    fn event(&self, given: &Value, settings: &Value, now: Timestamp) -> Result<Value, String> {
         let text = |name: &str| given[name].as_str().map(str::to_owned);
         let time = match text("time") {
             Some(time) => time.parse().map_err(|_| format!("`time` of the event is no time: {time}"))?,
@@ -138,9 +139,9 @@ impl Judge {
             data: Arc::new(given.get("data").cloned().unwrap_or_default()),
         };
         let same = |name: &str| name.to_owned();
-        if !self.document.triggers().iter().any(|filter| filter.matches(&event, &same)) {
+        if !self.document.triggers().iter().any(|filter| filter.matches(&event, settings, &same)) {
             return Err(format!(
-                "the flow does not begin with events of type `{}` from `{}`",
+                "the flow does not begin with this event of type `{}` from `{}`",
                 event.r#type, event.source
             ));
         }

@@ -105,9 +105,16 @@ impl Store {
         }
     }
 
-    /// Ends a run that is not over, or opens the lane that its failure keeps closed. Whoever works on it learns it
-    /// at its next write.
+    /// Ends a run that is not over, or opens the lane that its failure keeps closed; and the runs whose end it waits
+    /// for, if nobody else does. Whoever works on it learns it at its next write.
     pub async fn cancel_run(&self, ws: &WorkspaceId, id: &RunId, now: Timestamp) -> Result<()> {
+        self.cancel_one(ws, id, now).await?;
+        // What does not succeed now is done at the next sweep.
+        while self.cancel_awaited(now).await.is_ok_and(|cancelled| cancelled > 0) {}
+        Ok(())
+    }
+
+    async fn cancel_one(&self, ws: &WorkspaceId, id: &RunId, now: Timestamp) -> Result<()> {
         let status = self.first(STATUS, values![ws, id]).await?.map(|row| row.get::<String>("status"));
         let unit = match status.transpose()?.as_deref() {
             Some("failed") => Unit::new()
@@ -117,10 +124,26 @@ impl Store {
             _ => Unit::new().one(CANCEL, values![ws, id, now]),
         };
         let cancelled = Outcome::Fault(Fault::runtime("the run was cancelled"));
-        let unit = waits::forgetting(unit.in_lane_of(ws.as_str(), id.as_str()), ws, id);
+        let unit = waits::leaving(unit.in_lane_of(ws.as_str(), id.as_str()), ws, id);
         let unit = waits::ending(unit, ws, id, &cancelled, now)?;
         let unit = unit.then(PASS_ON, values![ws, id]).tally(ws, counter::CANCELLED, By::Fixed(1));
         self.intervene(unit, ws, id, "it is over").await
+    }
+
+    /// Cancels some of the runs that only cancelled runs wait for; how many were looked at. Nothing is left to do at 0.
+    pub async fn cancel_awaited(&self, now: Timestamp) -> Result<usize> {
+        let left = self.left_behind().await?;
+        for waits::Left { workspace, run, effect, awaited } in &left {
+            if !self.is_awaited(workspace, awaited).await? {
+                match self.cancel_one(workspace, awaited, now).await {
+                    // Over by now.
+                    Ok(()) | Err(Error::State { .. } | Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            self.forget_wait(workspace, run, effect).await?;
+        }
+        Ok(left.len())
     }
 
     async fn intervene(&self, unit: Unit, ws: &WorkspaceId, id: &RunId, detail: &'static str) -> Result<()> {

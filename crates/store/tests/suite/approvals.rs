@@ -140,3 +140,21 @@ fn a_link_is_what_was_signed_here_and_nothing_else() {
         assert_eq!(world.store.read_link(&String::from_utf8(forged).unwrap()), None, "at {place}");
     }
 }
+
+/// Questions leave with the history of their run, neither while it is at hand nor before their month is over.
+#[test]
+fn what_was_asked_is_forgotten_with_the_history_of_its_run() {
+    let world = World::new();
+    let (run, approval) = asking(&world, json!({"title": "t", "assignees": ["ann"]}));
+    decide(&world, "ann", "approve", 1001).unwrap();
+    let day = |days: i64| at(2000) + SignedDuration::from_hours(24 * days);
+    let drop_before = |days| world.go(world.store.drop_approvals(day(days))).unwrap();
+    assert_eq!(drop_before(40), 0, "its run is at work");
+    world.finish(&run).unwrap();
+    while world.go(world.store.retire(day(1), 9)).unwrap() > 0 {}
+    assert_eq!(drop_before(0), 0, "its month goes on");
+    assert!(world.go(world.store.approval(&world.ws, &approval.id)).unwrap().is_some());
+    assert_eq!(drop_before(40), 2);
+    assert_eq!(world.go(world.store.approval(&world.ws, &approval.id)).unwrap(), None);
+    assert_eq!(world.count("SELECT count(*) FROM approval_decisions"), 0);
+}

@@ -6,8 +6,10 @@ use flow::{EventId, Fault, RunId};
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeSet;
+use store::listening::TELL_MAX;
 use store::{
-    Answers, ClaimedRun, Ended, Error, EventOutcome, LookBack, Mode, Parked, Progress, Told, place_of,
+    Answers, ClaimedRun, Ended, Error, EventOutcome, LookBack, Mode, NewRun, OnFailure, Parked, Progress,
+    RunStatus, Told, place_of,
 };
 
 use super::world::{World, at, effect};
@@ -206,4 +208,59 @@ fn what_is_listened_for_is_noted_for_good() {
         world.go(world.store.note_listened(&world.ws, &listened)).unwrap();
     }
     assert_eq!(world.go(world.store.listened(&world.ws)).unwrap(), listened);
+}
+
+/// Very many who listen are told in several units, each of them once, those included that a dead node left.
+#[test]
+fn very_many_are_told_unit_by_unit() {
+    let world = world();
+    let run = waiting(&world, "k");
+    let most = usize::try_from(TELL_MAX).unwrap();
+    for n in 0..most + 3 {
+        let at = effect(&format!("/l{n}"));
+        world.go(world.store.listen(&world.ws, &run.run, run.epoch, &at, &[answers("7")])).unwrap();
+    }
+    let (event, outcomes) = hear(&world, "own", "7");
+    assert_eq!(outcomes, [EventOutcome::Heard(run.run.clone())]);
+    let told = || world.count("SELECT count(*) FROM signals");
+    assert_eq!(told() as usize, most);
+    assert_eq!(world.go(world.store.tell_on(at(1001))).unwrap(), 1);
+    assert_eq!(told() as usize, most + 3);
+    assert_eq!(world.go(world.store.tell_on(at(1002))).unwrap(), 0);
+    let signals = world.go(world.store.signals(&world.ws, &run.run, 0)).unwrap();
+    assert!(signals.iter().all(|signal| signal.told == Told::Event(event.clone())));
+    assert_eq!(world.go(world.store.event_outcomes(&world.ws, &event)).unwrap().len(), 1);
+}
+
+#[test]
+fn a_cancelled_run_takes_with_it_what_it_alone_awaits() {
+    let world = world();
+    let start = |parent: &ClaimedRun, path: &str, child: &str, new: bool| {
+        let child = RunId::new(child);
+        let new = new.then(|| NewRun {
+            id: child.clone(),
+            flow: "f".into(),
+            revision: 1,
+            lane: None,
+            on_failure: OnFailure::Continue,
+            input: json!({}),
+        });
+        let (store, holder) = (&world.store, (&parent.run, parent.epoch));
+        world.go(store.start_child(&world.ws, holder, Some(&effect(path)), &child, new, at(5))).unwrap();
+    };
+    let (parent, other) = (waiting(&world, "k"), waiting(&world, "l"));
+    start(&parent, "/own", "run_own", true);
+    start(&parent, "/both", "run_both", true);
+    start(&other, "/both", "run_both", false);
+    world.go(world.store.cancel_run(&world.ws, &parent.run, at(9))).unwrap();
+    let status = |id: &str| world.go(world.store.run(&world.ws, &RunId::new(id))).unwrap().unwrap().status;
+    assert_eq!((status("run_own"), status("run_both")), (RunStatus::Cancelled, RunStatus::Queued));
+    assert_eq!(world.go(world.store.waits(&world.ws, &parent.run)).unwrap(), []);
+    assert_eq!(world.go(world.store.waits(&world.ws, &other.run)).unwrap().len(), 2);
+    world.go(world.store.cancel_run(&world.ws, &other.run, at(9))).unwrap();
+    assert_eq!(status("run_both"), RunStatus::Cancelled);
+    for table in ["waits", "signals"] {
+        assert_eq!(world.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+    }
+    assert_eq!(world.go(world.store.stats(None)).unwrap().runs_cancelled, 4);
 }

@@ -15,6 +15,8 @@ pub struct Case {
     pub troubles: Vec<(String, Trouble)>,
     /// What follows if nobody knows whether its write happened.
     pub unsure: Unsure,
+    /// What a person decides on each question as soon as it stands; none: nobody does.
+    pub decides: Option<String>,
     /// It re-reads everything after it was put aside: results are found out anew.
     pub afresh: bool,
 }
@@ -224,6 +226,26 @@ const LISTENS: &str = "  - both:
   - last: {call: acme.notes.create, with: {connection: acme, name: '${ $steps.both[1] | sort | join(\" \") }'}}
 ";
 
+const ASKED: &str = "  - first: {call: acme.charges.create, with: {connection: acme, name: first}}
+  - ask: {call: human.approve, with: {title: '${ \"May \" + $steps.first.name + \"?\" }', deadline: P2D}}
+  - both:
+      fork:
+        compete: true
+        branches:
+        - again: {call: human.approve, with: {title: Again?, choices: [approve, other], assignees: [ann], deadline: P1D}}
+        - long: {wait: P3D}
+  - act: {call: acme.notes.create, with: {connection: acme, name: '${ $steps.ask.choice + \" \" + $steps.both.choice }'}}
+";
+
+/// Nobody decides: the clock does, a time limit, or nothing.
+const UNASKED: &str = "  - ask: {call: human.approve, with: {title: t, deadline: PT1H, otherwise: reject}}
+  - tell: {call: acme.charges.create, with: {connection: acme, name: '${ $steps.ask.choice }'}}
+  - limit:
+      try: [{bounded: {timeout: {after: PT30M}, call: human.approve, with: {title: t, deadline: PT1H}}}]
+      catch: {errors: {with: {status: 408}}, do: [{note: {call: acme.notes.create, with: {connection: acme, name: bounded}}}]}
+  - last: {call: human.approve, with: {title: t, deadline: PT1H}}
+";
+
 /// Two writes of one kind with reads around them, so that a cut can fall before, between and behind.
 fn writes(operation: &str) -> String {
     format!(
@@ -243,6 +265,7 @@ pub fn case(name: &str, tasks: &str) -> Case {
         data: json!({}),
         troubles: Vec::new(),
         unsure: Unsure::Same,
+        decides: None,
         afresh: false,
     }
 }
@@ -269,6 +292,8 @@ pub fn cases() -> Vec<Case> {
         case("scripted", SCRIPTED),
         case("mapped", MAPPED),
         case("listens", LISTENS),
+        Case { decides: Some("approve".to_owned()), ..case("asked", ASKED) },
+        case("unasked", UNASKED),
         case("none", &writes("acme.pings.send")),
         case("destructive", &writes("acme.refunds.create")),
     ];

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flow::EffectRef;
+use flow::approval::Decision;
+use flow::clock::Clock as _;
 use flow::journal::{Entry, Outcome};
+use flow::{ApprovalId, EffectRef};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use store::{Cuts, RunStatus};
+use store::approvals::{ApprovalQuery, ApprovalStatus};
+use store::{Cuts, Page, RunStatus};
 
 use super::cases::{Case, Unsure, things};
 use crate::vendor::Past;
-use crate::world::{Node, World, default_workspace, kinds};
+use crate::world::{Node, World, default_workspace, kinds, read};
 
 /// What there is to compare when everything is over.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +53,7 @@ pub fn end(node: &Node<'_>, case: &Case) -> End {
     for entry in node.journal(&run.id) {
         match entry {
             Entry::Resolved { effect, outcome, .. } => {
-                let before = results.insert(effect, serde_json::to_value(outcome).unwrap());
+                let before = results.insert(effect, told(&outcome));
                 assert!(case.afresh || before.is_none(), "{}: an effect has one result", case.name);
             }
             Entry::Finished { outcome: found, .. } => {
@@ -63,6 +66,46 @@ pub fn end(node: &Node<'_>, case: &Case) -> End {
     End { vendor: node.world.vendor.world(), status: run.status, outcome, results }
 }
 
+/// A result, without what is by chance or by the clock: the id of a question, and when somebody decided.
+pub fn told(outcome: &Outcome) -> Value {
+    let mut told = serde_json::to_value(outcome).unwrap();
+    if let Some(output) = told.get_mut("output").filter(|output| output.get("decisions").is_some()) {
+        output["id"] = json!("appr");
+        for decision in output["decisions"].as_array_mut().into_iter().flatten() {
+            decision["at"] = Value::Null;
+        }
+    }
+    told
+}
+
+/// Lets time go by until there is nothing to do, while people decide as the case says.
+pub async fn over(node: &mut Node<'_>, case: &Case) {
+    loop {
+        let decides = case.decides.as_ref();
+        node.until(|node| node.is_quiet() || decides.is_some_and(|_| question(node).is_some())).await;
+        let (Some(choice), Some(id)) = (decides, question(node).filter(|_| !node.is_dead())) else { return };
+        let decision = Decision {
+            by: "ann".into(),
+            choice: choice.clone(),
+            comment: None,
+            at: node.world.time.now(),
+            via: "api".into(),
+            origin: None,
+        };
+        let (store, workspace) = (node.store.clone(), default_workspace());
+        // Where it dies of it, somebody decides again.
+        node.drive(store.decide(&workspace, &id, decision)).await.ok();
+        node.wake();
+    }
+}
+
+/// What people are asked now.
+fn question(node: &Node<'_>) -> Option<ApprovalId> {
+    let query = ApprovalQuery { status: Some(ApprovalStatus::Open), ..ApprovalQuery::default() };
+    let open = read(node.store.approvals(&default_workspace(), &query, Page::default())).ok()?;
+    open.items.first().map(|approval| approval.id.clone())
+}
+
 /// The life that nothing disturbs.
 pub async fn undisturbed(case: &Case) -> Life {
     let world = world(case);
@@ -71,7 +114,7 @@ pub async fn undisturbed(case: &Case) -> Life {
     node.settle().await;
     let before = node.commits();
     node.event("evt_1", case.data.clone()).await;
-    node.quiet().await;
+    over(&mut node, case).await;
     let (run, end) = (node.the_run(), end(&node, case));
     let told = world.told.0.lock().unwrap().len();
     assert_eq!(told, usize::from(run.status == RunStatus::Failed), "{}: {:?}", case.name, run.fault);
@@ -85,7 +128,7 @@ pub async fn die(world: &World, case: &Case, cuts: Option<Cuts>) {
     node.settle().await;
     // Where the event's own commit is cut off, the vendor is not told and will send it again.
     drop(node.accept("evt_1", case.data.clone()).await);
-    node.quiet().await;
+    over(&mut node, case).await;
     assert!(node.is_dead(), "{}: it lives", case.name);
     node.kill().await;
 }
@@ -94,7 +137,7 @@ pub async fn die(world: &World, case: &Case, cuts: Option<Cuts>) {
 pub async fn next(world: &World, case: &Case, cuts: Option<Cuts>) -> Option<(End, Vec<Entry>)> {
     let mut node = world.boot_cut(cuts);
     drop(node.accept("evt_1", case.data.clone()).await);
-    node.quiet().await;
+    over(&mut node, case).await;
     if node.is_dead() {
         node.kill().await;
         return None;
@@ -231,7 +274,7 @@ pub async fn take_up(case: &Case, life: &Life, length: usize) {
             world.time.advance(last.at().duration_since(now).max(SignedDuration::ZERO));
         }
         let mut node = world.boot();
-        node.quiet().await;
+        over(&mut node, case).await;
         let found = end(&node, case);
         check(case, life, &found, entries, &when);
         check_sent(case, life, entries, &world.vendor.past(), &when);
