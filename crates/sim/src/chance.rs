@@ -17,6 +17,8 @@ pub enum Stream {
     Commits,
     /// What of unsynced writes survives.
     Disk,
+    /// What people do who are asked.
+    People,
     /// Ids, nonces and jitter of the nodes; one further stream for each start.
     Nodes = 1 << 16,
 }

@@ -19,7 +19,8 @@ use crate::check::{self, Evidence, Peaks, Violation};
 use crate::disk::Disk;
 use crate::fault::{Fault, Faults, Kind};
 use crate::idle::Idle;
-use crate::node::{Parts, Process, Told, ask};
+use crate::node::{PUBLIC_URL, Parts, Process, Told, ask};
+use crate::people::People;
 use crate::plan;
 use crate::post::{Post, Sent};
 use crate::target::Target;
@@ -104,6 +105,9 @@ struct Sim {
     network: Arc<Network>,
     life: life::Life,
     post: Post,
+    people: People,
+    asks: bool,
+    clocked: bool,
     data: tempfile::TempDir,
     disk: Disk,
     process: Option<Process>,
@@ -154,10 +158,13 @@ impl Sim {
             seed,
             nodes: plan.nodes,
             catalog: setting.catalog.clone(),
-            templates: vec![server::Template {
-                slug: target.name.clone(),
-                document: target.document.clone(),
-            }],
+            templates: target
+                .documents()
+                .map(|document| server::Template {
+                    slug: document.name().to_owned(),
+                    document: document.clone(),
+                })
+                .collect(),
             transport: network.clone(),
             time: time.clone(),
             alerts: Arc::new(Told(trace.clone())),
@@ -171,6 +178,9 @@ impl Sim {
         let disk = Disk::new(data.path(), seed, time.clone(), faults.clone(), trace.clone())?;
         Ok(Sim {
             post: Post::new(seed, time.clone(), faults.clone(), trace.clone()),
+            people: People::new(seed, time.clone(), trace.clone()),
+            asks: target.asks(),
+            clocked: target.is_clocked(),
             chance: Chance::new(seed, Stream::Commits),
             time,
             idle,
@@ -210,14 +220,18 @@ impl Sim {
                 "credentials": credential});
             let made = self.rest("PUT", &format!("/v1/connections/{vendor}"), &body).await?;
             let Some(path) = made["hook"]["path"].as_str().filter(|_| vendor == "stripe") else { continue };
-            let endpoint = self.vendors.stripe.create_endpoint(&format!("http://sim{path}"), &["*"], None);
+            let endpoint = self.vendors.stripe.create_endpoint(&format!("{PUBLIC_URL}{path}"), &["*"], None);
             self.post.address(path, &endpoint.secret);
             let body = json!({"connector": vendor, "live": false, "base_url": Vendors::base_url(port),
                 "credentials": {"api_key": vendors::STRIPE_KEY, "webhook_secret": endpoint.secret}});
             self.rest("PUT", "/v1/connections/stripe", &body).await?;
         }
-        let path = format!("/v1/templates/{}/install", target.name);
-        self.rest("POST", &path, &json!({"settings": {}, "connections": target.connections()})).await?;
+        // What it starts is there before it is.
+        for document in target.companions.iter().chain([&target.document]) {
+            let path = format!("/v1/templates/{}/install", document.name());
+            let connections = Target::connections(document);
+            self.rest("POST", &path, &json!({"settings": {}, "connections": connections})).await?;
+        }
         lock(&self.commits).armed = true;
         self.disk.arm(true);
         Ok(())
@@ -288,7 +302,7 @@ impl Sim {
         loop {
             self.idle.wait().await;
             self.peaks.tasks = self.peaks.tasks.max(tasks());
-            if self.post.settle() {
+            if self.post.settle() | self.people.settle() {
                 continue;
             }
             if self.process.as_ref().is_some_and(|process| process.is_dead() || self.disk.is_off()) {
@@ -356,6 +370,7 @@ impl Sim {
             task.abort();
         }
         self.post.cut_off();
+        self.people.cut_off();
         // The tasks end at their next turn, and with them what holds the store.
         self.idle.wait().await;
         self.disk.restore(power);
@@ -375,7 +390,7 @@ impl Sim {
         let midnight = (self.midnight < config.days).then(|| config.midnight(i64::from(self.midnight) + 1));
         let clock = lock(&self.faults).next_jump();
         let engines = self.engine_restarts.values().min().copied();
-        let outside = [life, midnight, clock, self.post.next(), self.restart, engines];
+        let outside = [life, midnight, clock, self.post.next(), self.people.next(), self.restart, engines];
         let outside = outside.into_iter().flatten().min();
         let Some(sleeper) = self.time.next() else { return Ok(outside) };
         if outside.is_some_and(|outside| outside <= sleeper) {
@@ -385,20 +400,31 @@ impl Sim {
             return Ok(Some(sleeper));
         }
         // Nothing is to be done before: who sleeps only to look for work sleeps on.
-        let parked = match &self.process {
-            Some(process) => process.store.next_wake().await.map_err(Broken::of)?,
-            None => None,
-        };
-        Ok(match (outside, parked) {
+        let due = self.next_due(end).await?;
+        Ok(match (outside, due) {
             (outside, None) => outside,
-            (Some(outside), Some(parked)) if outside <= parked => Some(outside),
-            (_, Some(_)) => Some(sleeper),
+            (Some(outside), Some(due)) if outside <= due => Some(outside),
+            (_, Some(due)) => Some(sleeper.max(due)),
         })
+    }
+
+    /// When the process has something to do by itself: a run that wakes, or until the end a flow that the clock starts.
+    async fn next_due(&self, end: Timestamp) -> Result<Option<Timestamp>, Broken> {
+        let Some(process) = &self.process else { return Ok(None) };
+        let woken = process.store.next_wake().await.map_err(Broken::of)?;
+        if !self.clocked {
+            return Ok(woken);
+        }
+        let schedules = process.store.schedules().await.map_err(Broken::of)?;
+        // One that is not due waits for its run to be seen to be over.
+        let due = schedules.into_iter().map(|scheduled| scheduled.due_at.unwrap_or(self.time.truth()));
+        Ok(woken.into_iter().chain(due.filter(|due| *due < end)).min())
     }
 
     /// Whether there is nothing to do now: no delivery under way, no run that could be worked on.
     async fn is_quiet(&mut self) -> Result<bool, Broken> {
-        if !self.post.is_idle() || self.housekeeping.as_ref().is_some_and(|task| !task.is_finished()) {
+        let at_rest = self.post.is_idle() && self.people.is_idle();
+        if !at_rest || self.housekeeping.as_ref().is_some_and(|task| !task.is_finished()) {
             return Ok(false);
         }
         if let Some(quiet) = self.quiet {
@@ -424,6 +450,9 @@ impl Sim {
     async fn happen(&mut self, at: Timestamp) -> Result<(), Broken> {
         self.time.advance_to(at);
         let now = self.time.truth();
+        if self.asks {
+            self.people.look(&self.vendors.slack);
+        }
         if self.time.next().is_some_and(|next| next <= now) {
             self.time.wake_next();
             return Ok(());
@@ -437,7 +466,9 @@ impl Sim {
             self.midnight += 1;
             self.keep_house(now);
         }
-        self.post.send(self.process.as_ref().map(|process| &process.router));
+        let router = self.process.as_ref().map(|process| &process.router);
+        self.post.send(router);
+        self.people.act(router);
         Ok(())
     }
 
@@ -537,6 +568,7 @@ impl Sim {
             sent: &self.post.sent,
             acknowledged: &self.post.acknowledged,
             given_up: &self.post.given_up,
+            people: &self.people,
             store: process.store.clone(),
             secrets: [vendors::STRIPE_KEY, vendors::CHARTMOGUL_KEY, vendors::SLACK_TOKEN, self.post.secret()]
                 .map(str::to_owned)

@@ -26,6 +26,8 @@ use crate::trace::Trace;
 
 /// How often a node looks for work unasked. A real one does it ten times as often; nothing depends on it.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// Where webhooks and people reach a process.
+pub const PUBLIC_URL: &str = "http://sim";
 /// Bytes of an answer of the REST API at most.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -104,7 +106,7 @@ impl Process {
             workspace: WorkspaceId::default(),
             templates: parts.templates.clone(),
             token: server::access::Token::new("tby_sim", [1; 32]),
-            public_url: Some("http://sim".to_owned()),
+            public_url: Some(PUBLIC_URL.to_owned()),
             wake: Arc::new(move || wakes.iter().for_each(WakeHandle::wake)),
             trials: None,
             engine_stats: Arc::new(|| serde_json::Value::Null),
@@ -160,6 +162,7 @@ impl Running {
             config: engine::Config {
                 node: format!("node-{}", node + 1),
                 poll_interval: POLL_INTERVAL,
+                public_url: Some(PUBLIC_URL.to_owned()),
                 ..engine::Config::default()
             },
         });

@@ -23,10 +23,13 @@ pub async fn check(
     let runs = runs(&evidence.store, &workspace).await?;
     acknowledged(target, evidence, &events, found);
     outcomes(&events, &runs, found);
-    for run in runs.values().filter(|run| run.status != RunStatus::Completed) {
-        let why = run.fault.as_ref().map(|fault| fault.to_string());
-        let state = json!({"status": run.status, "why": why});
-        found.push(Violation::new("run_completed", run.id.as_str(), json!("completed"), state));
+    for run in runs.values() {
+        let expected = if target.fails(&run.flow) { RunStatus::Failed } else { RunStatus::Completed };
+        if run.status != expected {
+            let why = run.fault.as_ref().map(|fault| fault.to_string());
+            let state = json!({"status": run.status, "why": why});
+            found.push(Violation::new("run_completed", run.id.as_str(), json!(expected), state));
+        }
     }
     if !evidence.clock_jumped {
         lanes(&runs, found);

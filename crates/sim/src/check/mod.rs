@@ -2,6 +2,7 @@
 //! acknowledged, and what is durable: never by what the code under test says about itself.
 
 mod durable;
+mod promised;
 mod vendors;
 
 use std::collections::BTreeSet;
@@ -13,9 +14,10 @@ use store::Store;
 use twins::life;
 
 use crate::Broken;
+use crate::people::People;
 use crate::post::Sent;
 use crate::reconcile::Discrepancy;
-use crate::target::Target;
+use crate::target::{Meaning, Target};
 use crate::vendors::Vendors;
 
 pub use vendors::end_state;
@@ -35,7 +37,7 @@ const DELIVERIES_MAX: usize = 256;
 /// Something that should hold and does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// Which rule: `settled`, `acknowledged`, `mrr`, `alert`, `sent_twice` …
+    /// Which rule: `settled`, `acknowledged`, `mrr`, `alert`, `promised`, `sent_twice` …
     pub invariant: &'static str,
     /// Of what: an event, a run, a customer, a day.
     pub what: String,
@@ -98,6 +100,7 @@ pub struct Evidence<'a> {
     pub sent: &'a [Sent],
     pub acknowledged: &'a BTreeSet<String>,
     pub given_up: &'a [String],
+    pub people: &'a People,
     pub store: Store,
     /// Texts that must stand nowhere in journals.
     pub secrets: Vec<String>,
@@ -137,6 +140,9 @@ pub async fn all(target: &Target, evidence: &Evidence<'_>) -> Result<(Vec<Violat
     // Of what is not over, the end state says nothing.
     if evidence.stuck.is_none() {
         vendors::check(target, evidence, &mut found);
+        if target.meaning == Meaning::Promised {
+            promised::check(target, evidence, &mut found).await?;
+        }
     }
     Ok((found, runs))
 }

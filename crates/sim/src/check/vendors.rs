@@ -10,6 +10,7 @@ use twins::Twin as _;
 use twins::oracle::{Rates, Truth};
 
 use super::{Evidence, Violation};
+use crate::people::LINK;
 use crate::reconcile::{self, Alert};
 use crate::target::{Meaning, Target};
 use crate::vendors::{CHARTMOGUL_KEY, Vendors};
@@ -20,7 +21,7 @@ pub fn check(target: &Target, evidence: &Evidence<'_>, found: &mut Vec<Violation
         Meaning::Revenue => revenue(evidence, found),
         Meaning::Names => names(evidence, found),
         Meaning::FailedPayments => failed_payments(evidence, found),
-        Meaning::Own => {}
+        Meaning::Promised | Meaning::Own => {}
     }
     if !evidence.clock_jumped {
         let refused = evidence.vendors.chartmogul.counters().duplicates;
@@ -81,7 +82,9 @@ fn failed_payments(evidence: &Evidence<'_>, found: &mut Vec<Violation>) {
 /// Each message carries the mark of one effect; no two carry the same.
 fn marks(evidence: &Evidence<'_>, found: &mut Vec<Violation>) {
     let mut marks: BTreeMap<String, u64> = BTreeMap::new();
-    for message in evidence.vendors.slack.messages() {
+    // A question may be told again, if nobody noted that it was.
+    let messages = evidence.vendors.slack.messages().into_iter();
+    for message in messages.filter(|message| !message.text.contains(LINK)) {
         let mark = message.metadata.as_ref().map(|metadata| metadata["event_payload"].to_string());
         *marks.entry(mark.unwrap_or_default()).or_default() += 1;
     }

@@ -13,7 +13,7 @@ fn seeds() -> u64 {
     std::env::var("TRIBUTARY_VERIFY_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
 }
 
-fn converges(target: &Target) -> BTreeMap<Kind, u64> {
+pub fn converges(target: &Target) -> BTreeMap<Kind, u64> {
     let mut injected = BTreeMap::new();
     for seed in 1..=seeds() {
         let verdict = verify(target, seed);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod converge;
+mod exercises;
 mod planted;
 
 use std::collections::BTreeSet;

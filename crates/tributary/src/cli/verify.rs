@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -38,12 +38,14 @@ const FAILURES_MAX: usize = 20;
   tributary verify stripe-to-chartmogul
   tributary verify stripe-to-chartmogul --seeds 1000 --json
   tributary verify my-flow.yaml --faults crash,power,duplicate
+  tributary verify parent.yaml --with child.yaml
   tributary verify failed-payment-alert --seed 42 --trace
 
 A seed is a month of billing with one or two whole nodes against simulated vendors, on one thread, in
 simulated time. The same seed is the same month, whatever the machine. A seed that fails is shown with
 the fewest faults that make it fail. Templates are compared with what is true in the simulated Stripe;
-a flow of your own with a month in which nothing goes wrong.
+a flow of your own with what it promises (`document.metadata.verify`), else, if it is a state flow, with a
+month in which nothing goes wrong.
 
 Faults: crash, node, power, fsync, full-disk, duplicate, reorder, late, lost, rate-limit, server-error,
 timeout, slow, clock; none for a month without any.")]
@@ -51,6 +53,9 @@ pub struct Verify {
     /// A template's slug, or the file of a flow
     #[arg(value_name = "FLOW|TEMPLATE")]
     target: String,
+    /// Another flow that is deployed beside it: one that it starts, or that tells it events
+    #[arg(long, value_name = "FILE")]
+    with: Vec<PathBuf>,
     /// How many seeds, from 1 on
     #[arg(long, value_name = "N", default_value_t = SEEDS, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -91,7 +96,7 @@ struct Memory {
 /// Verifies.
 pub async fn run(global: &Global, args: Verify) -> anyhow::Result<Exit> {
     let kinds = kinds(args.faults.as_deref())?;
-    let target = target(global, &args.target)?;
+    let target = target(global, &args.target, &args.with)?;
     let catalog = node::catalog(global.connectors.as_deref())?;
     let setting = Setting { catalog: Arc::new(catalog), customers: CUSTOMERS, days: DAYS };
     let json = global.json;
@@ -124,12 +129,16 @@ fn kinds(list: Option<&str>) -> Result<BTreeSet<Kind>, Usage> {
 }
 
 /// The template of that slug, or the flow of that file.
-fn target(global: &Global, given: &str) -> anyhow::Result<Target> {
+fn target(global: &Global, given: &str, beside: &[PathBuf]) -> anyhow::Result<Target> {
     let path = Path::new(given);
     let is_file = path.is_file() || given.contains('/') || path.extension().is_some();
     let document = if is_file { of_file(path)? } else { of_template(global, given)? };
     let unfit = |error| Usage(format!("{given} cannot be verified: {error}"));
-    let target = Target::of(document).map_err(unfit)?;
+    let mut target = Target::of(document).map_err(unfit)?;
+    for path in beside {
+        let unfit = |error| Usage(format!("{} cannot stand beside it: {error}", path.display()));
+        target = target.beside(of_file(path)?).map_err(unfit)?;
+    }
     Ok(if is_file { target.own() } else { target })
 }
 

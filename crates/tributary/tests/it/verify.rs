@@ -44,6 +44,22 @@ fn a_flow_that_does_not_converge_is_told_and_ends_with_1() {
     assert!(failure["timeline"].as_array().is_some_and(|lines| !lines.is_empty()), "{document}");
 }
 
+/// Flows that belong together, held to what they promise.
+#[test]
+fn flows_stand_beside_each_other() {
+    let exercise = |name: &str| format!("{}/../sim/exercises/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let (parent, child, failing) = (exercise("parent"), exercise("child"), exercise("failing"));
+    let beside = [parent.as_str(), "--with", &child, "--with", &failing, "--seed", "1", "--json"];
+    let output = verify(&beside);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &document["passed"]), (Some(0), &1.into()), "{document}");
+    // Nobody is there to be started.
+    let document: Value =
+        serde_json::from_slice(&verify(&[&parent, "--seed", "1", "--json"]).stdout).unwrap();
+    assert_eq!(document["failed"][0]["invariant"], "run_completed", "{document}");
+    refused(&[&parent, "--with", &parent], &["parent.yaml", "given twice"]);
+}
+
 #[test]
 fn a_seed_is_the_same_life_in_every_process() {
     let arguments = ["stripe-to-chartmogul", "--seed", "2", "--trace"];
