@@ -162,7 +162,7 @@ macro_rules! over {
         "(SELECT a.workspace, a.id FROM approvals AS a WHERE a.created_at < ?1 \
          AND coalesce(a.closed_at, a.created_at) < ?1 \
          AND NOT EXISTS (SELECT 1 FROM runs AS r WHERE r.workspace = a.workspace AND r.id = a.run) \
-         ORDER BY a.created_at, a.workspace, a.id LIMIT ?2)"
+         ORDER BY a.created_at, a.seq LIMIT ?2)"
     };
 }
 const FORGET_DECISIONS: &str =
