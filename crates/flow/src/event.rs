@@ -210,7 +210,7 @@ mod tests {
             let text = format!(
                 "document: {{dsl: '1.0.3', namespace: t, name: t, version: '1.0.0', metadata: {{settings: \
                  {{least: {{description: d, default: 1}}, id: {{description: d, default: ''}}}}}}}}\n\
-                 schedule: {{on: {{one: {on}}}}}\ndo: [{{a: {{set: {{}}}}}}]\n"
+                 schedule: {{on: {{one: {on}}}}}\ndo: [{{a: {{set: {{x: 1}}}}}}]\n"
             );
             let document = Document::parse("t.yaml", &text).unwrap_or_else(|found| panic!("{on}: {found:?}"));
             document.asks_for(&event, &settings, &deployed)

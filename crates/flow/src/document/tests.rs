@@ -226,8 +226,8 @@ fn says_what_is_wrong_where_and_what_was_meant() {
             "unsupported /use/authentications/a/oauth2/grant f.yaml:2:74: `grant: password` is not supported; `client_credentials` is",
         ),
         (
-            "schedule: {on: {one: {with: {type: a.b, data: x}}}}\ndo:\n- a: {set: {x: 1}}",
-            "unsupported /schedule/on/one/with/data f.yaml:2:41: `data` of `with` is not supported yet",
+            "schedule: {on: {one: {with: {type: a.b, dataschema: x}}}}\ndo:\n- a: {set: {x: 1}}",
+            "unsupported /schedule/on/one/with/dataschema f.yaml:2:41: `dataschema` of `with` is not supported yet",
         ),
         (
             "do:\n- a: {}",
