@@ -117,7 +117,8 @@ impl Stage {
     fn starts(&self, wanted: bool) -> Result<(), String> {
         let document = Document::parse("flow.yaml", &self.text).map_err(|found| format!("{found:?}"))?;
         let event: CloudEvent = serde_json::from_value(self.input.clone()).map_err(|why| why.to_string())?;
-        let settings = document.resolve_settings(&serde_json::Map::new()).map_err(|wrong| wrong.join("; "))?;
+        let settings =
+            document.resolve_settings(&serde_json::Map::new()).map_err(|wrong| wrong.join("; "))?;
         match document.asks_for(&event, &settings, &str::to_owned) == wanted {
             true => Ok(()),
             false => Err(format!("it is the other way round with {}", self.input)),
@@ -127,7 +128,8 @@ impl Stage {
     fn execute(&mut self) {
         match Document::parse("flow.yaml", &self.text) {
             Ok(document) => {
-                let (machine, log) = play(Arc::new(document), self.input.clone(), &self.events, &self.decisions, &self.others);
+                let (machine, log) =
+                    play(Arc::new(document), self.input.clone(), &self.events, &self.decisions, &self.others);
                 self.order = machine.steps().iter().map(|step| step.name.clone()).collect();
                 self.status = Some(log.unwrap_or_else(|| machine.status()));
             }
