@@ -29,7 +29,7 @@ Feature: Flows ask people
     """yaml
     document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
     do:
-    - ask: {call: human.approve, with: {title: Pay?, choices: [pay, wait, never], needed: 3}, output: {as: .choice}}
+    - ask: {call: human.approve, with: {title: Pay?, choices: [pay, wait, never], assignees: [ann, bob, eve], needed: 3}, output: {as: .choice}}
     """
     And these people decide:
     """yaml
