@@ -116,11 +116,11 @@ impl Catalog {
         Ok(())
     }
 
-    /// Adds one manifest; one of the same slug is replaced.
-    pub fn insert(&mut self, manifest: Manifest) {
+    /// Adds one manifest and the text that it was read from; one of the same slug is replaced.
+    pub fn insert(&mut self, manifest: Manifest, text: String) {
         let entry = Entry {
             file: format!("{}.yaml", manifest.slug),
-            text: Text::default(),
+            text: Text::new(Cow::Owned(text)),
             digest: OnceLock::from(manifest.digest().to_owned()),
             manifest: OnceLock::new(),
         };

@@ -74,7 +74,10 @@ impl Run<'_> {
             false => approval.asked.open(&approval.decisions).map(Some).collect(),
         };
         let mut failed = Vec::new();
-        for (number, who) in people.iter().enumerate() {
+        for who in &people {
+            // The same for each of them however many have decided by now.
+            let number = approval.asked.assignees.iter().position(|name| Some(name.as_str()) == *who);
+            let number = number.unwrap_or_default();
             if let Err(why) = self.tell_one(approval, *who, number, operation, with).await {
                 tracing::warn!(approval = %approval.id, run = %approval.run, operation, why, "somebody was not told");
                 failed.push(format!("{}: {why}", who.unwrap_or("anybody")));

@@ -38,13 +38,15 @@ pub async fn kept(node: &Node, digests: &BTreeMap<String, String>) -> store::Res
         }
         let text = node.read(|| node.store.manifest(digest)).await?;
         let file = format!("{slug}.yaml");
-        match text.as_deref().map(|text| Manifest::parse(&file, text)) {
-            Some(Ok(manifest)) => catalog.get_or_insert_with(|| (*node.catalog).clone()).insert(manifest),
+        match text.map(|text| (Manifest::parse(&file, &text), text)) {
+            Some((Ok(manifest), text)) => {
+                catalog.get_or_insert_with(|| (*node.catalog).clone()).insert(manifest, text);
+            }
             // The present one is the best that there is.
             None => {
                 tracing::warn!(slug, digest, "a run's manifest is not kept: it goes on with the present one")
             }
-            Some(Err(found)) => {
+            Some((Err(found), _)) => {
                 let why = found.first().map(ToString::to_string).unwrap_or_default();
                 tracing::warn!(
                     slug,

@@ -155,6 +155,8 @@ async fn pass_by(journal: Journal<'_>) -> Result<Ending, Lost> {
 }
 
 async fn fail(journal: Journal<'_>, fault: Fault) -> Result<Ending, Lost> {
+    // Nobody knows what it waited for when it broke off.
+    journal.waits();
     journal.finish(Outcome::Fault(fault.clone())).await?;
     Ok(Ending::Failed(fault))
 }
@@ -199,7 +201,9 @@ impl Run<'_> {
                 return self.fail(fault::journal_diverged(&at.path)).await;
             }
         }
-        if effects == 0 {
+        // Past that, it is not known any more that it was told.
+        let fresh = self.node.clock.now().duration_since(began) < store::DEDUPE_LIFE / 2;
+        if effects == 0 && fresh {
             self.tell_start(began).await?;
         }
         work.go().await

@@ -121,6 +121,8 @@ impl Run<'_> {
             .concurrency()
             .map_or(store::OnFailure::Continue, |concurrency| concurrency.on_failure);
         let (store, workspace, now) = (&self.held.store, &self.claim.workspace, self.node.clock.now());
+        // It need not be the version that dispatch knows.
+        self.hold(|| store.note_listened(workspace, deployment.document.listens())).await?;
         self.hold(|| store.note_hops(workspace, id.as_str(), hops, now)).await?;
         Ok(Ok(NewRun { id, flow: name, revision, lane, on_failure, input }))
     }

@@ -61,8 +61,8 @@ pub async fn decide(
     body: Body,
 ) -> Response {
     match take(&app, &text, peer, &headers, body).await {
-        // Looking again is safe, sending again is not what a reload does.
-        Ok(()) => match HeaderValue::from_str(&format!("/approve/{text}")) {
+        // Looking again is safe, sending again is not what a reload does. Relative: the public address may have a path.
+        Ok(()) => match HeaderValue::from_str(&text) {
             Ok(location) => {
                 let mut response = page(StatusCode::SEE_OTHER, "Decided", "");
                 response.headers_mut().insert(header::LOCATION, location);

@@ -146,6 +146,11 @@ const DECISIONS: &str = "SELECT who, choice, comment, at, via, origin FROM appro
     WHERE workspace = ?1 AND approval = ?2 ORDER BY n";
 const ASK: &str = "INSERT INTO approvals (workspace, id, run, effect, flow, step, asked, deadline, status, created_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'open', ?9)";
+/// A question that another one takes the place of: nobody waits for it any longer, and what was decided stays on record.
+const SET_ASIDE: &str = "UPDATE approvals SET effect = effect || '~' || id WHERE workspace = ?1 AND id = ?2";
+/// Of a run that is retried: what nobody answered in time is asked anew.
+const SET_EXPIRED_ASIDE: &str = "UPDATE approvals SET effect = effect || '~' || id \
+    WHERE workspace = ?1 AND run = ?2 AND status = 'expired'";
 /// The question stands: ?4 is what it is from now on.
 const CLOSE: &str = concat!(
     "UPDATE approvals AS a SET status = ?4, choice = ?5, closed_at = ?6 WHERE a.workspace = ?1 AND a.id = ?2 \
@@ -172,7 +177,7 @@ const TOLD: &str = "UPDATE approvals SET told = ?3 WHERE workspace = ?1 AND id =
 
 impl Store {
     /// Asks, for an effect of a claimed run, and lets the decision through to it; what was asked already stays as it
-    /// is.
+    /// is. An effect that asks something else than before, since its run has begun afresh, asks anew.
     pub async fn ask(
         &self,
         ws: &WorkspaceId,
@@ -183,7 +188,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Approval> {
         let place = place_of(at);
-        if let Some(asked) = self.approval_by(OF_EFFECT, values![ws, run, &place]).await? {
+        let before = self.approval_by(OF_EFFECT, values![ws, run, &place]).await?;
+        if let Some(asked) = before.as_ref().filter(|before| before.asked == new.asked) {
             if matches!(asked.status, ApprovalStatus::Open | ApprovalStatus::Dropped) {
                 // A pass that begins afresh has forgotten what the one before waited for.
                 self.wait(ws, run, epoch, at).await?;
@@ -195,8 +201,12 @@ impl Store {
         }
         let NewApproval { id, flow, step, asked, deadline } = new;
         let asked = payload::encode(&asked)?;
-        let unit = waits::waiting(Unit::new(), ws, run, epoch, at, None)
-            .one(ASK, values![ws, &id, run, &place, flow, step, asked, deadline, now]);
+        let unit = waits::waiting(Unit::new(), ws, run, epoch, at, None);
+        let unit = match before {
+            None => unit,
+            Some(before) => waits::untold(unit.one(SET_ASIDE, values![ws, &before.id]), ws, run, &place),
+        };
+        let unit = unit.one(ASK, values![ws, &id, run, &place, flow, step, asked, deadline, now]);
         self.fenced(unit, run, epoch).await?;
         self.approval(ws, &id).await?.ok_or_else(|| Error::not_found("approval", &id))
     }
@@ -304,6 +314,11 @@ impl Store {
         let rows = self.read(&[Query::new(DECISIONS, values![ws, id])]).await?;
         rows.iter().flatten().map(decision_of).collect()
     }
+}
+
+/// Adds to a unit that a run is retried, to what it asked.
+pub(crate) fn retrying(unit: Unit, ws: &WorkspaceId, run: &RunId) -> Unit {
+    unit.then(SET_EXPIRED_ASIDE, values![ws, run])
 }
 
 /// The unit that adds a decision, or why there is none.

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::row::Query;
-use crate::unit::{Lock, values};
+use crate::stats::{NODE, counter};
+use crate::unit::{By, Lock, values};
 use crate::waits::{place_of, short, waiting};
 use crate::{Error, Result, Store, Unit};
 
@@ -46,8 +47,15 @@ const HEAR: &str = "INSERT INTO heard (workspace, type, form, key, event, at) \
 /// Those who listen for ?2 to ?4 and come after run ?5 and effect ?6, in order.
 macro_rules! next {
     () => {
-        " FROM listeners AS l WHERE l.workspace = ?1 AND l.type = ?2 AND l.form = ?3 AND l.key = ?4 \
-         AND (l.run, l.effect) > (?5, ?6) ORDER BY l.run, l.effect "
+        next!("")
+    };
+    ($and:literal) => {
+        concat!(
+            " FROM listeners AS l WHERE l.workspace = ?1 AND l.type = ?2 AND l.form = ?3 AND l.key = ?4 \
+             AND (l.run, l.effect) > (?5, ?6) ",
+            $and,
+            "ORDER BY l.run, l.effect "
+        )
     };
 }
 const TELL_LISTENERS: &str = concat!(
@@ -66,7 +74,8 @@ const DUE_LISTENERS: &str = concat!(
 const OUTCOMES: &str = concat!(
     "INSERT INTO event_outcomes (workspace, event, replay, flow, outcome, run, failed) SELECT ?1, ?8, ?9, \
      (SELECT r.flow FROM runs AS r WHERE r.workspace = ?1 AND r.id = l.run), 'heard', l.run, 0",
-    next!(),
+    // One that was left behind by a run that is gone is nobody's, and stops no dispatch.
+    next!("AND EXISTS (SELECT 1 FROM runs AS r WHERE r.workspace = ?1 AND r.id = l.run) "),
     "LIMIT ?7 ON CONFLICT (workspace, event, replay, flow) DO NOTHING"
 );
 /// ?7 is one less than one unit tells: if it told so many, others may come after the last of them.
@@ -104,7 +113,12 @@ impl Store {
     pub async fn note_listened(&self, ws: &WorkspaceId, listened: &[(String, Form)]) -> Result<()> {
         let mut unit = Unit::new();
         for (r#type, form) in listened {
-            unit = unit.then(NOTE, values![ws, r#type, digest_of(form)?, text_of(form)?]);
+            let n = unit.statements().len();
+            unit = unit.then(NOTE, values![ws, r#type, digest_of(form)?, text_of(form)?]).tally(
+                NODE,
+                counter::GENERATION,
+                By::Rows(n),
+            );
         }
         if listened.is_empty() { Ok(()) } else { self.commit(unit).await.map(drop) }
     }
@@ -242,8 +256,9 @@ impl Telling<'_> {
     /// told after them.
     fn add(&self, unit: Unit, ws: &WorkspaceId, (run, effect): (&str, &str), now: Timestamp) -> Unit {
         let Telling { event, replay, name, r#type, form, key } = *self;
-        unit.then(TELL_LISTENERS, values![ws, r#type, form, key, run, effect, TELL_MAX, name, now])
-            .then(DUE_LISTENERS, values![ws, r#type, form, key, run, effect, TELL_MAX, now])
+        // The runs' rows first, as in `waits`.
+        unit.then(DUE_LISTENERS, values![ws, r#type, form, key, run, effect, TELL_MAX, now])
+            .then(TELL_LISTENERS, values![ws, r#type, form, key, run, effect, TELL_MAX, name, now])
             .then(OUTCOMES, values![ws, r#type, form, key, run, effect, TELL_MAX, event, replay])
             .then(TELL_ON, values![ws, r#type, form, key, run, effect, TELL_MAX - 1, event, replay])
     }

@@ -8,7 +8,8 @@
 //! | a run that takes a signal | forgets it in the unit that journals it |
 //! | a run that is cancelled | leaves behind what it awaits, until that is cancelled too |
 //!
-//! Telling and parking both write the run's row before they look at what the other did: neither misses the other.
+//! Telling and parking both write the run's row before they look at what the other did: neither misses the other. Telling
+//! writes it before the signal gets its number, too: whoever has read a number has read all before it.
 
 use flow::{EffectRef, EventId, RunId, WorkspaceId};
 use jiff::Timestamp;
@@ -29,8 +30,10 @@ const MAX_TEXT: usize = 200;
 /// The run is still the caller's.
 const PROVE: &str = "UPDATE runs SET entries = entries \
     WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
+/// A pass that began afresh may await another run than the one before.
 const WAIT: &str = "INSERT INTO waits (workspace, run, effect, awaited, looked) VALUES (?1, ?2, ?3, ?4, 0) \
-    ON CONFLICT (workspace, run, effect) DO NOTHING";
+    ON CONFLICT (workspace, run, effect) DO UPDATE SET awaited = excluded.awaited \
+    WHERE excluded.awaited IS NOT NULL AND waits.awaited <> excluded.awaited";
 const WAITS: &str = "SELECT effect, looked FROM waits WHERE workspace = ?1 AND run = ?2";
 const TELL: &str = "INSERT INTO signals (workspace, run, effect, name, payload, at) \
     SELECT workspace, run, effect, ?4, ?5, ?6 FROM waits WHERE workspace = ?1 AND run = ?2 AND effect = ?3 \
@@ -150,6 +153,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let unit = match at {
+            Some(at) if new.is_some() => {
+                // What the effect was told before is of another run.
+                let unit = waiting(Unit::new(), ws, parent, epoch, at, Some(child));
+                untold(unit, ws, parent, &place_of(at))
+            }
             Some(at) => waiting(Unit::new(), ws, parent, epoch, at, Some(child)),
             None => Unit::new().one(PROVE, values![ws, parent, epoch]),
         };
@@ -188,7 +196,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool> {
         let unit = signalling(Unit::new(), ws, run, effect, name, value, now)?;
-        Ok(self.commit(unit).await?.rows.first() == Some(&1))
+        Ok(self.commit(unit).await?.rows.last() == Some(&1))
     }
 
     /// What a run was told after the signal `after` (0: all), in order; some of it if it is much.
@@ -238,7 +246,7 @@ pub(crate) fn waiting(
     unit.one(PROVE, values![ws, run, epoch]).then(WAIT, values![ws, run, &place_of(at), awaited])
 }
 
-/// Adds to a unit that an effect of a run is told something: the first of two statements touches a row if it waits and
+/// Adds to a unit that an effect of a run is told something: the last of two statements touches a row if it waits and
 /// was not told before.
 pub(crate) fn signalling(
     unit: Unit,
@@ -250,7 +258,12 @@ pub(crate) fn signalling(
     now: Timestamp,
 ) -> Result<Unit> {
     let payload = payload::encode(value)?;
-    Ok(unit.then(TELL, values![ws, run, effect, name, payload, now]).then(DUE, values![ws, run, now]))
+    Ok(unit.then(DUE, values![ws, run, now]).then(TELL, values![ws, run, effect, name, payload, now]))
+}
+
+/// Adds to a unit that what an effect was told and has not taken is forgotten.
+pub(crate) fn untold(unit: Unit, ws: &WorkspaceId, run: &RunId, place: &str) -> Unit {
+    unit.then(FORGET[2], values![ws, run, place])
 }
 
 /// Adds to a unit that a run is over, to those that wait for its end.
@@ -262,7 +275,7 @@ pub(crate) fn ending(
     now: Timestamp,
 ) -> Result<Unit> {
     let payload = payload::encode(outcome)?;
-    Ok(unit.then(TELL_PARENTS, values![ws, run, payload, now]).then(DUE_PARENTS, values![ws, run, now]))
+    Ok(unit.then(DUE_PARENTS, values![ws, run, now]).then(TELL_PARENTS, values![ws, run, payload, now]))
 }
 
 /// Adds to a unit that parks a run: it is due at once if it was told something after `seen`.

@@ -111,25 +111,28 @@ impl Source {
     /// deployed changes nothing, and is tried again once the folder, a connection or a flow has changed.
     pub async fn keep(self, app: App, look: Duration, mut stop: watch::Receiver<bool>) {
         let (mut last, mut before): (Option<(Seen, u64)>, Option<Seen>) = (None, None);
-        let mut failed = false;
+        let (mut failed, mut first) = (false, true);
         loop {
             match self.look() {
                 Ok(seen) => {
-                    let rests = last.is_none() || before.as_ref() == Some(&seen);
+                    let rests = first || before.as_ref() == Some(&seen);
                     let generation = app.generation().await;
                     let differs =
                         last.as_ref().is_none_or(|(old, at)| *old != seen || (failed && *at != generation));
                     if rests && differs {
-                        failed = !self.deploy(&app).await;
+                        first = false;
+                        failed = !self.deploy(&app, &seen).await;
                         last = Some((seen.clone(), app.generation().await));
                     }
                     before = Some(seen);
                 }
-                Err(error) if !failed => {
-                    tracing::error!("the folder of flows: {error:#}; the flows stay as they are");
-                    (failed, last) = (true, None);
+                Err(error) => {
+                    if !failed {
+                        tracing::error!("the folder of flows: {error:#}; the flows stay as they are");
+                    }
+                    // Something moves there: it is deployed once it has come to rest.
+                    (failed, first, last, before) = (true, false, None, None);
                 }
-                Err(_) => {}
             }
             let told = tokio::time::timeout(look, stop.wait_for(|stop| *stop)).await;
             if told.is_ok() {
@@ -138,9 +141,13 @@ impl Source {
         }
     }
 
-    /// Whether it could be deployed.
-    async fn deploy(&self, app: &App) -> bool {
+    /// Deploys what was seen; whether it could be.
+    async fn deploy(&self, app: &App, seen: &Seen) -> bool {
         let folder = match self.read() {
+            Ok(_) if self.look().ok().as_ref() != Some(seen) => {
+                tracing::info!("the folder of flows changes; it is deployed when it has come to rest");
+                return false;
+            }
             Ok(folder) => folder,
             Err(error) => {
                 tracing::error!("the folder of flows: {error:#}; the flows stay as they are");

@@ -162,7 +162,8 @@ impl World {
         let mut seed = self.seed.lock().unwrap();
         *seed += 1;
         let mut catalog = connect::Catalog::default();
-        catalog.insert(connect::Manifest::parse("acme.yaml", &self.manifest.lock().unwrap()).unwrap());
+        let text = self.manifest.lock().unwrap().clone();
+        catalog.insert(connect::Manifest::parse("acme.yaml", &text).unwrap(), text);
         let engine = Engine::new(Deps {
             store: store.clone(),
             catalog: Arc::new(catalog),

@@ -9,7 +9,7 @@ use crate::page::pattern_anywhere;
 use crate::row::{Query, Row};
 use crate::stats::counter;
 use crate::unit::{By, values};
-use crate::{Error, Listed, Page, Result, Store, Unit, inbox, payload, waits};
+use crate::{Error, Listed, Page, Result, Store, Unit, approvals, inbox, payload, waits};
 
 /// The columns of a run, in the hot table and in history.
 macro_rules! columns {
@@ -71,9 +71,8 @@ impl Store {
 
     /// Lets a failed run go on from its journal, from history too. It keeps its place: the oldest of its lane.
     pub async fn retry_run(&self, ws: &WorkspaceId, id: &RunId) -> Result<()> {
-        let unit = Unit::new()
-            .in_lane_of(ws.as_str(), id.as_str())
-            .one(RETRY, values![ws, id])
+        let unit = Unit::new().in_lane_of(ws.as_str(), id.as_str()).one(RETRY, values![ws, id]);
+        let unit = approvals::retrying(unit, ws, id)
             .then(MARK_OUTCOMES, values![ws, id, false])
             .then(PASS_ON, values![ws, id])
             .tally(ws, counter::RETRIED, By::Fixed(1))

@@ -53,9 +53,10 @@ fn decide(world: &World, by: &str, choice: &str, seconds: i64) -> Result<Approva
 #[test]
 fn a_question_is_asked_once_and_its_decision_reaches_the_run() {
     let world = World::new();
-    let (run, first) = asking(&world, json!({"title": "t", "assignees": ["ann", "bob"], "needed": 2}));
+    let question = json!({"title": "t", "assignees": ["ann", "bob"], "needed": 2});
+    let (run, first) = asking(&world, question.clone());
     assert_eq!((first.status, first.deadline), (ApprovalStatus::Open, Some(at(2000))));
-    let again = ask(&world, &run, "appr_2", json!({"title": "another"}));
+    let again = ask(&world, &run, "appr_2", question);
     assert_eq!(again, first, "what was asked stays");
 
     let one = decide(&world, "ann", "approve", 1001).unwrap();
@@ -79,7 +80,8 @@ fn a_question_is_asked_once_and_its_decision_reaches_the_run() {
 #[test]
 fn a_question_stands_until_its_deadline_or_as_long_as_its_run_waits() {
     let world = World::new();
-    let (run, approval) = asking(&world, json!({"title": "t", "deadline": "PT1H", "otherwise": "reject"}));
+    let question = json!({"title": "t", "deadline": "PT1H", "otherwise": "reject"});
+    let (run, approval) = asking(&world, question.clone());
     let late = decide(&world, "ann", "approve", 2000);
     assert!(matches!(&late, Err(Error::State { state, .. }) if state == "expired"), "{late:?}");
     let progress = Progress { over: &[effect("/a")], ..Progress::default() };
@@ -87,10 +89,47 @@ fn a_question_stands_until_its_deadline_or_as_long_as_its_run_waits() {
     let dropped = decide(&world, "ann", "approve", 1001);
     assert!(matches!(&dropped, Err(Error::State { state, .. }) if state == "dropped"), "{dropped:?}");
     // A pass that begins afresh waits for the same answer.
-    assert_eq!(ask(&world, &run, "appr_2", json!({"title": "t"})).status, ApprovalStatus::Open);
+    assert_eq!(ask(&world, &run, "appr_2", question).status, ApprovalStatus::Open);
     let expired = world.go(world.store.expire(&world.ws, &approval.id, at(2001))).unwrap();
     assert_eq!((expired.status, expired.choice.as_deref()), (ApprovalStatus::Expired, Some("reject")));
     assert_eq!(expired.closed_at, Some(at(2001)));
+}
+
+/// What people said yes to is what was asked, not what is asked now.
+#[test]
+fn another_question_of_the_same_step_is_asked_anew() {
+    let world = World::new();
+    let (run, _) = asking(&world, json!({"title": "refund 10 EUR?"}));
+    decide(&world, "ann", "approve", 1001).unwrap();
+    let anew = ask(&world, &run, "appr_2", json!({"title": "refund 1000 EUR?"}));
+    assert_eq!((anew.id.as_str(), anew.status), ("appr_2", ApprovalStatus::Open));
+    assert_eq!(
+        world.go(world.store.signals_waiting(&world.ws, &run.run)).unwrap(),
+        0,
+        "nor is the old answer taken"
+    );
+    let before = world.go(world.store.approval(&world.ws, &ApprovalId::new("appr_1"))).unwrap().unwrap();
+    assert_eq!((before.status, before.decisions.len()), (ApprovalStatus::Decided, 1), "it stays on record");
+    let third = ask(&world, &run, "appr_3", json!({"title": "refund 2000 EUR?"}));
+    assert_eq!(third.status, ApprovalStatus::Open);
+    let late = world.go(world.store.decide(&world.ws, &anew.id, decision("ann", "approve", 1002)));
+    assert!(matches!(&late, Err(Error::State { state, .. }) if state == "dropped"), "{late:?}");
+}
+
+#[test]
+fn a_retried_run_asks_anew_what_nobody_answered_in_time() {
+    let world = World::new();
+    let question = json!({"title": "t"});
+    let (run, approval) = asking(&world, question.clone());
+    world.go(world.store.expire(&world.ws, &approval.id, at(2001))).unwrap();
+    let again = ask(&world, &run, "appr_2", question.clone());
+    assert_eq!(again.status, ApprovalStatus::Expired, "a crash changes nothing");
+    let outcome = Outcome::Fault(flow::Fault::runtime("nobody decided"));
+    world.go(world.store.finish(&world.ws, &run.run, run.epoch, &[], &outcome, at(2002))).unwrap();
+    world.go(world.store.retry_run(&world.ws, &run.run)).unwrap();
+    let run = world.claim_one();
+    let anew = ask(&world, &run, "appr_3", question);
+    assert_eq!((anew.id.as_str(), anew.status), ("appr_3", ApprovalStatus::Open));
 }
 
 #[test]
