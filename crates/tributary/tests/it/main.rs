@@ -16,6 +16,7 @@ mod flow_schema;
 mod hooks;
 mod nodes;
 mod operation;
+mod requests;
 mod rest;
 mod runs;
 mod templates;
