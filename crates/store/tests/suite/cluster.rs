@@ -88,6 +88,13 @@ impl Cluster {
         self.sql(name(url), "SELECT count(*) FROM runs WHERE epoch > 1").parse().expect("a number")
     }
 
+    /// Nodes that have runs in hand.
+    #[allow(dead_code, reason = "for one of the suites")]
+    pub fn at_work(&self, url: &str) -> i64 {
+        let working = "SELECT count(DISTINCT node) FROM runs WHERE status = 'running'";
+        self.sql(name(url), working).parse().expect("a number")
+    }
+
     /// Takes the database at `url` away from everybody, in the middle of whatever they do.
     #[allow(dead_code, reason = "for one of the suites")]
     pub fn take_away(&self, url: &str) {

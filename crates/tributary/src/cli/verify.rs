@@ -28,7 +28,7 @@ const SEEDS: u64 = 100;
 /// Without a terminal, progress is told in so many lines.
 const LINES: u64 = 10;
 /// Memory that a life may take besides what the process had before: its nodes, their disks and the vendors.
-const LIFE_BYTES_MAX: u64 = 96 << 20;
+const LIFE_BYTES_MAX: u64 = 256 << 20;
 /// Failures told; more are counted.
 const FAILURES_MAX: usize = 20;
 

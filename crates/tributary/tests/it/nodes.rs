@@ -142,6 +142,7 @@ async fn of_two_nodes_one_dies_and_the_other_finishes_its_runs() {
         if number == BEFORE {
             // More is queued than both can have in hand.
             until("work is under way", || async { slack.messages().len() > BEFORE / 2 }).await;
+            until("both are at it", || async { cluster().at_work(&url) == 2 }).await;
             dying.kill();
         }
         let app = if number < BEFORE && number % 2 == 0 { &dying.app } else { &living };
