@@ -179,6 +179,76 @@ Feature: Flows call plain HTTP and emit events
     - output: {twice: 4}
     """
 
+  Scenario: A question is answered, and a token is asked for
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    use:
+      authentications:
+        question: {digest: {username: u, password: '${ .p }'}}
+        found: {oidc: {authority: https://issuer.test, grant: client_credentials, client: {id: c, secret: '${ .p }'}, scopes: [a, b], audiences: [x]}}
+        said:
+          oauth2:
+            authority: https://issuer.test
+            endpoints: {token: /token}
+            grant: password
+            username: u
+            password: '${ .p }'
+            request: {encoding: application/json}
+            client: {id: c, authentication: none}
+    do:
+    - asked: {call: http, with: {method: get, endpoint: {uri: 'https://service.test/digest', authentication: {use: question}}}}
+    - one: {call: http, input: {from: $workflow.input}, with: {method: get, endpoint: {uri: 'https://service.test/a', authentication: {use: found}}}}
+    - two: {call: http, input: {from: $workflow.input}, with: {method: get, endpoint: {uri: 'https://service.test/a', authentication: {use: said}}}}
+    - all: {set: {known: '${ $steps.asked.known }', one: '${ $steps.one.authorization }', two: '${ $steps.two.authorization }'}}
+    """
+    And given the workflow input is:
+    """yaml
+    p: q
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    {known: true, one: Bearer ***, two: Bearer ***}
+    """
+
+  Scenario: Every part of a policy that asks for a token
+    Given a workflow with definition:
+    """yaml
+    document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
+    use:
+      secrets: [crm]
+      authentications:
+        digest: {digest: {use: crm}}
+        exchange:
+          oauth2:
+            authority: https://issuer.test
+            grant: urn:ietf:params:oauth:grant-type:token-exchange
+            subject: {token: '${ $secrets.crm.token }', type: urn:ietf:params:oauth:token-type:jwt}
+            actor: {token: '${ $secrets.crm.token }', type: urn:ietf:params:oauth:token-type:jwt}
+            issuers: [https://issuer.test]
+            scopes: [a]
+            audiences: [x]
+        refresh:
+          oidc:
+            authority: https://issuer.test
+            grant: refresh_token
+            subject: {token: '${ $secrets.crm.refresh }'}
+            actor: {token: '${ $secrets.crm.token }'}
+            request: {encoding: application/x-www-form-urlencoded}
+            issuers: [https://issuer.test]
+            client: {id: c, assertion: '${ $secrets.crm.assertion }', authentication: private_key_jwt}
+        owner: {oidc: {authority: https://issuer.test, grant: password, username: u, password: '${ $secrets.crm.password }'}}
+    do:
+    - a: {if: 'false', call: http, with: {method: get, endpoint: {uri: 'https://service.test/a', authentication: {use: exchange}}}}
+    - b: {set: {done: true}}
+    """
+    When the workflow is executed
+    Then the workflow should complete with output:
+    """yaml
+    done: true
+    """
+
   Scenario: Secrets are handles that only the call opens
     Given a workflow with definition:
     """yaml

@@ -1,15 +1,12 @@
 Feature: What is not supported is refused by name
 
-  Scenario: Shells, containers, and scripts that lie elsewhere
+  Scenario: What a container must not have, and scripts that lie elsewhere
     Given a workflow with definition:
     """yaml
     document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
     do:
     - script: {run: {script: {language: js, source: {endpoint: https://kit.test/script.js}}}}
-    - shell: {run: {shell: {command: ls, stdin: x, arguments: [a], environment: {A: b}}}}
-    - container:
-        run:
-          container: {image: x, name: x, command: ls, ports: {}, volumes: {}, environment: {}, stdin: x, arguments: [], lifetime: {}, pullPolicy: never}
+    - container: {run: {container: {image: x, name: x, ports: {}, volumes: {}}}}
     """
     When the workflow is executed
     Then the workflow should be refused with 'unsupported'
@@ -31,8 +28,7 @@ Feature: What is not supported is refused by name
     document: {dsl: '1.0.3', namespace: kit, name: scenario, version: '1.0.0'}
     use:
       authentications:
-        a: {digest: {username: u, password: "${ .p }"}}
-        c: {oidc: {authority: https://kit.test, grant: client_credentials, client: {id: c}}}
+        a: {oidc: {authority: https://kit.test, grant: authorization_code, client: {id: c, authentication: none}}}
     do:
     - a: {set: {x: 1}}
     """

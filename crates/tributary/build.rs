@@ -1,4 +1,4 @@
-//! Lists `templates/*.yaml`, so that a new template changes no Rust.
+//! Lists `templates/*.yaml`, each with its tests, so that a new template changes no Rust.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,8 +22,16 @@ fn main() {
         let path = path.canonicalize().expect("a listed file exists");
         let slug = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
         println!("cargo::rerun-if-changed={}", path.display());
-        writeln!(code, "    ({slug:?}, include_str!({:?})),", path.display().to_string())
-            .expect("a String takes all");
+        let text = format!("include_str!({:?})", path.display().to_string());
+        let tests = path.with_extension("test.yaml");
+        let tests = match tests.is_file() {
+            true => {
+                println!("cargo::rerun-if-changed={}", tests.display());
+                format!("Some(include_str!({:?}))", tests.display().to_string())
+            }
+            false => "None".to_owned(),
+        };
+        writeln!(code, "    ({slug:?}, {text}, {tests}),").expect("a String takes all");
     }
     code.push(']');
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("templates.rs");

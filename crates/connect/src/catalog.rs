@@ -2,11 +2,12 @@
 //! costs it a name.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use flow::Diagnostic;
+use flow::document::Mistake;
+use flow::{Diagnostic, Program};
 
 use crate::manifest::{Manifest, Operation, Text};
 
@@ -20,10 +21,12 @@ const UNREADABLE: &str = "manifest_unreadable";
 /// A manifest's second part, in the folder of its name.
 const SECOND_PART: &str = "operations.yaml";
 
-/// Manifests by slug.
+/// What flows can call: manifests by slug, and the programs that the operator allows.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     entries: BTreeMap<String, Arc<Entry>>,
+    programs: BTreeSet<Program>,
+    scripts: Option<ScriptCheck>,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,9 @@ impl Entry {
     }
 }
 
+/// Tells the first mistake of a script, by language and code.
+pub type ScriptCheck = fn(&str, &str) -> Option<Mistake>;
+
 impl Catalog {
     /// The manifests that are part of the program. None of them is read yet.
     pub fn embedded() -> Catalog {
@@ -68,7 +74,7 @@ impl Catalog {
             let slug = Path::new(file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
             (slug, Arc::new(Entry::new(file, Cow::Borrowed(text))))
         });
-        Catalog { entries: entries.collect() }
+        Catalog { entries: entries.collect(), ..Catalog::default() }
     }
 
     /// Adds the manifests of a folder (`*.yaml`, in the order of their names). All of them or none: every mistake comes
@@ -127,6 +133,24 @@ impl Catalog {
         let slug = manifest.slug.clone();
         entry.manifest.get_or_init(|| Some(manifest));
         self.entries.insert(slug, Arc::new(entry));
+    }
+
+    /// Lets flows start such programs.
+    pub fn allow(&mut self, program: Program) {
+        self.programs.insert(program);
+    }
+
+    /// Has scripts read by somebody who knows their languages.
+    pub fn read_scripts(&mut self, check: ScriptCheck) {
+        self.scripts = Some(check);
+    }
+
+    pub(crate) fn script_check(&self) -> Option<ScriptCheck> {
+        self.scripts
+    }
+
+    pub fn allows(&self, program: Program) -> bool {
+        self.programs.contains(&program)
     }
 
     pub fn get(&self, slug: &str) -> Option<&Manifest> {

@@ -23,6 +23,13 @@ impl Secret {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Puts `***` in its place in every string of `value`.
+    pub(crate) fn mask(&self, value: &mut Value) {
+        if self.0.len() >= MASKED_BYTES_MIN {
+            mask_strings(value, &|text| text.replace(&self.0, "***"));
+        }
+    }
 }
 
 impl std::fmt::Debug for Secret {
@@ -69,17 +76,21 @@ impl Connection {
 
     /// As [`Connection::masked`], in every string of `value`.
     pub(crate) fn mask(&self, value: &mut Value) {
-        match value {
-            Value::String(text) => {
-                let masked = self.masked(text);
-                if masked != *text {
-                    *text = masked;
-                }
+        mask_strings(value, &|text| self.masked(text));
+    }
+}
+
+fn mask_strings(value: &mut Value, masked: &dyn Fn(&str) -> String) {
+    match value {
+        Value::String(text) => {
+            let without = masked(text);
+            if without != *text {
+                *text = without;
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.mask(item)),
-            Value::Object(map) => map.values_mut().for_each(|item| self.mask(item)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
+        Value::Array(items) => items.iter_mut().for_each(|item| mask_strings(item, masked)),
+        Value::Object(map) => map.values_mut().for_each(|item| mask_strings(item, masked)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -19,6 +19,20 @@ pub fn check(catalog: &Catalog, file: &str, text: &str) -> Vec<Diagnostic> {
     let mut found = inspected.problems;
     found.extend(inspected.advice);
     found.extend(performable(catalog, file, &inspected.calls));
+    found.extend(inspected.programs.iter().filter(|site| !catalog.allows(site.program)).map(|site| {
+        let word = site.program.word();
+        let message = format!(
+            "`run: {word}` is not allowed here: the operator allows it by `tributary serve --allow-run {word}`, and lint then needs `--allow-run {word}` too"
+        );
+        at(file, (site.line, site.column), site.path.clone(), "program_refused", message, None)
+    }));
+    let scripts = catalog.script_check().into_iter().flat_map(|check| {
+        inspected.scripts.iter().filter_map(move |site| Some((site, check(&site.language, &site.code)?)))
+    });
+    found.extend(scripts.map(|(site, mistake)| {
+        let place = site.place(mistake.line, mistake.column);
+        at(file, place, site.path.clone(), "script_syntax", mistake.message, None)
+    }));
     found.sort();
     found
 }

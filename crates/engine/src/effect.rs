@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use connect::{Class, Connection, Effects, Error, Idempotency, Manifest, Operation, Prepared};
 use flow::journal::Entry;
-use flow::{EffectRef, Fault};
+use flow::{EffectRef, Fault, Program};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -109,8 +109,12 @@ impl Run<'_> {
         if open.maybe_done() {
             self.history().keep(&call.at, open.clone());
         }
-        if is_plain(&call.operation) {
-            let result = self.plain(call, &mut open).await?;
+        let program = Program::of(&call.operation).is_some();
+        if program || is_plain(&call.operation) {
+            let result = match program {
+                true => self.program(call, &mut open).await?,
+                false => self.plain(call, &mut open).await?,
+            };
             self.history().forget(&call.at);
             if result.is_err() {
                 self.keep_unsettled(call, &open);

@@ -122,6 +122,8 @@ pub(crate) struct Node {
     deployed: deployments::Deployed,
     connections: connections::Connections,
     gates: gate::Gates,
+    /// Tokens of calls of plain HTTP.
+    tokens: Arc<connect::plain::Tokens>,
     /// There may be events to dispatch.
     events: Notify,
     /// There may be runs to claim.
@@ -165,6 +167,7 @@ impl Engine {
             deployed: deployments::Deployed::default(),
             connections: connections::Connections::default(),
             gates: gate::Gates::default(),
+            tokens: Arc::default(),
             events: Notify::new(),
             runs: Notify::new(),
             told: Notify::new(),

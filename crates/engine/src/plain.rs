@@ -2,7 +2,7 @@
 //!
 //! A call is sent once: what is to be repeated, and when, the flow says itself (`try`, `retry`). Its exact request is
 //! durable before it is sent, as for any write. After a crash, `PUT` and `DELETE` are sent again, being repeatable by
-//! their definition, and so are `POST` and `PATCH`: at least once.
+//! their definition, and so are `POST` and `PATCH`: at least once. A program of the server's is started in the same way.
 
 use connect::plain::{Request, Wallet, connections, perform_as};
 use flow::event::{CLOCK_SOURCE, LIFE_SOURCE};
@@ -69,9 +69,29 @@ impl Run<'_> {
         }))
     }
 
+    /// Starts a program of the server's. After a crash it is started once more: at least once.
+    pub async fn program(&self, call: &Call, open: &mut Open) -> Result<Result<Value, Fault>, Lost> {
+        let node = self.node;
+        let now = node.clock.now();
+        self.note_cut_off(call, open, now);
+        open.attempts += 1;
+        let key = match &open.intent {
+            Some(intent) => intent.key.clone(),
+            None => effect_key(&self.origin, &call.at, self.history().again(&call.at)),
+        };
+        self.intend(call, &key, || call.with.clone(), open, now).await?;
+        let with = open.intent.as_ref().map_or(&call.with, |intent| &intent.request);
+        let result = node.scripts.program(&call.operation, with, &key).await;
+        open.answered = open.attempts;
+        // What was ended in the middle may have done anything.
+        open.unknown |= result.as_ref().is_err_and(|fault| fault.code() == "program_limit");
+        Ok(result)
+    }
+
     /// Opens the connections whose secrets a call uses: those that the flow declares.
     async fn wallet(&self, call: &Call) -> Result<Wallet, Fault> {
-        let mut wallet = Wallet::default();
+        let (tokens, now) = (self.node.tokens.clone(), self.node.clock.now());
+        let mut wallet = Wallet::new(tokens, &self.origin.workspace, now);
         for name in connections(&call.with) {
             if !self.may_use(&name) {
                 return Err(Fault::authentication(format!("the flow declares no secrets of `{name}`")));

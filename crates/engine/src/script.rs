@@ -1,4 +1,4 @@
-//! Scripts: pure functions that somebody else runs.
+//! Scripts and programs, which somebody else runs.
 
 use connect::BoxFuture;
 use flow::Fault;
@@ -9,6 +9,21 @@ pub trait Scripts: Send + Sync {
     /// What `run: script` gives, `with` being its evaluated parts: `language, code, arguments, environment, stdin,
     /// return`. Dropped, the script is ended.
     fn run<'a>(&'a self, with: &'a Value) -> BoxFuture<'a, Result<Value, Fault>>;
+
+    /// What a program of the server's gives: `operation` is `run.shell` or `run.container`, `with` has its evaluated
+    /// parts, `key` is the same for each repetition. Dropped, the program is ended. Nobody starts any unless they say so.
+    fn program<'a>(
+        &'a self,
+        operation: &'a str,
+        with: &'a Value,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Value, Fault>> {
+        let (_, _) = (with, key);
+        let word = operation.strip_prefix("run.").unwrap_or(operation);
+        let why = format!("`run: {word}` is not allowed here");
+        let fault = Fault::coded("program_refused", 403, "A program is not allowed", why);
+        Box::pin(std::future::ready(Err(fault)))
+    }
 }
 
 /// Runs none.

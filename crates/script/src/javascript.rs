@@ -20,7 +20,7 @@ use crate::{Answer, Ended, Request};
 const PRELUDE: &str = include_str!("prelude.js");
 
 /// All that the language has but the clock of `performance` and references that tell when memory is given back.
-type Intrinsics = (
+pub(crate) type Intrinsics = (
     intrinsic::Date,
     intrinsic::Eval,
     intrinsic::RegExpCompiler,

@@ -11,7 +11,7 @@ use crate::javascript::{depth, shortened, weight};
 use crate::limits::{DEPTH_MAX, OUTPUT_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::{Answer, Ended, Limit, Request};
 
-type Data = data::JustLut<Val>;
+pub(crate) type Data = data::JustLut<Val>;
 
 /// What reads the world, prints, or ends the process.
 const WORLD: &[&str] =
@@ -29,14 +29,13 @@ pub fn run(request: &Request) -> Answer {
     }
 }
 
-enum Stop {
-    Error(String),
-    Limit(Limit),
+/// Filters that are written in jq.
+pub(crate) fn definitions() -> impl Iterator<Item = jaq_core::load::parse::Def<&'static str>> {
+    jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs())
 }
 
-fn results(request: &Request) -> Result<Value, Stop> {
-    let error = |why: &str| Stop::Error(why.to_owned());
-    let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+/// A compiler that knows the other filters, and what a script is given.
+pub(crate) fn compiler<'s>() -> Compiler<&'s str, Data> {
     let funs = jaq_core::funs::<Data>().chain(jaq_std::funs::<Data>()).chain(jaq_json::funs::<Data>());
     let funs = funs.map(|(name, arguments, run)| match WORLD.contains(&name) {
         true => (
@@ -48,11 +47,21 @@ fn results(request: &Request) -> Result<Value, Stop> {
         ),
         false => (name, arguments, run),
     });
+    Compiler::default().with_funs(funs).with_global_vars(["$args", "$env"])
+}
+
+enum Stop {
+    Error(String),
+    Limit(Limit),
+}
+
+fn results(request: &Request) -> Result<Value, Stop> {
+    let error = |why: &str| Stop::Error(why.to_owned());
     let arena = Arena::default();
     let file = File { code: request.code.as_str(), path: () };
-    let modules = Loader::new(defs).load(&arena, file).map_err(|_| error("the jq code can't be read"))?;
-    let compiler = Compiler::default().with_funs(funs).with_global_vars(["$args", "$env"]);
-    let filter = compiler.compile(modules).map_err(|_| error("the jq code calls what does not exist"))?;
+    let modules =
+        Loader::new(definitions()).load(&arena, file).map_err(|_| error("the jq code can't be read"))?;
+    let filter = compiler().compile(modules).map_err(|_| error("the jq code calls what does not exist"))?;
     let parsed =
         |text: String| read::parse_single(text.as_bytes()).map_err(|_| error("the input can't be read"));
     let json =

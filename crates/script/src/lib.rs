@@ -5,17 +5,21 @@
 //! each one in a process of its own ([`worker`], the same binary) that is killed when its time is over; inside,
 //! memory, steps and output are bounded ([`limits`]). JavaScript is QuickJS ([`javascript`]), jq is jaq ([`jq`]).
 //!
+//! **Beside them**, [`program`] starts shells and containers where the operator allows it: these are not confined.
+//!
 //! **What it is not.** It keeps nothing from one script to the next, and knows nothing of runs: whoever runs a script
 //! again gets the same result.
 //!
 //! **Where to start.** [`Task`] for what a flow says, [`Answer`] for what comes back, `tests/hostile.rs` for what has
 //! been tried.
 
+mod check;
 mod confine;
 pub mod javascript;
 pub mod jq;
 pub mod limits;
 pub mod pool;
+pub mod program;
 mod task;
 pub mod worker;
 
@@ -23,8 +27,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+pub use check::check;
 pub use limits::Limit;
 pub use pool::Pool;
+pub use program::{Allowed, Programs};
 pub use task::Task;
 
 /// A language that scripts can be written in.

@@ -31,6 +31,13 @@ pub const ANSWER_BYTES_MAX: usize = 3 * OUTPUT_BYTES_MAX;
 /// The longest message of an error, in characters.
 pub const MESSAGE_MAX: usize = 500;
 
+/// How long a program may take. A flow's `timeout` ends it earlier.
+pub const PROGRAM_TIME_MAX: Duration = Duration::from_secs(600);
+/// What a program may print on each of its two channels, in bytes.
+pub const PROGRAM_OUTPUT_BYTES_MAX: usize = 8 << 20;
+/// What a program may be told: command, arguments, environment and standard input, in bytes.
+pub const PROGRAM_INPUT_BYTES_MAX: usize = 16 << 20;
+
 /// Which bound a script met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

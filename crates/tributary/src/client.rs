@@ -182,8 +182,9 @@ impl Local {
             None => global.data.clone(),
         };
         let database = global.database.as_deref();
-        let node = Node::open(&data, database, global.connectors.as_deref(), node::log_fatal()).await;
-        let node = node.map_err(|error| match error.downcast_ref() {
+        let programs = node::programs(&global.allow_run)?;
+        let opened = Node::open(&data, database, global.catalog()?, node::log_fatal(), None);
+        let mut node = opened.await.map_err(|error| match error.downcast_ref() {
             Some(store::Error::Locked { holder, .. }) => anyhow!(
                 "process {holder} owns {} but does not answer on its socket: it is starting, stopping or stuck. Try \
                  again, or stop it",
@@ -191,6 +192,7 @@ impl Local {
             ),
             _ => error,
         })?;
+        node.programs = programs;
         let app = node.app(node::AppOptions { templates: global.templates.clone(), ..Default::default() })?;
         Ok(Local { router: server::router(app, Door::Socket), _node: node, _scratch: scratch })
     }

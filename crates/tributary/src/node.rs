@@ -11,6 +11,7 @@ use connect::{Catalog, HttpTransport, Transport};
 use flow::WorkspaceId;
 use flow::chance::Rng as _;
 use flow::clock::Clock;
+use script::{Allowed, Programs};
 use server::App;
 use server::access::Token;
 use store::{MasterKey, OnFatal, Options, Store};
@@ -27,6 +28,8 @@ pub struct Node {
     pub catalog: Arc<Catalog>,
     pub transport: Arc<dyn Transport>,
     pub clock: Arc<dyn Clock>,
+    /// What flows may start here.
+    pub programs: Programs,
     committer: JoinHandle<()>,
 }
 
@@ -69,27 +72,15 @@ pub fn log_fatal() -> OnFatal {
 
 impl Node {
     /// Takes the data directory, made if it is missing. Fails with [`store::Error::Locked`] inside if another
-    /// process has it.
-    /// The connectors are the built-in ones and those of the folder `connectors`, if there is one.
-    /// With `database`, a PostgreSQL, everything else is kept there, and other nodes may share it.
+    /// process has it. With `database`, a PostgreSQL, everything else is kept there, and other nodes may share it. An embedded database is
+    /// full at `pages_max`, for tests.
     pub async fn open(
         data: &Path,
         database: Option<&str>,
-        connectors: Option<&Path>,
-        on_fatal: OnFatal,
-    ) -> anyhow::Result<Node> {
-        Node::open_with(data, database, connectors, on_fatal, None).await
-    }
-
-    /// The same, with an embedded database that is full at so many pages: for tests.
-    pub async fn open_with(
-        data: &Path,
-        database: Option<&str>,
-        connectors: Option<&Path>,
+        catalog: Catalog,
         on_fatal: OnFatal,
         pages_max: Option<Arc<AtomicU32>>,
     ) -> anyhow::Result<Node> {
-        let catalog = catalog(connectors)?;
         let key = MasterKey::load_or_create(data, &mut SystemRng::default())
             .with_context(|| format!("the key of {}", data.display()))?;
         let (store, name) = match database {
@@ -117,6 +108,7 @@ impl Node {
             catalog: Arc::new(catalog),
             transport: Arc::new(HttpTransport::new().context("outgoing HTTP")?),
             clock: Arc::new(WallClock),
+            programs: Programs::default(),
             committer,
         })
     }
@@ -153,7 +145,7 @@ impl Node {
             timer: Arc::new(engine::RuntimeTimer),
             rng: Box::new(SystemRng::default()),
             alerts,
-            scripts: Arc::new(Workers::default()),
+            scripts: Arc::new(Workers::new(self.programs.clone())),
             rehearsal: None,
             config,
         })
@@ -168,15 +160,23 @@ impl Node {
     }
 }
 
-/// Scripts are run by processes of this same program.
-pub struct Workers(script::Pool);
+/// Scripts are run by processes of this same program; other programs are started where the operator allows it.
+pub struct Workers {
+    scripts: script::Pool,
+    programs: Programs,
+}
 
-impl Default for Workers {
-    fn default() -> Workers {
+impl Workers {
+    pub fn new(programs: Programs) -> Workers {
         // The running program's own file, even where another version has taken its place meanwhile.
         let program = PathBuf::from("/proc/self/exe");
         let program = if program.exists() { program } else { std::env::current_exe().unwrap_or(program) };
-        Workers(script::Pool::new(program, ["worker"]))
+        Workers { scripts: script::Pool::new(program, ["worker"]), programs }
+    }
+
+    /// The same for an executor on which time is simulated: it stands still while a script runs.
+    pub fn in_place(self) -> InPlace {
+        InPlace(Arc::new(self))
     }
 }
 
@@ -185,36 +185,59 @@ impl engine::Scripts for Workers {
         &'a self,
         with: &'a serde_json::Value,
     ) -> connect::BoxFuture<'a, Result<serde_json::Value, flow::Fault>> {
-        Box::pin(self.0.run(with))
+        Box::pin(self.scripts.run(with))
+    }
+
+    fn program<'a>(
+        &'a self,
+        operation: &'a str,
+        with: &'a serde_json::Value,
+        key: &'a str,
+    ) -> connect::BoxFuture<'a, Result<serde_json::Value, flow::Fault>> {
+        Box::pin(self.programs.run(operation, with, key))
     }
 }
 
-impl Workers {
-    /// The same for an executor on which time is simulated: it stands still while a script runs.
-    pub fn in_place(self) -> InPlace {
-        InPlace(self.0)
+/// Runs scripts and programs while everything else waits.
+pub struct InPlace(Arc<Workers>);
+
+impl InPlace {
+    /// Performs something on a thread and an executor of its own.
+    fn perform<F>(work: F) -> Result<serde_json::Value, flow::Fault>
+    where
+        F: AsyncFnOnce() -> Result<serde_json::Value, flow::Fault> + Send + 'static,
+    {
+        let broken = |why: String| flow::Fault::runtime(format!("the script could not be run: {why}"));
+        let thread = std::thread::Builder::new().name("script".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map(|runtime| runtime.block_on(work()))
+        });
+        match thread.map(std::thread::JoinHandle::join) {
+            Ok(Ok(Ok(result))) => result,
+            Ok(Ok(Err(error))) | Err(error) => Err(broken(error.to_string())),
+            Ok(Err(_)) => Err(broken("its thread broke".to_owned())),
+        }
     }
 }
-
-/// Runs scripts while everything else waits.
-pub struct InPlace(script::Pool);
 
 impl engine::Scripts for InPlace {
     fn run<'a>(
         &'a self,
         with: &'a serde_json::Value,
     ) -> connect::BoxFuture<'a, Result<serde_json::Value, flow::Fault>> {
-        let broken = |why: String| flow::Fault::runtime(format!("the script could not be run: {why}"));
-        let (pool, with) = (self.0.clone(), with.clone());
-        let thread = std::thread::Builder::new().name("script".to_owned()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map(|runtime| runtime.block_on(pool.run(&with)))
-        });
-        let result = match thread.map(std::thread::JoinHandle::join) {
-            Ok(Ok(Ok(result))) => result,
-            Ok(Ok(Err(error))) | Err(error) => Err(broken(error.to_string())),
-            Ok(Err(_)) => Err(broken("its thread broke".to_owned())),
-        };
+        let (workers, with) = (self.0.clone(), with.clone());
+        Box::pin(std::future::ready(InPlace::perform(async move || workers.scripts.run(&with).await)))
+    }
+
+    fn program<'a>(
+        &'a self,
+        operation: &'a str,
+        with: &'a serde_json::Value,
+        key: &'a str,
+    ) -> connect::BoxFuture<'a, Result<serde_json::Value, flow::Fault>> {
+        let (workers, operation) = (self.0.clone(), operation.to_owned());
+        let (with, key) = (with.clone(), key.to_owned());
+        let result = InPlace::perform(async move || workers.programs.run(&operation, &with, &key).await);
         Box::pin(std::future::ready(result))
     }
 }
@@ -240,8 +263,8 @@ fn name(data: &Path) -> anyhow::Result<String> {
     Ok(name)
 }
 
-/// The built-in connectors, and those of an operator's folder.
-pub fn catalog(folder: Option<&Path>) -> anyhow::Result<Catalog> {
+/// The built-in connectors, those of an operator's folder, and the programs that the operator allows.
+pub fn catalog(folder: Option<&Path>, allowed: &[Allowed]) -> anyhow::Result<Catalog> {
     let lines =
         |found: Vec<flow::Diagnostic>| found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
     let mut catalog = Catalog::embedded();
@@ -250,5 +273,14 @@ pub fn catalog(folder: Option<&Path>) -> anyhow::Result<Catalog> {
             anyhow!("--connectors {}: these have mistakes:\n  {}", folder.display(), lines(found))
         })?;
     }
+    catalog.read_scripts(script::check);
+    for Allowed { program, .. } in allowed {
+        catalog.allow(*program);
+    }
     Ok(catalog)
+}
+
+/// What flows may start here, its parts found where this process finds programs.
+pub fn programs(allowed: &[Allowed]) -> anyhow::Result<Programs> {
+    Programs::new(allowed, std::env::var_os("PATH")).map_err(|why| anyhow!("--allow-run: {why}"))
 }

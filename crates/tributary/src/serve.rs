@@ -39,6 +39,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(25);
   tributary serve --database postgres://tributary:…@db.example.com/tributary?sslmode=require
   tributary serve --alert-slack slack:#ops --keep-history 90d
   tributary serve --allow-host api.example.com --allow-host '*.intranet.example.com'
+  tributary serve --allow-run shell,container    flows may start programs here, as the server's user
   tributary serve --connectors ./connectors    with connectors of your own beside the built-in ones
   tributary serve --flows ./flows --environment production    what is in the folder is deployed, and stays so
   tributary serve --sandbox          with simulated Stripe, ChartMogul and Slack beside it
@@ -105,6 +106,8 @@ pub struct Config {
     pub workers: usize,
     /// Hosts that flows may call without a connector.
     pub allow_host: Vec<String>,
+    /// What flows may start on this machine.
+    pub allow_run: Vec<script::Allowed>,
     /// A folder whose flows are deployed.
     pub flows: Option<Source>,
     /// Between two looks at it.
@@ -131,6 +134,7 @@ impl Config {
             connectors: None,
             workers: engine::limits::WORKERS,
             allow_host: Vec::new(),
+            allow_run: Vec::new(),
             flows: None,
             flows_look: folder::LOOK,
             alerts: Alerts::default(),
@@ -160,9 +164,12 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Server> {
         let egress = connect::plain::Egress::new(config.allow_host)
             .map_err(|why| anyhow::anyhow!("--allow-host: {why}"))?;
-        let (database, connectors) = (config.database.as_deref(), config.connectors.as_deref());
-        let node =
-            Node::open_with(&config.data, database, connectors, config.on_fatal, config.pages_max).await?;
+        let programs = node::programs(&config.allow_run)?;
+        let catalog = node::catalog(config.connectors.as_deref(), &config.allow_run)?;
+        let database = config.database.as_deref();
+        let opened = Node::open(&config.data, database, catalog, config.on_fatal, config.pages_max);
+        let mut node = opened.await?;
+        node.programs = programs;
         let tcp = TcpListener::bind(config.listen).await.with_context(|| {
             format!("cannot listen on {}; --listen ADDR takes another address", config.listen)
         })?;
@@ -291,6 +298,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         connectors: global.connectors.clone(),
         workers: args.workers,
         allow_host: args.allow_host,
+        allow_run: global.allow_run.clone(),
         flows: args.flows.map(|path| Source { path, environment: args.environment }),
         flows_look: folder::LOOK,
         alerts: args.alerts,

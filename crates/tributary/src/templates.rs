@@ -5,15 +5,15 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use server::Template;
 
-/// The files of `templates/`, as (slug, text).
-const BUILT_IN: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/templates.rs"));
+/// The files of `templates/`, as (slug, text, tests).
+const BUILT_IN: &[(&str, &str, Option<&str>)] = &include!(concat!(env!("OUT_DIR"), "/templates.rs"));
 /// Templates read from a directory at most.
 const FILES_MAX: usize = 1000;
 
 /// All templates by slug; one of the directory replaces a built-in one of the same slug.
 pub fn load(directory: Option<&Path>) -> anyhow::Result<Vec<Template>> {
     let mut texts: Vec<(String, String)> =
-        BUILT_IN.iter().map(|(slug, text)| ((*slug).to_owned(), (*text).to_owned())).collect();
+        BUILT_IN.iter().map(|(slug, text, _)| ((*slug).to_owned(), (*text).to_owned())).collect();
     if let Some(directory) = directory {
         let own = read(directory).with_context(|| format!("--templates {}", directory.display()))?;
         texts.retain(|(slug, _)| own.iter().all(|(other, _)| other != slug));
@@ -32,6 +32,22 @@ pub fn load(directory: Option<&Path>) -> anyhow::Result<Vec<Template>> {
         bail!("templates have mistakes:\n  {}", mistakes.join("\n  "));
     }
     Ok(templates)
+}
+
+/// The tests of a template: what their file is called, and its text. Those that lie in the directory of the template
+/// count, if it is from there.
+pub fn tests(directory: Option<&Path>, slug: &str) -> anyhow::Result<Option<(String, String)>> {
+    let name = format!("{slug}.test.yaml");
+    if let Some(directory) = directory.filter(|directory| directory.join(format!("{slug}.yaml")).is_file()) {
+        let path = directory.join(name);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        return Ok(Some((path.display().to_string(), text)));
+    }
+    let built_in = BUILT_IN.iter().find(|(built_in, ..)| *built_in == slug);
+    Ok(built_in.and_then(|(.., tests)| *tests).map(|text| (format!("templates/{name}"), text.to_owned())))
 }
 
 fn read(directory: &Path) -> anyhow::Result<Vec<(String, String)>> {
@@ -69,7 +85,7 @@ mod tests {
                  do:\n  - note:\n      set: {{done: true}}\n"
             )
         };
-        let (replaced, _) = BUILT_IN[0];
+        let (replaced, ..) = BUILT_IN[0];
         for slug in [replaced, "mine"] {
             std::fs::write(directory.path().join(format!("{slug}.yaml")), flow(slug)).expect("written");
         }

@@ -31,6 +31,7 @@ struct Shared {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     egress: Egress,
+    programs: script::Programs,
 }
 
 /// Tries flows with the connections of a node.
@@ -41,6 +42,7 @@ pub fn trials(node: &Node, egress: Egress) -> Trials {
         transport: node.transport.clone(),
         clock: node.clock.clone(),
         egress,
+        programs: node.programs.clone(),
     });
     Arc::new(move |asked| {
         let shared = shared.clone();
@@ -62,7 +64,7 @@ impl Shared {
             connections,
             transport: self.transport.clone(),
             rehearsal: dry.clone().map(|dry| dry as Arc<dyn Rehearsal>),
-            scripts: Arc::new(Workers::default()),
+            scripts: Arc::new(Workers::new(self.programs.clone())),
             clock: self.clock.clone(),
             timer: Arc::new(engine::RuntimeTimer),
             // Keys that vendors remember are drawn from it.
@@ -72,6 +74,7 @@ impl Shared {
                 egress: self.egress.clone(),
                 ..engine::Config::default()
             },
+            later: Vec::new(),
         };
         let data = scratch().map_err(|error| broken(&error))?;
         let store = trial.store(data.path()).map_err(|error| broken(&error))?;

@@ -18,6 +18,10 @@ const REQUESTS_PER_S: u64 = 25_000;
 const WARM_UP: u64 = 300;
 /// Starts of which the median is told.
 const STARTS: usize = 3;
+/// What W1 has not told the sink by then never comes.
+const ARRIVE_TIME_MAX: Duration = Duration::from_secs(60);
+/// Hostile flows run for so long before they are measured beside.
+const BURDEN: Duration = Duration::from_secs(6);
 /// A server that nobody asks has come to rest by then.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -35,6 +39,8 @@ pub struct Found {
     pub ack_per_s: f64,
     pub w1: W1,
     pub e2e_ms: Quantiles,
+    /// The same beside hostile flows.
+    pub e2e_hostile_ms: Quantiles,
 }
 
 /// The best round of W1.
@@ -108,7 +114,22 @@ pub fn all(args: &Args, cluster: Option<&Cluster>) -> Result<Found> {
     }
     found.peak_rss_mb = process::memory_mb(bench.subject.pid(), "VmHWM")?;
     bench.check()?;
+    drop(bench);
+    progress(&format!("end to end at {}/s beside hostile flows", args.rate));
+    found.e2e_hostile_ms = beside_hostile(args, cluster)?;
     Ok(found)
+}
+
+/// The time from end to end on a server whose other flows take what they can get.
+fn beside_hostile(args: &Args, cluster: Option<&Cluster>) -> Result<Quantiles> {
+    let mut bench = Bench::start(args, cluster)?;
+    bench.warm_up()?;
+    bench.subject.burden()?;
+    // Until as many of them are at work as ever will be.
+    std::thread::sleep(BURDEN);
+    let times = bench.end_to_end()?;
+    bench.check()?;
+    Ok(times)
 }
 
 /// Keeps a server under the load of W1; on PostgreSQL if there is a cluster.
@@ -198,7 +219,16 @@ impl Bench<'_> {
     fn settle(&mut self, events: u64) -> Result<()> {
         self.next += events;
         self.runs += events;
-        self.subject.wait_for(self.runs)
+        self.subject.wait_for(self.runs)?;
+        // Other flows' runs may have been counted for those of W1.
+        let began = Instant::now();
+        while self.sink.arrived() < self.runs {
+            if began.elapsed() > ARRIVE_TIME_MAX {
+                bail!("only {} of {} events arrived at the sink", self.sink.arrived(), self.runs);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     fn end_to_end(&mut self) -> Result<Quantiles> {

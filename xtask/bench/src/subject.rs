@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::{event, wire};
 
 const FLOW: &str = include_str!("../w1.yaml");
+const HOSTILE: &str = include_str!("../hostile.yaml");
 const CONNECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/connectors");
 /// Whatever is accepted must be done by then.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(120);
@@ -103,6 +104,11 @@ impl Subject {
         self.rest("PUT", "/v1/connections/sink", &target)?;
         self.rest("POST", "/v1/flows", &json!({"file": "w1.yaml", "text": FLOW}))?;
         Ok(source["hook"]["path"].as_str().context("the connection has no webhook")?.to_owned())
+    }
+
+    /// Deploys flows that burn whatever they are given, once a second from now on.
+    pub fn burden(&self) -> Result<()> {
+        self.rest("POST", "/v1/flows", &json!({"file": "hostile.yaml", "text": HOSTILE})).map(drop)
     }
 
     pub fn counts(&self) -> Result<Counts> {

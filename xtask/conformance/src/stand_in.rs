@@ -5,14 +5,18 @@ use connect::{BoxFuture, Transport, TransportError};
 use serde_json::{Value, json};
 
 /// The hosts that stand here.
-pub const HOSTS: &[&str] = &["petstore.swagger.io", "httpbin.org", "service.test"];
+pub const HOSTS: &[&str] = &["petstore.swagger.io", "httpbin.org", "service.test", "issuer.test"];
 
 pub struct StandIn;
 
 impl Transport for StandIn {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
         let (status, body) = answer(&request);
-        let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        let mut headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        if status == 401 && request.url.path().starts_with("/digest") {
+            let question = "Digest realm=\"kit\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256";
+            headers.push(("WWW-Authenticate".to_owned(), question.to_owned()));
+        }
         Box::pin(std::future::ready(Ok(Response {
             status,
             headers,
@@ -44,6 +48,18 @@ fn answer(request: &Request) -> (u16, Value) {
             } else {
                 (401, json!({"authenticated": false}))
             }
+        }
+        ("service.test", ["digest"]) => match header(request, "authorization") {
+            Some(said) if said.starts_with("Digest username=\"u\", realm=\"kit\"") => {
+                (200, json!({"known": true}))
+            }
+            _ => (401, Value::Null),
+        },
+        ("issuer.test", [".well-known", "openid-configuration"]) => {
+            (200, json!({"issuer": "https://issuer.test", "token_endpoint": "https://issuer.test/token"}))
+        }
+        ("issuer.test", ["token"]) => {
+            (200, json!({"access_token": "token-of-the-issuer", "asked": request.body.len()}))
         }
         ("service.test", ["status", status]) => (status.parse().unwrap_or(500), json!({"status": status})),
         ("service.test", path) => {

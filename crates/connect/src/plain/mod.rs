@@ -9,7 +9,9 @@
 //! not part of it.
 
 mod answer;
+mod digest;
 mod openapi;
+mod tokens;
 mod wallet;
 
 use std::time::Duration;
@@ -20,11 +22,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
+use crate::credentials::Secret;
 use crate::error::{Class, Error};
 use crate::transport::{Transport, TransportError};
 use crate::wire;
+pub use tokens::Tokens;
+use wallet::Authorization;
 pub use wallet::{Wallet, connections};
 
+/// The status of who does not know who calls.
+const UNAUTHORIZED: u16 = 401;
 /// From the first byte sent to the last of the answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer.
@@ -196,34 +203,83 @@ async fn send(
         }
     }
     check_headers(&headers)?;
-    let authorization = wallet.authorization(transport, egress, with.get("authentication"), &url).await?;
-    if let Some(authorization) = &authorization {
+    let policy = with.get("authentication");
+    let mut authorization = wallet.authorization(transport, egress, policy, &url).await?;
+    let attempt = |header: Option<Secret>| exchange(transport, request, &url, &headers, header);
+    let response = match &authorization {
+        Authorization::Header(header) | Authorization::Token { header, .. } => {
+            attempt(Some(header.clone())).await?
+        }
+        Authorization::None | Authorization::Digest(_) => attempt(None).await?,
+    };
+    // Who does not know who calls has done nothing yet: the same is asked once more.
+    let stale = match &authorization {
+        Authorization::Token { token, .. } if token.kept && response.status == UNAUTHORIZED => Some(token),
+        _ => None,
+    };
+    let response = if let Some(token) = stale {
+        wallet.tokens.forget(token);
+        authorization = wallet.authorization(transport, egress, policy, &url).await?;
+        match &authorization {
+            Authorization::Token { header, .. } => attempt(Some(header.clone())).await?,
+            _ => response,
+        }
+    } else if let (Authorization::Digest(login), UNAUTHORIZED) = (&authorization, response.status) {
+        let asked = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+        let header = login.answer(asked.map(|(_, value)| value.as_str()), &request.method, &url)?;
+        attempt(Some(header)).await?
+    } else {
+        response
+    };
+    let mut result = interpreted(request, response);
+    // A token that was asked for is no connection's credential, and a secret all the same.
+    if let Authorization::Token { token, .. } = &authorization {
+        match &mut result {
+            Ok(output) => token.secret.mask(output),
+            Err(error) => error.body.iter_mut().for_each(|body| token.secret.mask(body)),
+        }
+    }
+    result
+}
+
+/// What an answer is worth, if it is not too long.
+fn interpreted(request: &Request, response: wire::Response) -> Result<Value, Error> {
+    if response.body.len() > ANSWER_BYTES_MAX {
+        let why = format!("the answer is longer than {} MiB", ANSWER_BYTES_MAX >> 20);
+        return Err(Error { unknown: false, ..Error::fatal("answer_too_large", why) });
+    }
+    answer::interpret(request, response)
+}
+
+/// One request, with who calls as a header, and its answer.
+async fn exchange(
+    transport: &dyn Transport,
+    request: &Request,
+    url: &Url,
+    headers: &[(String, String)],
+    authorization: Option<Secret>,
+) -> Result<wire::Response, Error> {
+    let mut headers = headers.to_vec();
+    if let Some(header) = authorization {
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"));
-        headers.push(("Authorization".to_owned(), authorization.reveal().to_owned()));
+        headers.push(("Authorization".to_owned(), header.reveal().to_owned()));
     }
     let sent = wire::Request {
         method: request.method.clone(),
-        url,
+        url: url.clone(),
         headers,
         body: request.body.as_ref().map(|body| Bytes::copy_from_slice(body.as_bytes())).unwrap_or_default(),
         timeout: TIMEOUT,
         body_bytes_max: ANSWER_BYTES_MAX,
     };
-    match transport.send(sent).await {
-        Ok(response) if response.body.len() > ANSWER_BYTES_MAX => {
-            let why = format!("the answer is longer than {} MiB", ANSWER_BYTES_MAX >> 20);
-            Err(Error { unknown: false, ..Error::fatal("answer_too_large", why) })
-        }
-        Ok(response) => answer::interpret(request, response),
-        Err(TransportError { sent, detail }) => Err(Error {
-            class: Class::Retry { after: None },
-            status: None,
-            code: if sent { "no_answer" } else { "not_reached" }.to_owned(),
-            detail,
-            body: None,
-            unknown: sent && request.writes(),
-        }),
-    }
+    transport.send(sent).await.map_err(|TransportError { sent, detail }| Error {
+        class: Class::Retry { after: None },
+        status: None,
+        code: if sent { "no_answer" } else { "not_reached" }.to_owned(),
+        detail,
+        body: None,
+        unknown: sent && request.writes(),
+    })
 }
 
 /// Refuses headers that cannot be sent, or not by a flow.

@@ -3,6 +3,8 @@ use crate::transport::BoxFuture;
 use serde_json::json;
 use std::sync::Mutex;
 
+mod tokens;
+
 /// Answers by path, and remembers what came.
 struct Web {
     seen: Mutex<Vec<wire::Request>>,
@@ -13,7 +15,9 @@ impl Transport for Web {
     fn send(&self, request: wire::Request) -> BoxFuture<'_, Result<wire::Response, TransportError>> {
         let (status, kind, body) = (self.answer)(&request);
         self.seen.lock().unwrap().push(request);
-        let headers = vec![("Content-Type".to_owned(), kind.to_owned())];
+        // What is no content type is the question of a refusal.
+        let name = if status == 401 && !kind.contains('/') { "WWW-Authenticate" } else { "Content-Type" };
+        let headers = vec![(name.to_owned(), kind.to_owned())];
         Box::pin(std::future::ready(Ok(wire::Response { status, headers, body: body.into() })))
     }
 }
@@ -306,15 +310,15 @@ fn a_secret_is_opened_for_its_own_hosts_kept_nowhere_and_masked() {
 
 #[test]
 fn a_token_is_asked_for_as_the_client_itself() {
-    let with = |in_body: bool| {
+    let with = |method: &str| {
         json!({
             "method": "GET",
             "uri": "https://api.acme.example/things",
             "authentication": {"oauth2": {
                 "token": "https://id.acme.example/oauth2/token",
-                "client": {"id": secret("id"), "secret": secret("key")},
+                "grant": "client_credentials",
+                "client": {"id": secret("id"), "secret": secret("key"), "method": method},
                 "scope": "read write",
-                "in_body": in_body,
             }},
         })
     };
@@ -327,17 +331,17 @@ fn a_token_is_asked_for_as_the_client_itself() {
             _ => (200, kind, "{}".to_owned()),
         }
     };
-    let (result, seen, _) = call_as(with(false), give);
+    let (result, seen, _) = call_as(with("client_secret_basic"), give);
     assert_eq!((result.unwrap(), seen.len()), (json!({}), 2));
     assert_eq!(seen[0].body, "grant_type=client_credentials&scope=read+write");
     assert!(sent(&seen[0], "authorization").unwrap().starts_with("Basic "));
     assert_eq!(sent(&seen[1], "authorization"), Some("Bearer t0k3n"));
-    let (_, seen, _) = call_as(with(true), give);
+    let (_, seen, _) = call_as(with("client_secret_post"), give);
     let body = String::from_utf8_lossy(&seen[0].body).into_owned();
     assert!(body.ends_with(&format!("&client_id=client-7&client_secret={KEY}")), "{body}");
     let refuse =
         |_: &wire::Request| (401, "application/json", json!({"error": format!("not {KEY}")}).to_string());
-    let (result, seen, _) = call_as(with(false), refuse);
+    let (result, seen, _) = call_as(with("client_secret_basic"), refuse);
     let error = result.unwrap_err();
     assert_eq!((&error.class, error.unknown, seen.len()), (&Class::Auth, false, 1));
     assert!(!error.to_string().contains(KEY), "{error}");

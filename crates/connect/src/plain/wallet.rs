@@ -5,31 +5,33 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::Value;
-use url::{Url, form_urlencoded};
+use url::Url;
 
 use super::Egress;
+use super::digest::Login;
+use super::tokens::{self, Token, Tokens};
 use crate::credentials::{Connection, Secret};
 use crate::error::{Class, Error};
 use crate::manifest::Manifest;
-use crate::transport::{Transport, TransportError};
-use crate::wire;
+use crate::transport::Transport;
 
 /// The name of a handle's only field.
 const HANDLE: &str = "$secret";
-/// For the answer of who gives tokens.
-const TOKEN_TIMEOUT: Duration = Duration::from_secs(20);
-const TOKEN_BYTES_MAX: usize = 256 << 10;
 
 /// The connections that a call's handles are of, opened for it.
 #[derive(Clone, Debug, Default)]
 pub struct Wallet {
     opened: Vec<Opened>,
+    /// Tokens that were asked for before.
+    pub(super) tokens: Arc<Tokens>,
+    /// Whose call it is: tokens of one workspace are not for another one.
+    pub(super) workspace: String,
+    pub(super) now: Timestamp,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +73,11 @@ pub(super) fn is_handle(value: &Value) -> bool {
 }
 
 impl Wallet {
+    /// An empty one for a call of a workspace, at a time.
+    pub fn new(tokens: Arc<Tokens>, workspace: &str, now: Timestamp) -> Wallet {
+        Wallet { opened: Vec::new(), tokens, workspace: workspace.to_owned(), now }
+    }
+
     /// Adds an opened connection by the name that the flow has for it.
     pub fn add(&mut self, name: &str, connection: Arc<Connection>, manifest: &Manifest) {
         self.opened.push(Opened { name: name.to_owned(), connection, hosts: manifest.hosts.clone() });
@@ -111,105 +118,61 @@ impl Wallet {
         found.cloned().ok_or_else(|| missing(format!("connection `{name}` has no `{field}`")))
     }
 
-    /// The `Authorization` header that a policy asks for. For OAuth 2 that is a token, which is asked for first.
+    /// What a policy adds to a request. For OAuth 2 that is a token, which is asked for first unless a kept one is still
+    /// good.
     pub(super) async fn authorization(
         &self,
         transport: &dyn Transport,
         egress: &Egress,
         policy: Option<&Value>,
         url: &Url,
-    ) -> Result<Option<Secret>, Error> {
-        let Some(policy) = policy else { return Ok(None) };
+    ) -> Result<Authorization, Error> {
+        let Some(policy) = policy else { return Ok(Authorization::None) };
         if let Some(basic) = policy.get("basic") {
             let user = self.text(&basic["username"], "basic.username", url)?;
             let password = self.text(&basic["password"], "basic.password", url)?;
             let pair = STANDARD.encode(format!("{}:{}", user.reveal(), password.reveal()));
-            return Ok(Some(Secret::new(format!("Basic {pair}"))));
+            return Ok(Authorization::Header(Secret::new(format!("Basic {pair}"))));
         }
-        let token = if let Some(bearer) = policy.get("bearer") {
-            self.text(&bearer["token"], "bearer.token", url)?
-        } else if let Some(oauth) = policy.get("oauth2") {
-            self.token(transport, egress, oauth).await?
-        } else {
-            return Ok(None);
-        };
-        let header = format!("Bearer {}", token.reveal());
-        if header.bytes().any(|byte| !(0x20..0x7f).contains(&byte)) {
-            let why = "the token cannot stand in a header";
-            return Err(Error::of(Class::Auth, "credential_invalid", why));
+        if let Some(digest) = policy.get("digest") {
+            let username = self.text(&digest["username"], "digest.username", url)?;
+            let password = self.text(&digest["password"], "digest.password", url)?;
+            return Ok(Authorization::Digest(Login { username, password }));
         }
-        Ok(Some(Secret::new(header)))
-    }
-
-    /// A token for the client itself (RFC 6749, 4.4).
-    async fn token(
-        &self,
-        transport: &dyn Transport,
-        egress: &Egress,
-        oauth: &Value,
-    ) -> Result<Secret, Error> {
-        let address = oauth["token"].as_str().unwrap_or_default();
-        let url = Url::parse(address)
-            .map_err(|error| Error::user("argument_type", format!("`{address}`: {error}")))?;
-        super::admit(egress, self, &url)?;
-        let client = |name: &str| self.text(&oauth["client"][name], &format!("client.{name}"), &url);
-        let (id, secret) = (client("id")?, client("secret")?);
-        let (headers, body) = asking(oauth, &id, &secret);
-        let request = wire::Request {
-            method: "POST".to_owned(),
-            url,
-            headers,
-            body: Bytes::from(body),
-            timeout: TOKEN_TIMEOUT,
-            body_bytes_max: TOKEN_BYTES_MAX,
-        };
-        let refused = |class: Class, status, code: &str, detail: String| Error {
-            class,
-            status,
-            code: code.to_owned(),
-            detail,
-            body: None,
-            unknown: false,
-        };
-        let response = transport.send(request).await.map_err(|TransportError { detail, .. }| {
-            // Nothing was asked of the API itself yet.
-            refused(Class::Retry { after: None }, None, "not_reached", format!("for a token: {detail}"))
-        })?;
-        let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        match answer["access_token"].as_str().filter(|_| (200..300).contains(&response.status)) {
-            Some(token) if token.bytes().all(|byte| (0x21..0x7f).contains(&byte)) => Ok(Secret::new(token)),
-            _ => {
-                let said = answer["error"].as_str().unwrap_or("no token");
-                let detail = format!("{address} gives no token: {} {}", response.status, self.masked(said));
-                let class = if response.status >= 500 { Class::Retry { after: None } } else { Class::Auth };
-                Err(refused(class, Some(response.status), "unauthorized", detail))
+        if let Some(bearer) = policy.get("bearer") {
+            let token = self.text(&bearer["token"], "bearer.token", url)?;
+            return Ok(Authorization::Header(bearer_of(&token)?));
+        }
+        match policy.get("oauth2") {
+            Some(oauth) => {
+                let token = tokens::token(self, transport, egress, oauth).await?;
+                Ok(Authorization::Token { header: bearer_of(&token.secret)?, token })
             }
+            None => Ok(Authorization::None),
         }
     }
 }
 
-/// Headers and body that ask for a token.
-fn asking(oauth: &Value, id: &Secret, secret: &Secret) -> (Vec<(String, String)>, String) {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "client_credentials");
-    for name in ["scope", "audience"] {
-        if let Some(text) = oauth[name].as_str() {
-            form.append_pair(name, text);
-        }
+/// What says who calls.
+pub(super) enum Authorization {
+    None,
+    Header(Secret),
+    /// A token that was asked for; it may have been kept, and be good no longer.
+    Token {
+        header: Secret,
+        token: Token,
+    },
+    /// An answer to the question that the first answer brings.
+    Digest(Login),
+}
+
+fn bearer_of(token: &Secret) -> Result<Secret, Error> {
+    let header = format!("Bearer {}", token.reveal());
+    if header.bytes().any(|byte| !(0x20..0x7f).contains(&byte)) {
+        let why = "the token cannot stand in a header";
+        return Err(Error::of(Class::Auth, "credential_invalid", why));
     }
-    let mut headers = vec![
-        ("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
-        ("Accept".to_owned(), "application/json".to_owned()),
-    ];
-    if oauth["in_body"] == true {
-        form.append_pair("client_id", id.reveal()).append_pair("client_secret", secret.reveal());
-    } else {
-        let encode =
-            |text: &Secret| form_urlencoded::byte_serialize(text.reveal().as_bytes()).collect::<String>();
-        let pair = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
-        headers.push(("Authorization".to_owned(), format!("Basic {pair}")));
-    }
-    (headers, form.finish())
+    Ok(Secret::new(header))
 }
 
 impl Opened {

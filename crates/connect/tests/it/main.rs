@@ -3,6 +3,7 @@
 mod answers;
 mod calls;
 mod describe;
+mod flows;
 mod lint;
 mod manifests;
 mod pages;

@@ -68,6 +68,21 @@ impl engine::Scripts for Scripts {
         };
         Box::pin(std::future::ready(result))
     }
+
+    fn program<'a>(
+        &'a self,
+        operation: &'a str,
+        with: &'a Value,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Value, flow::Fault>> {
+        assert!(key.starts_with("tby_") && operation.starts_with("run."));
+        let given = with["arguments"].clone();
+        let result = match with["image"].as_str() {
+            Some("fail") => Err(flow::Fault::runtime(given[0].to_string())),
+            _ => Ok(given),
+        };
+        Box::pin(std::future::ready(result))
+    }
 }
 
 /// Chance from a seed (SplitMix64).

@@ -30,6 +30,7 @@ use crate::expression::{Scope, Variable};
 use crate::hearing::Form;
 use crate::schedule::Schedule;
 use crate::schema::Schema;
+use crate::yaml::Place;
 use crate::{CloudEvent, Diagnostic, EventFilter, Expression, Fault};
 use parse::{At, Reader};
 use task::{Delay, Schemas, Tasks, Template};
@@ -119,6 +120,78 @@ pub struct CallSite {
     pub computed: bool,
 }
 
+/// What a flow may start on the server, where the operator allows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Program {
+    Shell,
+    Container,
+}
+
+impl Program {
+    pub const ALL: [Program; 2] = [Program::Shell, Program::Container];
+
+    /// The word of the language for it, which operators use too.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Shell => "shell",
+            Self::Container => "container",
+        }
+    }
+
+    /// The call that it becomes.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Shell => "run.shell",
+            Self::Container => "run.container",
+        }
+    }
+
+    /// The program that a call starts.
+    pub fn of(operation: &str) -> Option<Program> {
+        Self::ALL.into_iter().find(|program| program.operation() == operation)
+    }
+}
+
+/// Where a document starts a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramSite {
+    pub program: Program,
+    /// JSON pointer of `shell` or `container`.
+    pub path: String,
+    pub line: usize,
+    pub column: usize,
+}
+
+/// A script in the document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptSite {
+    /// As it is written: `js`, `javascript`, `jq`.
+    pub language: String,
+    pub code: String,
+    /// JSON pointer of `code`.
+    pub path: String,
+    pub line: usize,
+    pub column: usize,
+    /// Where each line of the code begins in the file; none where it is folded or escaped.
+    starts: Vec<Place>,
+}
+
+impl ScriptSite {
+    /// Line and column in the file of a place in the code, as far as that can be said.
+    pub fn place(&self, line: usize, column: usize) -> (usize, usize) {
+        let start = line.checked_sub(1).and_then(|line| self.starts.get(line));
+        start.map_or((self.line, self.column), |start| (start.line, start.column + column.saturating_sub(1)))
+    }
+}
+
+/// Something wrong with a script's code, and where in it, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
 /// An argument of a call, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument {
@@ -135,6 +208,10 @@ pub struct Inspected {
     pub document: Option<Document>,
     /// Every call that was understood.
     pub calls: Vec<CallSite>,
+    /// Every program that it starts.
+    pub programs: Vec<ProgramSite>,
+    /// Every script.
+    pub scripts: Vec<ScriptSite>,
     /// What keeps it from being one.
     pub problems: Vec<Diagnostic>,
     /// What is most likely not meant: tasks that nothing leads to, keys that are written out, numbers that lose zeros.
@@ -190,8 +267,12 @@ impl Document {
         // What a function calls is one place, however often the function is called.
         let mut seen = BTreeSet::new();
         calls.retain(|call| seen.insert(call.path.clone()));
+        let mut programs = reader.programs;
+        programs.retain(|site| seen.insert(site.path.clone()));
+        let mut scripts = reader.scripts;
+        scripts.retain(|site| seen.insert(site.path.clone()));
         if !problems.is_empty() {
-            return Inspected { document: None, calls, problems, advice };
+            return Inspected { document: None, calls, programs, scripts, problems, advice };
         }
         let definition = Arc::new(node.to_value());
         let schemas = Schemas { input: input_schema, output: output_schema, export: None };
@@ -213,7 +294,7 @@ impl Document {
             schemas,
             definition,
         };
-        Inspected { document: Some(document), calls, problems, advice }
+        Inspected { document: Some(document), calls, programs, scripts, problems, advice }
     }
 
     pub fn name(&self) -> &str {

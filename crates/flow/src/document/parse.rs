@@ -37,6 +37,8 @@ pub struct Reader<'a> {
     /// How many tasks were read.
     pub tasks: usize,
     pub calls: Vec<super::CallSite>,
+    pub programs: Vec<super::ProgramSite>,
+    pub scripts: Vec<super::ScriptSite>,
     /// What tasks listen for, and the connections that it comes by.
     pub listens: Vec<(String, Form)>,
     pub sources: BTreeSet<String>,
@@ -122,6 +124,8 @@ impl<'a> Reader<'a> {
             used_at: None,
             tasks: 0,
             calls: Vec::new(),
+            programs: Vec::new(),
+            scripts: Vec::new(),
             listens: Vec::new(),
             sources: BTreeSet::new(),
         }
@@ -279,6 +283,34 @@ impl<'a> Reader<'a> {
         }
         let characters = text.get(..offset).map_or(0, |before| before.chars().count());
         Place { line: place.line, column: place.column + quote + characters }
+    }
+
+    /// Where each line of a text that starts at `place` begins, if it stands there as it is: in a block (`|`), or on one
+    /// line.
+    pub fn starts(&self, place: Place, text: &str) -> Vec<Place> {
+        let within = |line: usize| self.lines.get(line.checked_sub(1)?).copied();
+        if !text.contains('\n') {
+            let rest: String =
+                within(place.line).unwrap_or_default().chars().skip(place.column - 1).collect();
+            let quote = usize::from(rest.starts_with(['"', '\'']));
+            let found = rest[quote..].starts_with(text);
+            return found.then_some(Place { column: place.column + quote, ..place }).into_iter().collect();
+        }
+        // A block's place is where its first text stands; empty lines may be before it.
+        let empty = text.lines().take_while(|line| line.is_empty()).count();
+        let mut starts = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let at = (place.line + index).saturating_sub(empty);
+            // What stands before is the block's indentation.
+            let before = within(at).and_then(|whole| whole.strip_suffix(line));
+            match before.filter(|before| before.trim().is_empty()) {
+                Some(before) => starts.push(Place { line: at, column: before.chars().count() + 1 }),
+                None => return Vec::new(),
+            }
+        }
+        // A mistake may be behind the end.
+        starts.extend(starts.last().map(|last| Place { line: last.line + 1, column: 1 }));
+        starts
     }
 
     /// A value whose strings may be whole expressions, at any depth.

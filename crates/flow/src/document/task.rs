@@ -123,7 +123,7 @@ impl Action {
             Self::Do(_) => "do",
             Self::Set(_) => "set",
             Self::Call { operation, .. } if operation == "emit" => "emit",
-            Self::Call { operation, .. } if matches!(operation.as_str(), "script" | "run.workflow") => "run",
+            Self::Call { operation, .. } if operation == "script" || operation.starts_with("run.") => "run",
             Self::Call { .. } | Self::Function { .. } | Self::Map(_) => "call",
             Self::Switch(_) => "switch",
             Self::For(_) => "for",

@@ -111,10 +111,29 @@ fn says_what_is_wrong_where_and_what_was_meant() {
             "do:\n- a: {listen: {to: {any: [{with: {type: a}, correlate: {c: {form: .x}}}]}}}",
             "unknown_field /do/0/a/listen/to/any/0/correlate/c/form f.yaml:3:61: `form` is not a field of correlation `c`; did you mean `from`?",
         ),
-        ("do:\n- a: {run: {}}", "missing_field /do/0/a/run f.yaml:3:12: `run` needs `script` or `workflow`"),
         (
-            "do:\n- a: {run: {shell: {command: ls}}}",
-            "unsupported /do/0/a/run/shell f.yaml:3:20: `run: shell` is not available: a flow starts no programs on the server; call an operation, `http`, or write a `script`",
+            "do:\n- a: {run: {}}",
+            "missing_field /do/0/a/run f.yaml:3:12: `run` needs `script`, `workflow`, `shell` or `container`",
+        ),
+        (
+            "do:\n- a: {run: {shell: {comand: ls}}}",
+            "missing_field /do/0/a/run/shell f.yaml:3:20: `shell` needs `command`",
+        ),
+        (
+            "do:\n- a: {run: {container: {image: i, volumes: {}}}}",
+            "unsupported /do/0/a/run/container/volumes f.yaml:3:35: `volumes` of `container` is not supported yet",
+        ),
+        (
+            "do:\n- a: {run: {container: {image: i, lifetime: {cleanup: never}}}}",
+            "unsupported /do/0/a/run/container/lifetime/cleanup f.yaml:3:55: `cleanup: never` is not supported: a container is removed when its task is over (`always`)",
+        ),
+        (
+            "do:\n- a: {run: {await: false, shell: {command: ls}}}",
+            "unsupported /do/0/a/run/await f.yaml:3:20: `await: false` of `shell` is not supported: a program ends with its task",
+        ),
+        (
+            "do:\n- a: {run: {shell: {command: ls}, script: {language: js, code: '1'}}}",
+            "ambiguous_task /do/0/a/run/script f.yaml:3:43: `run` starts one thing: it has both `shell` and `script`",
         ),
         (
             "do:\n- a: {run: {script: {language: python, code: '1'}}}",
@@ -222,8 +241,24 @@ fn says_what_is_wrong_where_and_what_was_meant() {
             "expression_refused /do/0/a/with/headers/x f.yaml:4:90: `$secrets.<connection>.<field>` stands alone",
         ),
         (
-            "use: {authentications: {a: {oauth2: {authority: 'https://a.test', grant: password, client: {id: c, secret: '${ .s }'}}}}}\ndo:\n- a: {set: {x: 1}}",
-            "unsupported /use/authentications/a/oauth2/grant f.yaml:2:74: `grant: password` is not supported; `client_credentials` is",
+            "use: {authentications: {a: {oauth2: {authority: 'https://a.test', grant: passwrd, client: {id: c, secret: '${ .s }'}}}}}\ndo:\n- a: {set: {x: 1}}",
+            "unsupported /use/authentications/a/oauth2/grant f.yaml:2:74: `grant: passwrd` is not supported; `client_credentials`, `password`, `refresh_token`, `urn:ietf:params:oauth:grant-type:token-exchange` are; did you mean `password`?",
+        ),
+        (
+            "use: {authentications: {a: {oidc: {authority: 'https://a.test', grant: password, username: u}}}}\ndo:\n- a: {set: {x: 1}}",
+            "missing_field /use/authentications/a/oidc f.yaml:2:35: `grant: password` of `oidc` needs `password`",
+        ),
+        (
+            "use: {authentications: {a: {oidc: {authority: 'https://a.test', grant: authorization_code}}}}\ndo:\n- a: {set: {x: 1}}",
+            "unsupported /use/authentications/a/oidc/grant f.yaml:2:72: `grant: authorization_code` needs a person in front of a browser: add a connection, whose connector keeps what is granted",
+        ),
+        (
+            "use: {authentications: {a: {oauth2: {authority: 'https://a.test', grant: client_credentials, client: {id: c, secret: '${ .s }', authentication: none}}}}}\ndo:\n- a: {set: {x: 1}}",
+            "unknown_field /use/authentications/a/oauth2/client/secret f.yaml:2:118: `authentication: none` of a client has no use for `secret`",
+        ),
+        (
+            "use: {authentications: {a: {digest: {username: u, password: plain}}}}\ndo:\n- a: {set: {x: 1}}",
+            "plain_secret /use/authentications/a/digest/password f.yaml:2:61: `password` is written out: everybody who reads the flow would know it",
         ),
         (
             "schedule: {on: {one: {with: {type: a.b, dataschema: x}}}}\ndo:\n- a: {set: {x: 1}}",

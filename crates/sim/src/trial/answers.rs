@@ -48,7 +48,7 @@ impl Rehearsal for Answers {
         if let Some(given) = self.given(operation, with) {
             return Some(given);
         }
-        let plain = matches!(operation, "http" | "openapi");
+        let plain = matches!(operation, "http" | "openapi" | "run.shell" | "run.container");
         let known = self.catalog.operation(operation).is_some();
         match operation {
             // Nobody else is there to hear it.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use connect::{Catalog, Effects};
-use flow::{CloudEvent, Document, Expression};
+use flow::{Document, Expression};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::answers::Answers;
 use super::difference::{Difference, compare, lacking, unexpected};
+use super::later::{Later, event_of};
 use super::report::{Report, Status, state};
 use super::suite::{Begins, Suite, Test, answers};
 use super::twins::Accounts;
@@ -75,6 +76,7 @@ impl Judge {
         let answers: Arc<dyn engine::Rehearsal> = Arc::new(answers);
         let document = self.document.clone();
         let trial = self.trial(document, written.settings, written.input, &time, &accounts, Some(answers));
+        let trial = Trial { later: written.later, ..trial };
         Ok(Ok((trial.simulated(&time)?, written.expect)))
     }
 
@@ -105,6 +107,7 @@ impl Judge {
             timer: time.clone(),
             chance: Chance::seeded(),
             config: patient(),
+            later: Vec::new(),
         }
     }
 
@@ -119,25 +122,14 @@ impl Judge {
             settings,
             input,
             answers: answers(&filled(&test.answers, given)?)?,
+            later: later(&filled(&test.then, given)?, now)?,
             expect: filled(&test.expect, given)?,
         })
     }
 
     /// The event as flows see it, which the flow must listen to.
     fn event(&self, given: &Value, settings: &Value, now: Timestamp) -> Result<Value, String> {
-        let text = |name: &str| given[name].as_str().map(str::to_owned);
-        let time = match text("time") {
-            Some(time) => time.parse().map_err(|_| format!("`time` of the event is no time: {time}"))?,
-            None => now,
-        };
-        let event = CloudEvent {
-            id: text("id").unwrap_or_else(|| "evt_test".to_owned()),
-            source: text("source").unwrap_or_default(),
-            r#type: text("type").unwrap_or_default(),
-            time,
-            subject: text("subject"),
-            data: Arc::new(given.get("data").cloned().unwrap_or_default()),
-        };
+        let event = event_of(given, now)?;
         let same = |name: &str| name.to_owned();
         if !self.document.triggers().iter().any(|filter| filter.matches(&event, settings, &same)) {
             return Err(format!(
@@ -161,6 +153,9 @@ impl Judge {
             (None, None) => "completed".into(),
         };
         compare("status", &wanted, &status.into(), false, &mut found);
+        for missed in &report.missed {
+            found.push(unexpected("then".to_owned(), &missed.as_str().into()));
+        }
         // The reason is what whoever reads it wants to know.
         if let Some(error) = error.as_ref().filter(|_| wanted != "failed") {
             found.push(unexpected("error".to_owned(), error));
@@ -197,7 +192,14 @@ struct Written {
     settings: Value,
     input: Value,
     answers: Vec<super::answers::Answer>,
+    later: Vec<Later>,
     expect: Value,
+}
+
+/// What happens later, in order.
+fn later(written: &Value, now: Timestamp) -> Result<Vec<Later>, String> {
+    let items = written.as_array().into_iter().flatten().enumerate();
+    items.map(|(index, item)| Later::read(item, now).map_err(|why| format!("then/{index}: {why}"))).collect()
 }
 
 /// Evaluates the whole expressions in a value.

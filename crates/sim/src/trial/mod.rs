@@ -9,11 +9,12 @@ pub mod answers;
 mod difference;
 pub mod dry;
 pub mod judge;
+pub mod later;
 pub mod report;
 pub mod suite;
 pub mod twins;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,12 +27,13 @@ use flow::{Document, RunId, WorkspaceId};
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use store::{MasterKey, NewConnection, NewFlow, NewRun, OnFailure, Options, RunStatus, Store};
+use store::{Committer, MasterKey, NewConnection, NewFlow, NewRun, OnFailure, Options, RunStatus, Store};
 use tokio::sync::watch;
 
 use crate::Broken;
 use crate::idle::Idle;
 pub use crate::time::Time;
+use later::{Happens, Later};
 pub use report::Report;
 
 /// A run that waits for longer than this is told as waiting.
@@ -58,6 +60,8 @@ pub struct Trial {
     pub timer: Arc<dyn Timer>,
     pub chance: Chance,
     pub config: engine::Config,
+    /// What happens while the run waits, in order; only in simulated time.
+    pub later: Vec<Later>,
 }
 
 /// One source of chance for all that a trial draws.
@@ -180,18 +184,16 @@ impl Trial {
         let document = self.document.clone();
         let store = self.store(data.path())?;
         let mut committer = store.committer().map_err(Broken::of)?;
-        let mut begun = tokio::spawn(self.begin(store.clone()));
-        let Begun { run, engine, .. } = loop {
-            idle.wait().await;
-            if begun.is_finished() {
-                break (&mut begun).await.map_err(Broken::of)??;
-            }
-            committer.step();
-        };
+        let mut later = VecDeque::from(self.later.clone());
+        let begun = settled(&idle, &mut committer, self.begin(store.clone())).await?;
+        let Begun { run, engine, .. } = begun?;
+        let wake = engine.wake_handle();
         let (_stop, stopping) = watch::channel(false);
         let engine = tokio::spawn(engine.run(stopping));
-        let end = time.truth().saturating_add(WAIT_MAX).unwrap_or(Timestamp::MAX);
-        for _ in 0..TURNS_MAX {
+        let mut missed = Vec::new();
+        let mut since = time.truth();
+        let end = since.saturating_add(WAIT_MAX).unwrap_or(Timestamp::MAX);
+        for number in 0..TURNS_MAX {
             // Everything that can be done without time going by.
             loop {
                 idle.wait().await;
@@ -202,16 +204,48 @@ impl Trial {
             if is_over(&store, &run).await? {
                 break;
             }
-            match time.next() {
-                Some(next) if next <= end => time.wake_next(),
-                _ => break,
+            let due = later.front().and_then(|next| since.checked_add(next.after).ok());
+            let next = time.next().filter(|next| *next <= end);
+            match (due, next) {
+                (Some(due), next) if next.is_none_or(|next| next > due) => {
+                    let Some(Later { what, .. }) = later.pop_front() else { break };
+                    time.advance_to(due);
+                    since = due;
+                    if matches!(what, Happens::Stop) {
+                        break;
+                    }
+                    let happening = what.happen(store.clone(), run.clone(), number, due);
+                    missed.extend(settled(&idle, &mut committer, happening).await?.err());
+                    wake.wake();
+                }
+                (_, Some(_)) => time.wake_next(),
+                (_, None) => break,
             }
+        }
+        if !later.is_empty() {
+            missed.push(format!("the run was over before the last {} of `then` happened", later.len()));
         }
         let report = Report::read(&store, &run, &document).await;
         engine.abort();
         // Its tasks end at their next turn, and with them what holds the store.
         idle.wait().await;
-        report
+        report.map(|report| Report { missed, ..report })
+    }
+}
+
+/// What comes of something that writes, while somebody else commits.
+async fn settled<T: Send + 'static>(
+    idle: &Idle,
+    committer: &mut Committer,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Broken> {
+    let mut work = tokio::spawn(work);
+    loop {
+        idle.wait().await;
+        if work.is_finished() {
+            return (&mut work).await.map_err(Broken::of);
+        }
+        committer.step();
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Report {
     pub status: Status,
     pub steps: Vec<StepRecord>,
     pub calls: Vec<Called>,
+    /// Why what was to happen later could not.
+    pub missed: Vec<String>,
 }
 
 impl Report {
@@ -44,7 +46,8 @@ impl Report {
     pub async fn read(store: &Store, run: &RunId, document: &Arc<Document>) -> Result<Report, Broken> {
         let journal = store.journal(&WorkspaceId::default(), run).await.map_err(Broken::of)?;
         let mut machine: Option<Machine> = None;
-        let mut report = Report { status: Status::Waiting, steps: Vec::new(), calls: Vec::new() };
+        let mut report =
+            Report { status: Status::Waiting, steps: Vec::new(), calls: Vec::new(), missed: Vec::new() };
         for (_, entry) in journal {
             match entry {
                 Entry::Started { input, settings, at, .. } => {

@@ -9,6 +9,7 @@
 //!   given: [{customer: {call: crm.contacts.create, with: {name: N}}}]
 //!   event: {source: crm, type: crm.contact.changed, data: {id: '${ $given.customer.id }'}}
 //!   answers: [{call: chat.messages.post, with: {channel: '#ops'}, output: {ok: true}}]
+//!   then: [{after: PT1H, event: {source: crm, type: crm.contact.paid}}, {decide: {choice: approve, by: anna}}]
 //!   expect: {status: completed, output: {}, calls: [{chat.messages.post: {text: Hello}}], steps: {tell: completed}}
 //! ```
 
@@ -18,8 +19,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::answers::Answer;
+use super::later::{DECIDE, ITEM};
 
-const TEST: &[&str] = &["name", "settings", "now", "twins", "given", "event", "input", "answers", "expect"];
+const TEST: &[&str] =
+    &["name", "settings", "now", "twins", "given", "event", "input", "answers", "then", "expect"];
 const EXPECT: &[&str] = &["status", "output", "error", "calls", "writes", "steps"];
 const ANSWER: &[&str] = &["call", "with", "output", "error", "times"];
 const EVENT: &[&str] = &["id", "source", "type", "time", "subject", "data"];
@@ -45,6 +48,8 @@ pub struct Test {
     pub given: Option<Document>,
     pub begins: Begins,
     pub answers: Value,
+    /// What happens while it waits.
+    pub then: Value,
     pub expect: Value,
 }
 
@@ -162,6 +167,7 @@ impl Reader<'_> {
             given: node.get("given").and_then(|given| self.given(given, &path)),
             begins,
             answers,
+            then: node.get("then").map(|then| self.then(then, &path)).unwrap_or_default(),
             expect: self.expect(node, &path),
         }
     }
@@ -169,13 +175,7 @@ impl Reader<'_> {
     fn begins(&mut self, node: &Node, path: &str) -> Begins {
         match (node.get("event"), node.get("input")) {
             (Some(event), None) => {
-                self.only(event, &format!("{path}/event"), "an event", EVENT);
-                for name in ["source", "type"] {
-                    if event.get(name).and_then(Node::as_str).is_none() {
-                        let message = format!("an event needs `{name}`, a text");
-                        self.problem(event.place, &format!("{path}/event"), "missing_field", message, None);
-                    }
-                }
+                self.event(event, &format!("{path}/event"));
                 Begins::Event(event.to_value())
             }
             (None, Some(input)) => Begins::Input(input.to_value()),
@@ -186,6 +186,51 @@ impl Reader<'_> {
                 Begins::Input(Value::Null)
             }
         }
+    }
+
+    fn event(&mut self, event: &Node, path: &str) {
+        self.only(event, path, "an event", EVENT);
+        for name in ["source", "type"] {
+            if event.get(name).and_then(Node::as_str).is_none() {
+                let message = format!("an event needs `{name}`, a text");
+                self.problem(event.place, path, "missing_field", message, None);
+            }
+        }
+    }
+
+    /// What happens later.
+    fn then(&mut self, node: &Node, path: &str) -> Value {
+        if !matches!(node.kind, Kind::List(_)) {
+            let message = "`then` must be a list of what happens later, in order".to_owned();
+            self.wrong(node, &format!("{path}/then"), message);
+        }
+        for (index, item) in node.items().iter().enumerate() {
+            let path = format!("{path}/then/{index}");
+            self.only(item, &path, "an item of `then`", ITEM);
+            if let Some(event) = item.get("event") {
+                self.event(event, &format!("{path}/event"));
+            }
+            if let Some(decide) = item.get("decide") {
+                let path = format!("{path}/decide");
+                self.only(decide, &path, "`decide`", DECIDE);
+                for name in ["choice", "by"] {
+                    if decide.get(name).and_then(Node::as_str).is_none() {
+                        let message = format!("`decide` needs `{name}`, a text");
+                        self.problem(decide.place, &path, "missing_field", message, None);
+                    }
+                }
+            }
+            if let Some(stop) = item.get("stop").filter(|stop| stop.kind != Kind::Bool(true)) {
+                self.wrong(stop, &format!("{path}/stop"), "`stop` is `true` or is not there".to_owned());
+            }
+            let given = ["event", "decide", "stop"].iter().filter(|name| item.get(name).is_some()).count();
+            if given > 1 || (given == 0 && item.get("after").is_none()) {
+                let message =
+                    "an item of `then` is an `event`, a `decide`, `stop: true`, or only `after`".to_owned();
+                self.problem(item.place, &path, "missing_field", message, None);
+            }
+        }
+        node.to_value()
     }
 
     /// Tasks of the flow language, as a flow of their own.
@@ -315,6 +360,7 @@ tests:
   event: {source: crm}
   answers: [{call: crm.a.b}, {output: 1}]
   expect: {}
+  then: [{evnt: 1}, {decide: {choice: a}, stop: true}, {stop: no}]
 - given: [{a: {cal: crm.a.b}}]
   expect: {statsu: failed, status: over, calls: {}}
 ";
@@ -326,9 +372,14 @@ tests:
             "/tests/0/answers/0 x.test.yaml:7:13: an answer is an `output` or an `error`",
             "an answer needs `call`",
             "/tests/0/expect x.test.yaml:8:11: `expect` needs at least one of",
-            "/tests/1 x.test.yaml:9:3: a test needs `name`, a text",
-            "/tests/1/given/0/a/cal x.test.yaml:9:16: `cal` is not a task; did you mean `call`?",
-            "/tests/1/expect/statsu x.test.yaml:10:12: `statsu` is not a field of `expect`; did you mean `status`?",
+            "/tests/0/then/0/evnt x.test.yaml:9:11: `evnt` is not a field of an item of `then`; did you mean `event`?",
+            "/tests/0/then/0 x.test.yaml:9:10: an item of `then` is an `event`",
+            "/tests/0/then/1/decide x.test.yaml:9:30: `decide` needs `by`, a text",
+            "/tests/0/then/1 x.test.yaml:9:21: an item of `then` is",
+            "/tests/0/then/2/stop x.test.yaml:9:63: `stop` is `true`",
+            "/tests/1 x.test.yaml:10:3: a test needs `name`, a text",
+            "/tests/1/given/0/a/cal x.test.yaml:10:16: `cal` is not a task; did you mean `call`?",
+            "/tests/1/expect/statsu x.test.yaml:11:12: `statsu` is not a field of `expect`; did you mean `status`?",
             "/tests/1/expect/status",
             "/tests/1/expect/calls",
         ] {

@@ -159,7 +159,7 @@ struct Tested {
 }
 
 fn test(global: &Global, which: &[String]) -> anyhow::Result<Exit> {
-    let catalog = crate::node::catalog(global.connectors.as_deref())?;
+    let catalog = global.catalog()?;
     let mut tested = Vec::new();
     for name in which {
         tested.push(match catalog.get(name) {
@@ -216,7 +216,7 @@ fn of_file(catalog: &Catalog, name: &str) -> anyhow::Result<Tested> {
 }
 
 fn new(global: &Global, slug: &str, dir: &Path) -> anyhow::Result<Exit> {
-    let catalog = crate::node::catalog(global.connectors.as_deref())?;
+    let catalog = global.catalog()?;
     if catalog.slugs().any(|known| known == slug) {
         return Err(Usage(format!("there is a connector `{slug}` already; choose another slug")).into());
     }

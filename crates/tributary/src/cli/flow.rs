@@ -18,7 +18,10 @@ use crate::print;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check flow files, and those of folders: everything that is wrong, with its line
-    #[command(after_help = "Examples:\n  tributary flow lint flows/*.yaml\n  tributary flow lint flows")]
+    #[command(after_help = "Examples:
+  tributary flow lint flows/*.yaml
+  tributary flow lint flows
+  tributary flow lint flows --allow-run shell       where the server allows `run: shell`")]
     Lint {
         /// The files, or folders of files
         #[arg(required = true, value_name = "FILE")]
@@ -170,7 +173,7 @@ fn found(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Reads the files here, against the connectors that are built in and those of `--connectors`; no server is asked.
 fn lint(global: &Global, files: &[PathBuf]) -> anyhow::Result<Exit> {
-    let catalog = crate::node::catalog(global.connectors.as_deref())?;
+    let catalog = global.catalog()?;
     let files = found(files)?;
     let mut problems = Vec::new();
     for file in &files {
@@ -195,7 +198,7 @@ fn lint(global: &Global, files: &[PathBuf]) -> anyhow::Result<Exit> {
 
 /// One document either way: it is for programs.
 fn schema(global: &Global) -> anyhow::Result<Exit> {
-    let catalog = crate::node::catalog(global.connectors.as_deref())?;
+    let catalog = global.catalog()?;
     let schema = connect::describe::schema(&catalog).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("; "))
@@ -249,13 +252,17 @@ fn list(document: &Value) -> String {
                 print::cell(&f["revision"]),
                 print::cell(&f["state"]),
                 connections.join(", "),
+                print::time(&f["next_start"]),
                 print::time(&f["deployed_at"]),
             ]
         })
         .collect();
     let mut words = match rows.is_empty() {
         true => "no flows yet: `tributary template list` shows ready-made ones".to_owned(),
-        false => print::table(&["flow", "version", "revision", "state", "connections", "deployed"], &rows),
+        false => print::table(
+            &["flow", "version", "revision", "state", "connections", "next start", "deployed"],
+            &rows,
+        ),
     };
     let folder = &document["folder"];
     if folder["ok"] == false {

@@ -12,6 +12,7 @@ mod template;
 mod trial;
 mod verify;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -85,6 +86,17 @@ pub struct Global {
     /// A directory of further connectors (manifests, *.yaml), beside the built-in ones
     #[arg(long, global = true, env = "TRIBUTARY_CONNECTORS", value_name = "DIR")]
     pub connectors: Option<PathBuf>,
+    /// Programs that flows may start on this machine, with its user's rights: `shell`, `container` (docker or podman),
+    /// `container=/path/to/podman`. None without it
+    #[arg(long, global = true, env = "TRIBUTARY_ALLOW_RUN", value_name = "KIND", value_delimiter = ',')]
+    pub allow_run: Vec<script::Allowed>,
+}
+
+impl Global {
+    /// What flows can call here.
+    pub fn catalog(&self) -> anyhow::Result<connect::Catalog> {
+        crate::node::catalog(self.connectors.as_deref(), &self.allow_run)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -199,11 +211,9 @@ fn diagnostics(document: &Value) -> Vec<String> {
 
 /// One answer: the document with `--json`, otherwise the words made of it.
 fn answer(global: &Global, document: &Value, words: impl FnOnce(&Value) -> String) {
-    if global.json {
-        println!("{document}");
-    } else {
-        println!("{}", words(document).trim_end());
-    }
+    let text = if global.json { document.to_string() } else { words(document).trim_end().to_owned() };
+    // Whoever reads only the beginning (`| head`) has read what they wanted.
+    writeln!(std::io::stdout(), "{text}").ok();
 }
 
 /// `key=value` pairs of an option that may be given several times.

@@ -25,6 +25,18 @@ pub enum Command {
 A template names the connections it needs (`stripe`, `slack`); --connection says which of yours to use
 where the names differ. A value of --set is read as JSON where it is JSON, otherwise as text.")]
     Install(Install),
+    /// Run the tests that come with them
+    #[command(after_help = "Examples:
+  tributary template test                         of all that have tests
+  tributary template test failed-payment-alert --json
+  tributary template test mine --templates ./templates
+
+What a test may say is in `tributary flow test --help`. Exit code 1: a test failed.")]
+    Test {
+        /// Templates' slugs [default: all]
+        #[arg(value_name = "SLUG")]
+        slugs: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -46,6 +58,7 @@ pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
             let document = open(global).await?.get(&format!("/v1/templates/{}", segment(&slug))).await?;
             answer(global, &document, show);
         }
+        Command::Test { slugs } => return super::trial::test_templates(global, slugs).await,
         Command::Install(args) => {
             let body = json!({
                 "settings": settings(&args.set)?,

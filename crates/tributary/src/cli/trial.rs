@@ -71,7 +71,12 @@ The tests of alert.yaml are in alert.test.yaml beside it:
         writes: [{slack.messages.post: {channel: '#billing'}}]
 A test begins with an `event` or an `input`. Calls get the first of the `answers` that fits, or, with
 `twins: true`, go to simulated vendors, in which `given` is a list of tasks that is done before. Time is
-simulated: a wait is over at once. Exit code 1: a test failed.")]
+simulated: a wait is over at once. `then` is what happens meanwhile, in order:
+      then:
+        - event: {source: stripe, type: stripe.invoice.paid, data: {…}}
+        - decide: {choice: approve, by: anna}
+        - {after: P3D, stop: true}
+Exit code 1: a test failed.")]
 pub struct Test {
     /// Flows, or their test files
     #[arg(required = true, value_name = "FILE")]
@@ -121,11 +126,13 @@ pub async fn run(global: &Global, args: Run) -> anyhow::Result<Exit> {
         });
         open(global).await?.post("/v1/flows/run", body).await?
     } else {
-        let catalog = Arc::new(node::catalog(global.connectors.as_deref())?);
+        let catalog = Arc::new(global.catalog()?);
         let document = Arc::new(document(&catalog, &args.file)?);
         let settings = document.resolve_settings(&settings).map_err(|wrong| Usage(wrong.join("; ")))?;
         let dry = args.dry_run;
-        let tried = tokio::task::spawn_blocking(move || with_twins(catalog, document, settings, input, dry));
+        let programs = node::programs(&global.allow_run)?;
+        let given = Given { catalog, document, settings, input, programs, dry };
+        let tried = tokio::task::spawn_blocking(move || with_twins(given));
         tried.await.context("the trial broke off")??
     };
     answer(global, &report, told);
@@ -144,13 +151,19 @@ fn input(given: Option<&str>) -> anyhow::Result<Value> {
     Ok(node.to_value())
 }
 
-fn with_twins(
+/// What a trial with simulated vendors is made from.
+struct Given {
     catalog: Arc<connect::Catalog>,
     document: Arc<Document>,
     settings: Value,
     input: Value,
+    programs: script::Programs,
+    /// Send no writes.
     dry: bool,
-) -> anyhow::Result<Value> {
+}
+
+fn with_twins(given: Given) -> anyhow::Result<Value> {
+    let Given { catalog, document, settings, input, programs, dry } = given;
     let mut connections = Vec::new();
     for (name, connector) in needed(&document) {
         match Accounts::connection(&name, &connector) {
@@ -176,11 +189,12 @@ fn with_twins(
         connections,
         transport: Arc::new(Accounts::new(time.clone())),
         rehearsal: dry.clone().map(|dry| dry as Arc<dyn engine::Rehearsal>),
-        scripts: Arc::new(node::Workers::default().in_place()),
+        scripts: Arc::new(node::Workers::new(programs).in_place()),
         clock: time.clone(),
         timer: time.clone(),
         chance: Chance::seeded(),
         config: patient(),
+        later: Vec::new(),
     };
     let mut report = trial.simulated(&time)?.document();
     if let Some(dry) = dry {
@@ -259,47 +273,85 @@ fn pair(given: &Path) -> anyhow::Result<(PathBuf, PathBuf, Suite)> {
     Ok((flow, tests, suite))
 }
 
+/// A flow and its tests, read.
+struct Tested {
+    /// The file of the tests, as it is told.
+    file: String,
+    document: Document,
+    suite: Suite,
+}
+
 /// `tributary flow test`.
 pub async fn test(global: &Global, args: Test) -> anyhow::Result<Exit> {
-    let catalog = Arc::new(node::catalog(global.connectors.as_deref())?);
-    let files = args.files;
-    let judged = tokio::task::spawn_blocking(move || {
-        let mut judged = Vec::new();
-        let mut done = std::collections::BTreeSet::new();
-        for file in &files {
-            let (flow, tests, suite) = pair(file)?;
-            if !done.insert(tests.clone()) {
+    let catalog = Arc::new(global.catalog()?);
+    let mut done = std::collections::BTreeSet::new();
+    let mut all = Vec::new();
+    for file in &args.files {
+        let (flow, tests, suite) = pair(file)?;
+        if done.insert(tests.clone()) {
+            let document = document(&catalog, &flow)?;
+            all.push(Tested { file: tests.display().to_string(), document, suite });
+        }
+    }
+    judged(global, catalog, all).await
+}
+
+/// `tributary template test`.
+pub async fn test_templates(global: &Global, slugs: Vec<String>) -> anyhow::Result<Exit> {
+    let catalog = Arc::new(global.catalog()?);
+    let folder = global.templates.as_deref();
+    let templates = crate::templates::load(folder)?;
+    let known = || templates.iter().map(|template| template.slug.as_str());
+    if let Some(unknown) = slugs.iter().find(|slug| !known().any(|known| known == slug.as_str())) {
+        let near = flow::nearest::nearest(unknown, known());
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return Err(Usage(format!("there is no template `{unknown}`{near}")).into());
+    }
+    let mut all = Vec::new();
+    for template in templates.iter().filter(|template| slugs.is_empty() || slugs.contains(&template.slug)) {
+        let Some((file, text)) = crate::templates::tests(folder, &template.slug)? else {
+            if slugs.is_empty() {
                 continue;
             }
-            let document = Arc::new(document(&catalog, &flow)?);
-            let scripts = Arc::new(node::Workers::default().in_place());
-            let began = Instant::now();
-            let verdicts = Judge { catalog: catalog.clone(), document, scripts }.all(&suite)?;
-            judged.push((tests, verdicts, began.elapsed()));
+            let slug = &template.slug;
+            return Err(Usage(format!("{slug} has no tests: write {slug}.test.yaml beside it")).into());
+        };
+        let suite = Suite::parse(&file, &text).map_err(|found| mistakes(&file, &found))?;
+        all.push(Tested { file, document: Document::clone(&template.document), suite });
+    }
+    judged(global, catalog, all).await
+}
+
+/// Runs the tests and tells what came of them.
+async fn judged(global: &Global, catalog: Arc<connect::Catalog>, all: Vec<Tested>) -> anyhow::Result<Exit> {
+    let began = Instant::now();
+    let files = all.len();
+    let tried = tokio::task::spawn_blocking(move || {
+        let mut tests = Vec::new();
+        for Tested { file, document, suite } in all {
+            // A test answers for programs itself.
+            let scripts = Arc::new(node::Workers::new(script::Programs::default()).in_place());
+            let judge = Judge { catalog: catalog.clone(), document: Arc::new(document), scripts };
+            tests.extend(judge.all(&suite)?.iter().map(|verdict| shown(&file, verdict)));
         }
-        anyhow::Ok(judged)
+        anyhow::Ok(tests)
     });
-    let judged = judged.await.context("the tests broke off")??;
-    let tests: Vec<Value> = judged
-        .iter()
-        .flat_map(|(file, verdicts, _)| verdicts.iter().map(|verdict| shown(file, verdict)))
-        .collect();
+    let tests: Vec<Value> = tried.await.context("the tests broke off")??;
     let failed = tests.iter().filter(|test| test["passed"] == false).count();
-    let took: u128 = judged.iter().map(|(.., took)| took.as_millis()).sum();
     let document = json!({
-        "files": judged.len(),
+        "files": files,
         "tests": tests,
         "passed": tests.len() - failed,
         "failed": failed,
-        "duration_ms": u64::try_from(took).unwrap_or(u64::MAX),
+        "duration_ms": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
     answer(global, &document, verdicts);
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }
 
-fn shown(file: &Path, verdict: &Verdict) -> Value {
+fn shown(file: &str, verdict: &Verdict) -> Value {
     json!({
-        "file": file.display().to_string(),
+        "file": file,
         "line": verdict.line,
         "name": verdict.name,
         "passed": verdict.differences.is_empty(),

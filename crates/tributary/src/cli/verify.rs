@@ -18,7 +18,7 @@ use sim::target::Target;
 use sim::{Broken, Failure, Setting, Verdict};
 
 use super::{Exit, Global, Usage};
-use crate::{ambient, node, templates};
+use crate::{ambient, templates};
 
 /// Customers of a life, and its days: 235 to 265 events.
 const CUSTOMERS: u32 = 14;
@@ -97,7 +97,7 @@ struct Memory {
 pub async fn run(global: &Global, args: Verify) -> anyhow::Result<Exit> {
     let kinds = kinds(args.faults.as_deref())?;
     let target = target(global, &args.target, &args.with)?;
-    let catalog = node::catalog(global.connectors.as_deref())?;
+    let catalog = global.catalog()?;
     let setting = Setting { catalog: Arc::new(catalog), customers: CUSTOMERS, days: DAYS };
     let json = global.json;
     let outcome = tokio::task::spawn_blocking(move || live_all(&setting, &target, &kinds, &args, json));

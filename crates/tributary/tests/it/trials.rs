@@ -204,3 +204,165 @@ async fn a_flow_runs_with_the_connections_of_a_server_or_only_shows_its_writes()
     assert_eq!(app.post("/v1/flows/run", body).await.problem(), "wrong_state");
     app.stop().await;
 }
+
+#[test]
+fn programs_start_where_they_are_allowed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flow = format!(
+        "{HEAD}do:
+- say: {{run: {{shell: {{command: 'printf \"%s from $NAME\"', arguments: ['${{ .text }}'], environment: {{NAME: a shell}}}}}}}}
+"
+    );
+    let file = written(directory.path(), "flow.yaml", &flow);
+    let lint = document(&tributary(&["flow", "lint", &file, "--json"]), 1);
+    assert_eq!(
+        (&lint["problems"][0]["code"], &lint["problems"][0]["line"]),
+        (&json!("program_refused"), &json!(3))
+    );
+    document(&tributary(&["flow", "lint", &file, "--json", "--allow-run", "shell"]), 0);
+    let run = ["flow", "run", &file, "--input", "{\"text\": \"Hello\"}", "--json"];
+    assert_eq!(tributary(&run).status.code(), Some(1));
+    let allowed = [&run[..], &["--allow-run", "shell"]].concat();
+    assert_eq!(document(&tributary(&allowed), 0)["output"], "Hello from a shell");
+    let dry = document(&tributary(&[&allowed[..], &["--dry-run"]].concat()), 0);
+    assert_eq!(dry["writes"][0]["call"], "run.shell");
+    let wrong = tributary(&["flow", "lint", &file, "--allow-run", "bash"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("`bash` can't be allowed"), "{wrong:?}");
+    // A test answers for it.
+    written(
+        directory.path(),
+        "flow.test.yaml",
+        "tests:
+- {name: answered, input: {text: x}, answers: [{call: run.shell, output: y}], expect: {output: y, writes: [run.shell]}}
+- {name: unanswered, input: {text: x}, expect: {error: {type: 'https://tributary.dev/errors/unanswered'}}}
+",
+    );
+    document(&tributary(&["flow", "test", &file, "--json", "--allow-run", "shell"]), 0);
+}
+
+#[test]
+fn a_script_that_cannot_be_read_is_told_by_lint_with_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flow = format!(
+        "{HEAD}do:
+- js: {{run: {{script: {{language: js, code: 'return input +'}}}}}}
+- jq:
+    run:
+      script:
+        language: jq
+        code: |
+          .items
+          | lenght
+"
+    );
+    let file = written(directory.path(), "flow.yaml", &flow);
+    let found = document(&tributary(&["flow", "lint", &file, "--json"]), 1);
+    let places: Vec<_> = found["problems"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|problem| (problem["code"].as_str().unwrap(), problem["line"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(places, [("script_syntax", 3), ("script_syntax", 10)], "{found}");
+    assert!(found["problems"][1]["message"].as_str().is_some_and(|why| why.contains("lenght")), "{found}");
+}
+
+#[test]
+fn a_test_says_what_happens_later() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flow = format!(
+        "{HEAD}schedule: {{on: {{one: {{with: {{source: shop, type: shop.order.placed}}}}}}}}
+do:
+- ask:
+    call: human.approve
+    with: {{title: Ship it?, assignees: [anna, bob], deadline: PT48H, otherwise: reject}}
+- refused: {{if: $steps.ask.choice != \"approve\", set: {{sent: false, late: '${{ $steps.ask.expired }}'}}, then: end}}
+- wait: {{listen: {{to: {{one: {{with: {{type: shop.order.paid}}, correlate: {{order: {{from: .data.order, expect: '${{ $event.data.order }}'}}}}}}}}}}}}
+- done: {{set: {{sent: true, paid: '${{ $steps.wait[0].paid }}'}}}}
+"
+    );
+    let event = "event: {source: shop, type: shop.order.placed, data: {order: 7}}";
+    let paid = |order: u8| {
+        format!("event: {{source: shop, type: shop.order.paid, data: {{order: {order}, paid: {order}0}}}}")
+    };
+    let tests = format!(
+        "tests:
+- name: approved and paid
+  {event}
+  then:
+  - {{{}}}
+  - {{after: P1D, decide: {{choice: approve, by: anna}}}}
+  - {{after: PT1H, {}}}
+  expect: {{output: {{sent: true, paid: 70}}}}
+- name: rejected
+  {event}
+  then: [{{decide: {{choice: reject, by: bob, step: ask}}}}]
+  expect: {{output: {{sent: false, late: false}}}}
+- name: nobody decides
+  {event}
+  expect: {{output: {{sent: false, late: true}}}}
+- name: not yet
+  {event}
+  then: [{{after: P1D, stop: true}}]
+  expect: {{status: waiting}}
+",
+        paid(8),
+        paid(7),
+    );
+    let file = written(directory.path(), "order.yaml", &flow);
+    written(directory.path(), "order.test.yaml", &tests);
+    let found = document(&tributary(&["flow", "test", &file, "--json"]), 0);
+    assert_eq!((&found["passed"], &found["failed"]), (&json!(4), &json!(0)), "{found}");
+
+    let wrong = format!(
+        "tests:
+- name: nobody is asked any more
+  {event}
+  then: [{{after: P3D, decide: {{choice: approve, by: anna}}}}]
+  expect: {{output: {{sent: false, late: true}}}}
+- name: a choice that there is not
+  {event}
+  then: [{{decide: {{choice: maybe, by: anna}}}}]
+  expect: {{output: {{sent: false, late: true}}}}
+- name: another step
+  {event}
+  then: [{{decide: {{choice: approve, by: anna, step: aks}}}}]
+  expect: {{output: {{sent: false, late: true}}}}
+"
+    );
+    written(directory.path(), "order.test.yaml", &wrong);
+    let found = document(&tributary(&["flow", "test", &file, "--json"]), 1);
+    for (place, part) in [(0, "the run was over before"), (1, "maybe"), (2, "`aks` asks nothing now; ask do")]
+    {
+        let difference = &found["tests"][place]["differences"][0];
+        assert_eq!(difference["path"], "then", "{found}");
+        assert!(difference["found"].as_str().is_some_and(|why| why.contains(part)), "{part}: {difference}");
+    }
+}
+
+#[test]
+fn the_tests_of_templates_come_with_them() {
+    let all = document(&tributary(&["template", "test", "--json"]), 0);
+    assert!(all["files"].as_u64().is_some_and(|files| files >= 3) && all["failed"] == 0, "{all}");
+    let one = document(&tributary(&["template", "test", "failed-payment-alert", "--json"]), 0);
+    assert_eq!(
+        (&one["files"], &one["tests"][0]["file"]),
+        (&json!(1), &json!("templates/failed-payment-alert.test.yaml"))
+    );
+    let unknown = tributary(&["template", "test", "failed-payment-alarm"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("did you mean `failed-payment-alert`?"));
+    let directory = tempfile::tempdir().expect("a directory");
+    written(
+        directory.path(),
+        "mine.yaml",
+        &format!("{}do: [{{a: {{set: {{x: 1}}}}}}]\n", HEAD.replace("tried", "mine")),
+    );
+    let folder = directory.path().display().to_string();
+    let untested = tributary(&["template", "test", "mine", "--templates", &folder]);
+    assert_eq!(untested.status.code(), Some(2), "{untested:?}");
+    written(directory.path(), "mine.test.yaml", "tests: [{name: a, expect: {output: {x: 2}}}]\n");
+    let failed = document(&tributary(&["template", "test", "mine", "--templates", &folder, "--json"]), 1);
+    assert_eq!(failed["tests"][0]["differences"][0]["path"], "output/x");
+}

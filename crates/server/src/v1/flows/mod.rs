@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use flow::Document;
 use http::StatusCode;
 use serde_json::{Value, json};
-use store::Flow;
+use store::{Flow, Scheduled};
 
 pub use deploy::{Deployment, deploy_document};
 pub use revisions::{list as revisions, rollback, show as revision};
@@ -22,9 +22,11 @@ use crate::App;
 use crate::input::Fields;
 use crate::problem::{Code, Problem};
 
-/// `GET /v1/flows`: and how the last reading of the folder of flows went, where there is one.
+/// `GET /v1/flows`: each with its next start by the clock, and how the last reading of the folder of flows went, where there is one.
 pub async fn list(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    let flows: Vec<Value> = app.store().flows(app.workspace()).await?.iter().map(summary).collect();
+    let clocks = app.store().schedules_of(app.workspace()).await?;
+    let flows = app.store().flows(app.workspace()).await?;
+    let flows: Vec<Value> = flows.iter().map(|flow| with_clock(summary(flow), flow, &clocks)).collect();
     let mut document = json!({"flows": flows});
     if let Some(folder) = app.folder() {
         document["folder"] = folder;
@@ -35,7 +37,8 @@ pub async fn list(State(app): State<App>) -> Result<Json<Value>, Problem> {
 /// `GET /v1/flows/{name}`: with its text and all its revisions.
 pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
     let flow = find(&app, &name).await?;
-    let mut document = summary(&flow);
+    let clocks = app.store().schedules_of(app.workspace()).await?;
+    let mut document = with_clock(summary(&flow), &flow, &clocks);
     document["text"] = flow.text.as_str().into();
     document["revisions"] = app
         .store()
@@ -99,6 +102,14 @@ async fn find(app: &App, name: &str) -> Result<Flow, Problem> {
             format!("no flow `{name}` is deployed; `tributary flow list` shows what is"),
         )
     })
+}
+
+/// The summary with `next_start`: when the clock starts the flow next. Null without a clock, while a run that the next
+/// start has to wait for (`after`) goes on, and while the flow is paused.
+fn with_clock(mut summary: Value, flow: &Flow, clocks: &[Scheduled]) -> Value {
+    let clock = clocks.iter().find(|clock| clock.flow == flow.name && !flow.paused);
+    summary["next_start"] = json!(clock.and_then(|clock| clock.due_at));
+    summary
 }
 
 fn summary(flow: &Flow) -> Value {

@@ -1,0 +1,58 @@
+//! What lint says of flows beyond their language: programs that are not allowed, and scripts that can't be read.
+
+use connect::Catalog;
+use flow::Program;
+use flow::document::Mistake;
+
+const HEAD: &str = "document: {dsl: '1.0.3', namespace: n, name: f, version: '1.0.0'}\ndo:\n";
+
+fn lint(catalog: &Catalog, tasks: &str) -> Vec<String> {
+    let found = connect::lint::check(catalog, "f.yaml", &format!("{HEAD}{tasks}"));
+    found.iter().map(|problem| format!("{} {problem}", problem.code)).collect()
+}
+
+#[test]
+fn programs_need_the_operators_word() {
+    let mut catalog = Catalog::default();
+    let tasks = "- a: {run: {shell: {command: ls}}}\n- b: {run: {container: {image: i}}}\n";
+    let found = lint(&catalog, tasks);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].starts_with("program_refused f.yaml:3:20: `run: shell` is not allowed here"),
+        "{found:?}"
+    );
+    assert!(found[1].contains("--allow-run container"), "{found:?}");
+    catalog.allow(Program::Shell);
+    let found = lint(&catalog, tasks);
+    assert!(found.len() == 1 && found[0].contains("4:24"), "{found:?}");
+    catalog.allow(Program::Container);
+    assert_eq!(lint(&catalog, tasks), [""; 0]);
+}
+
+/// A reader whose scripts are wrong where `!` stands in them.
+fn check(language: &str, code: &str) -> Option<Mistake> {
+    let (line, column) =
+        code.lines().enumerate().find_map(|(index, line)| Some((index + 1, line.find('!')? + 1)))?;
+    Some(Mistake { line, column, message: format!("not {language}") })
+}
+
+#[test]
+fn mistakes_of_scripts_have_their_places_in_the_file() {
+    let mut catalog = Catalog::default();
+    let script =
+        |code: &str| format!("- a:\n    run:\n      script:\n        language: js\n        code: {code}\n");
+    assert_eq!(lint(&catalog, &script("'!'")), [""; 0], "nobody reads scripts here");
+    catalog.read_scripts(check);
+    for (code, place) in [
+        ("|\n          const a = 1;\n\n            b !\n          c", "10:15"),
+        ("|-\n          !", "8:11"),
+        ("'ab !'", "7:19"),
+        ("a !", "7:17"),
+        // Folded and escaped texts are not found again.
+        (">\n          a\n          b !", "8:11"),
+        ("\"a\\n!\"", "7:15"),
+    ] {
+        let found = lint(&catalog, &script(code));
+        assert_eq!(found, [format!("script_syntax f.yaml:{place}: not js")], "{code}");
+    }
+}
