@@ -26,6 +26,8 @@ pub(crate) struct Errors {
     pub code: Vec<Path>,
     /// Where the vendor's words may stand; the first that is there is taken, whatever its shape.
     pub detail: Vec<Path>,
+    /// Where the vendor may name the scope that the credentials lack.
+    pub scope: Vec<Path>,
     /// The first rule that matches decides.
     pub rules: Vec<Rule>,
 }
@@ -181,6 +183,13 @@ fn failure(
         Some(body) => detail(&manifest.errors, body),
         None => String::from_utf8_lossy(&response.body).trim().to_owned(),
     };
+    let lacks = |body: &Value| {
+        manifest.errors.scope.iter().find_map(|path| path.get(body)?.as_str().map(str::to_owned))
+    };
+    let detail = match body.as_ref().filter(|_| outcome == Outcome::Auth).and_then(lacks) {
+        Some(scope) => format!("{detail}: it lacks the scope `{scope}`"),
+        None => detail,
+    };
     let mut body = body;
     if let Some(body) = &mut body {
         connection.mask(body);
@@ -250,7 +259,7 @@ fn cut(text: &str) -> String {
 }
 
 /// `Retry-After`: seconds, or a date.
-fn retry_after(response: &wire::Response, now: Timestamp) -> Option<SignedDuration> {
+pub(crate) fn retry_after(response: &wire::Response, now: Timestamp) -> Option<SignedDuration> {
     let text = response.header("retry-after")?.trim();
     let wait = match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => {

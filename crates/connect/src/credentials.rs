@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use serde_json::Value;
 use url::{Host, Url};
+
+use crate::auth::Access;
 
 /// A credential. `Debug` prints `***`; the bytes are overwritten when it is dropped, as far as safe code can.
 #[derive(Clone)]
@@ -63,6 +66,8 @@ pub struct Connection {
     /// In the place of the manifest's base URL; only `http` to a loopback address is accepted (sandbox twins).
     pub base_url: Option<Url>,
     pub credentials: Credentials,
+    /// Who has the tokens that the vendor grants, where requests show such.
+    pub access: Option<Arc<dyn Access>>,
 }
 
 impl Connection {

@@ -12,6 +12,7 @@
 //! [`lookup`] (was this effect already done?). [`Manifest::parse`] is the lint of the format.
 
 mod answer;
+pub mod auth;
 mod catalog;
 mod credentials;
 pub mod describe;
@@ -35,8 +36,9 @@ pub use catalog::{Catalog, Source, text as manifest_text};
 pub use credentials::{Connection, Credentials, Secret};
 pub use error::{Class, Error};
 pub use lookup::lookup;
+pub use manifest::poll::Poll;
 pub use manifest::selftest::{Failure, run as selftest};
-pub use manifest::webhook::{Incoming, NotAnEvent, Webhook};
+pub use manifest::webhook::{Incoming, NotAnEvent, Registration, Webhook};
 pub use manifest::{
     CredentialField, Effects, Idempotency, Kind, Limits, Location, Manifest, Operation, Param,
 };

@@ -5,12 +5,15 @@
 //! `limits`), what an answer means (`errors`, `views`), what can be called (`operations`), what comes in
 //! (`triggers`) and what proves all of it (`tests`).
 
+mod auth;
 mod calls;
 mod errors;
 mod operations;
 mod parse;
+pub(crate) mod poll;
 mod reader;
 pub(crate) mod selftest;
+mod triggers;
 mod views;
 pub(crate) mod webhook;
 
@@ -23,12 +26,14 @@ use serde_json::Value;
 use url::Url;
 
 use crate::answer::{Errors, Rule};
+use crate::auth::{Auth, Grant};
 use crate::credentials::{Connection, Credentials};
 use crate::error::Error;
 use crate::path::Path;
 use crate::view::View;
 pub(crate) use operations::Text;
 pub(crate) use parse::digest;
+use poll::Poll;
 use webhook::Webhook;
 
 /// The format that this build reads: `manifest: 1`.
@@ -55,6 +60,7 @@ pub struct Manifest {
     pub(crate) operations: operations::Operations,
     pub(crate) check: Option<String>,
     pub(crate) webhook: Option<Webhook>,
+    pub(crate) poll: Option<Poll>,
     pub(crate) views: BTreeMap<String, View>,
     pub(crate) tests: Vec<selftest::Case>,
     digest: String,
@@ -96,6 +102,11 @@ impl Manifest {
         self.tests.len()
     }
 
+    /// How this vendor's events are asked for, if they can be.
+    pub fn poll(&self) -> Option<&Poll> {
+        self.poll.as_ref()
+    }
+
     /// All operations, by full name.
     pub fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.operations.iter()
@@ -124,6 +135,11 @@ impl Manifest {
     /// Full name of the read that shows whether a connection's credentials work; it needs no arguments.
     pub fn check(&self) -> Option<&str> {
         self.check.as_deref()
+    }
+
+    /// How the vendor grants tokens, if its requests show any.
+    pub fn grant(&self) -> Option<&Arc<Grant>> {
+        self.auth.grant()
     }
 
     /// What a connection has to hold.
@@ -162,6 +178,11 @@ impl Manifest {
                 None
             }
         })
+    }
+
+    /// Where its API is, unless a connection says otherwise.
+    pub fn base_url(&self) -> &Url {
+        &self.base_url
     }
 
     /// Everything that keeps this connection from being used with this manifest, in sentences without secrets.
@@ -207,15 +228,6 @@ pub struct CredentialField {
     /// Prefixes that show the vendor's test mode.
     #[serde(skip)]
     pub(crate) test: Vec<String>,
-}
-
-/// How a request says who sends it.
-#[derive(Clone, Debug)]
-pub(crate) enum Auth {
-    /// `Authorization: Bearer <field>`.
-    Bearer { field: String },
-    /// Basic, the field as user, an empty password.
-    BasicUser { field: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,6 +301,8 @@ pub struct Operation {
     pub(crate) base_url: Option<Url>,
     /// The answer is a file: `{content_type, data}`, in base64.
     pub(crate) answers_bytes: bool,
+    /// Scopes of a token that it needs; any one of a list of names with `|` between them.
+    pub scopes: Vec<String>,
 }
 
 impl Operation {

@@ -4,16 +4,18 @@ use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::sync::Arc;
+
 
 use crate::answer;
+use crate::auth::{self, Granted};
 use crate::credentials::Connection;
+use crate::encode;
 use crate::error::{Class, Error};
-use crate::manifest::{Auth, Manifest, Operation};
+use crate::manifest::{Manifest, Operation};
 use crate::pages;
 use crate::prepare::Prepared;
-use crate::transport::Transport;
+use crate::transport::{Transport, TransportError};
 use crate::wire;
 
 /// Performs one attempt. Lists are followed to their end (`{"items": […]}`) unless only the first page is wanted
@@ -81,21 +83,68 @@ impl Call<'_> {
         Ok(output)
     }
 
-    /// One request, one answer.
+    /// One request, one answer. Where the token that it showed is refused, the same request goes out once more with a new
+    /// one: nothing was done by it.
     pub async fn exchange(&self, prepared: &Prepared, path: &str, query: &str) -> Result<Value, Error> {
-        let request = self.request(prepared, path, query)?;
-        match self.transport.send(request).await {
+        let mut granted = self.granted(None).await?;
+        let mut answer = self.send(prepared, path, query, granted.as_deref()).await?;
+        if let (Some(grant), Some(used), Ok(response)) = (self.manifest.auth.grant(), &granted, &answer)
+            && grant.refuses(response)
+        {
+            let new = self.granted(Some(used)).await?;
+            answer = self.send(prepared, path, query, new.as_deref()).await?;
+            granted = new;
+        }
+        let result = match answer {
             Ok(response) => {
                 answer::interpret(self.manifest, self.operation, self.connection, response, self.now)
             }
             Err(error) => Err(answer::unanswered(self.operation, self.connection, &error)),
-        }
+        };
+        result.map_err(|error| match granted {
+            Some(granted) => shown_to_nobody(error, &granted),
+            None => error,
+        })
     }
 
-    fn request(&self, prepared: &Prepared, path: &str, query: &str) -> Result<wire::Request, Error> {
-        let url = self.url(path, query)?;
+    /// The token that requests show, where they show one that the vendor granted.
+    async fn granted(&self, refused: Option<&Granted>) -> Result<Option<Arc<Granted>>, Error> {
+        if self.manifest.auth.grant().is_none() {
+            return Ok(None);
+        }
+        let Some(access) = &self.connection.access else {
+            let detail = format!("nobody keeps the tokens of connection `{}`", self.connection.name);
+            return Err(Error::of(Class::Auth, "grant_missing", detail));
+        };
+        access.token(self.connection, refused).await.map(Some)
+    }
+
+    async fn send(
+        &self,
+        prepared: &Prepared,
+        path: &str,
+        query: &str,
+        granted: Option<&Granted>,
+    ) -> Result<Result<wire::Response, TransportError>, Error> {
+        let request = self.request(prepared, path, query, granted)?;
+        Ok(self.transport.send(request).await)
+    }
+
+    fn request(
+        &self,
+        prepared: &Prepared,
+        path: &str,
+        query: &str,
+        granted: Option<&Granted>,
+    ) -> Result<wire::Request, Error> {
+        let credential = self.manifest.auth.credential(self.connection, granted)?;
+        let mut query = query.to_owned();
+        if let Some((name, value)) = &credential.query {
+            query = encode::with_param(&query, name, value);
+        }
+        let url = self.url(path, &query, granted)?;
         let mut headers = prepared.headers.clone();
-        headers.push(("Authorization".to_owned(), self.authorization()?));
+        headers.extend(credential.headers);
         Ok(wire::Request {
             method: prepared.method.clone(),
             url,
@@ -107,8 +156,9 @@ impl Call<'_> {
     }
 
     /// Only the manifest's hosts, or the connection's loopback address; what a vendor answers cannot change that.
-    fn url(&self, path: &str, query: &str) -> Result<Url, Error> {
-        let base = self.manifest.base(self.operation, self.connection)?;
+    fn url(&self, path: &str, query: &str, granted: Option<&Granted>) -> Result<Url, Error> {
+        let home = self.manifest.base(self.operation, self.connection)?;
+        let base = granted.and_then(|granted| granted.base_url.as_ref()).unwrap_or(home);
         if !path.starts_with('/') || path.starts_with("//") {
             return Err(Error::fatal(
                 "host_refused",
@@ -119,7 +169,7 @@ impl Call<'_> {
         url.set_path(path);
         url.set_query((!query.is_empty()).then_some(query));
         let host = url.host_str().unwrap_or_default();
-        if self.connection.base_url.is_none() && !self.manifest.hosts.iter().any(|allowed| allowed == host) {
+        if self.connection.base_url.is_none() && !auth::admits(&self.manifest.hosts, host) {
             return Err(Error::fatal(
                 "host_refused",
                 format!("{host} is not a host of {}", self.manifest.title),
@@ -127,26 +177,12 @@ impl Call<'_> {
         }
         Ok(url)
     }
+}
 
-    fn authorization(&self) -> Result<String, Error> {
-        let secret = |field: &str| {
-            let found = self.connection.credentials.get(field).filter(|secret| !secret.is_empty());
-            found.ok_or_else(|| {
-                let detail = format!("connection `{}` has no `{field}`", self.connection.name);
-                Error::of(Class::Auth, "credential_missing", detail)
-            })
-        };
-        let text = match &self.manifest.auth {
-            Auth::Bearer { field } => format!("Bearer {}", secret(field)?.reveal()),
-            Auth::BasicUser { field } => {
-                format!("Basic {}", STANDARD.encode(format!("{}:", secret(field)?.reveal())))
-            }
-        };
-        if text.bytes().any(|byte| !(0x20..0x7f).contains(&byte)) {
-            let detail =
-                format!("a credential of connection `{}` cannot stand in a header", self.connection.name);
-            return Err(Error::of(Class::Auth, "credential_invalid", detail));
-        }
-        Ok(text)
-    }
+/// What a vendor echoes of a token is masked.
+fn shown_to_nobody(mut error: Error, granted: &Granted) -> Error {
+    error.detail = granted.masked(&error.detail);
+    error.code = granted.masked(&error.code);
+    error.body.iter_mut().for_each(|body| granted.mask(body));
+    error
 }

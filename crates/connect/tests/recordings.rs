@@ -113,6 +113,7 @@ fn connection(manifest: &Manifest) -> Connection {
         live: false,
         base_url: None,
         credentials: secrets.collect(),
+        access: None,
     }
 }
 

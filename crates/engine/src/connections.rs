@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use connect::auth::Lender;
 use connect::{Connection, Manifest, Secret};
 use flow::{Fault, WorkspaceId};
 use store::Store;
@@ -44,6 +45,7 @@ impl Connections {
         store: &Store,
         workspace: &WorkspaceId,
         name: &str,
+        lender: Option<&Lender>,
     ) -> Result<Arc<Connection>, NotOpen> {
         let generation = store.generation().await.map_err(NotOpen::Store)?;
         let key = (workspace.clone(), name.to_owned());
@@ -55,7 +57,9 @@ impl Connections {
         }
         let stored = store.connection(workspace, name).await.map_err(NotOpen::Store)?;
         let missing = || NotOpen::Fault(fault::connection(format!("there is no connection `{name}`")));
-        let connection = Arc::new(connection(stored.ok_or_else(missing)?).map_err(NotOpen::Fault)?);
+        let mut connection = connection(stored.ok_or_else(missing)?).map_err(NotOpen::Fault)?;
+        connection.access = lender.and_then(|lend| lend(workspace, &connection));
+        let connection = Arc::new(connection);
         let mut opened = self.lock();
         // Read before the connection was: what changed in between is opened again.
         if opened.0 != generation || opened.1.len() >= CONNECTIONS_CACHED_MAX {
@@ -89,6 +93,7 @@ fn connection(stored: store::Connection) -> Result<Connection, Fault> {
             .iter()
             .map(|(name, secret)| (name.to_owned(), Secret::new(secret)))
             .collect(),
+        access: None,
     })
 }
 

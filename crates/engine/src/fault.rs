@@ -36,7 +36,8 @@ const OURS: [&str; 6] = [
     "request_too_large",
 ];
 /// The families of them.
-const OUR_FAMILIES: [&str; 6] = ["argument_", "answer_", "credential_", "mapping_", "pages_", "view_"];
+const OUR_FAMILIES: [&str; 7] =
+    ["argument_", "answer_", "credential_", "grant_", "mapping_", "pages_", "view_"];
 
 fn ours(code: &str) -> bool {
     OURS.contains(&code) || OUR_FAMILIES.iter().any(|family| code.starts_with(family))

@@ -25,6 +25,7 @@ mod earlier;
 mod effect;
 pub mod fault;
 mod gate;
+pub mod grants;
 mod health;
 mod held;
 pub mod history;
@@ -35,6 +36,7 @@ mod lifecycle;
 pub mod limits;
 mod manifests;
 mod plain;
+mod poll;
 mod rehearsal;
 pub mod retry;
 mod run;
@@ -47,6 +49,7 @@ mod work;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use connect::auth::Lender;
 use connect::{Catalog, Connection, Transport};
 use connections::NotOpen;
 use flow::chance::Rng;
@@ -112,7 +115,10 @@ pub(crate) struct Node {
     timer: Arc<dyn Timer>,
     scripts: Arc<dyn Scripts>,
     rehearsal: Option<Arc<dyn Rehearsal>>,
-    rng: Mutex<Box<dyn Rng>>,
+    rng: Arc<Mutex<Box<dyn Rng>>>,
+    /// Who has the tokens that vendors granted: this node, unless somebody else lends them.
+    lender: Lender,
+    lent: OnceLock<Lender>,
     config: Config,
     sink: Arc<dyn AlertSink>,
     throttle: alert::Throttle,
@@ -149,6 +155,15 @@ impl Engine {
         let (sender, alerts) = mpsc::channel(limits::ALERTS_WAITING_MAX);
         let (begun, works) = mpsc::unbounded_channel();
         let workers = deps.config.workers;
+        let rng = Arc::new(Mutex::new(deps.rng));
+        let keeper = grants::Keeper {
+            store: deps.store.clone(),
+            catalog: deps.catalog.clone(),
+            transport: deps.transport.clone(),
+            clock: deps.clock.clone(),
+            timer: deps.timer.clone(),
+            rng: rng.clone(),
+        };
         let node = Node {
             store: deps.store,
             catalog: deps.catalog,
@@ -157,7 +172,9 @@ impl Engine {
             timer: deps.timer,
             scripts: deps.scripts,
             rehearsal: deps.rehearsal,
-            rng: Mutex::new(deps.rng),
+            rng,
+            lender: Arc::new(keeper).lender(),
+            lent: OnceLock::new(),
             config: deps.config,
             sink: deps.alerts,
             throttle: alert::Throttle::default(),
@@ -191,6 +208,13 @@ impl Engine {
         self.node.observer.get_or_init(|| observer);
     }
 
+    /// Takes the tokens that vendors granted from elsewhere than from its own store. The first lender stays.
+    pub fn borrow(&self, lender: Lender) {
+        if self.node.lent.set(lender).is_err() {
+            tracing::warn!("the tokens of connections are lent by somebody else already");
+        }
+    }
+
     /// For whoever accepts events or changes runs.
     pub fn wake_handle(&self) -> WakeHandle {
         WakeHandle { node: self.node.clone() }
@@ -202,6 +226,7 @@ impl Engine {
         // The store knows it as long as this lives.
         let beginner: Arc<dyn store::Follow> = Arc::new(begin::Beginner::new(self.node.clone()));
         let (over, is_over) = watch::channel(false);
+        let polls_stop = stop.clone();
         let work = async {
             manifests::note(&self.node).await;
             self.node.store.follow(Arc::downgrade(&beginner));
@@ -213,8 +238,10 @@ impl Engine {
             .await;
             over.send_replace(true);
         };
+        let polls = poll::watch(&self.node, polls_stop);
         let health = health::watch(&self.node, is_over.clone());
-        futures_util::future::join3(work, health, alert::deliver(&self.node, self.alerts, is_over)).await;
+        let alerts = alert::deliver(&self.node, self.alerts, is_over);
+        futures_util::future::join4(work, health, alerts, polls).await;
     }
 }
 
@@ -271,10 +298,16 @@ impl Node {
         Some((opened.live, opened.name.clone()))
     }
 
+    /// Who has the tokens that vendors granted.
+    fn lender(&self) -> &Lender {
+        self.lent.get().unwrap_or(&self.lender)
+    }
+
     /// A connection, as soon as the database can say.
     async fn connection(&self, workspace: &WorkspaceId, name: &str) -> Result<Arc<Connection>, Fault> {
+        let lender = self.lender();
         loop {
-            match self.connections.open(&self.store, workspace, name).await {
+            match self.connections.open(&self.store, workspace, name, Some(lender)).await {
                 Err(NotOpen::Store(error)) if error.passes() => self.timer.sleep(limits::HEALTH_PROBE).await,
                 opened => return opened.map_err(|not| not.into_fault(name)),
             }

@@ -73,6 +73,9 @@ pub const HOUSEKEEPING_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Pause before a failed commit or claim is tried again.
 pub const STORE_PAUSE: Duration = Duration::from_millis(200);
 
+/// Between two looks at which vendors are to be asked for events.
+pub const POLL_LOOK: Duration = Duration::from_secs(5);
+
 /// What an operator may set. `Default` is what the constants of this module say.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -94,6 +97,10 @@ pub struct Config {
     pub public_url: Option<String>,
     /// When and how often failed attempts are repeated.
     pub retry: crate::retry::Policy,
+    /// Events of vendors are asked for, where their manifests say how.
+    pub polls: bool,
+    /// Those of sandbox twins as well, whose time may be another one.
+    pub poll_sandboxes: bool,
     /// How long is kept what is over.
     pub retention: crate::housekeeping::Retention,
 }
@@ -110,6 +117,8 @@ impl Default for Config {
             egress: connect::plain::Egress::default(),
             public_url: None,
             retry: crate::retry::Policy::default(),
+            polls: false,
+            poll_sandboxes: false,
             retention: crate::housekeeping::Retention::default(),
         }
     }

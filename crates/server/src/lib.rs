@@ -23,10 +23,11 @@ mod trouble;
 mod v1;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::Router;
 use axum::routing::{get, post};
+use connect::auth::{Access, Lender};
 use connect::{Catalog, Transport};
 use flow::WorkspaceId;
 use flow::chance::Rng;
@@ -94,6 +95,9 @@ struct Inner {
     backup: v1::backups::Slot,
     /// How the last reading of the folder of flows went.
     folder: Mutex<Option<serde_json::Value>>,
+    /// Who has the tokens that vendors granted.
+    lender: OnceLock<Lender>,
+    agreements: v1::connections::Agreements,
 }
 
 /// How a caller comes in.
@@ -126,7 +130,24 @@ impl App {
             stopping: AtomicBool::new(false),
             backup: v1::backups::Slot::default(),
             folder: Mutex::default(),
+            lender: OnceLock::new(),
+            agreements: v1::connections::Agreements::default(),
         }))
+    }
+
+    /// Takes the tokens that vendors granted from this lender. The first one stays.
+    pub fn borrow(&self, lender: Lender) {
+        if self.0.lender.set(lender).is_err() {
+            tracing::warn!("the tokens of connections are lent by somebody else already");
+        }
+    }
+
+    pub(crate) fn access(&self, connection: &connect::Connection) -> Option<Arc<dyn Access>> {
+        self.0.lender.get().and_then(|lend| lend(self.workspace(), connection))
+    }
+
+    pub(crate) fn agreements(&self) -> &v1::connections::Agreements {
+        &self.0.agreements
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -227,7 +248,7 @@ impl App {
 pub fn router(app: App, door: Door) -> Router {
     let mut api = v1::routes().route("/metrics", get(health::metrics));
     if door == Door::Socket {
-        api = api.merge(v1::backups::routes());
+        api = api.merge(v1::backups::routes()).merge(v1::keys::routes());
     }
     if door == Door::Network {
         api = api.route_layer(axum::middleware::from_fn_with_state(app.clone(), access::require_token));

@@ -65,6 +65,7 @@ codes! {
     LinkInvalid = NOT_FOUND, "link_invalid", "The link is not valid";
     LinkExpired = GONE, "link_expired", "The time to decide is over";
     WrongState = CONFLICT, "wrong_state", "Not possible in its present state";
+    VendorRefused = BAD_GATEWAY, "vendor_refused", "The vendor refuses it";
     Internal = INTERNAL_SERVER_ERROR, "internal", "Something broke inside";
 }
 

@@ -292,7 +292,7 @@ impl Store {
     /// A link's text: what it stands for and a signature, for the end of an address.
     pub fn sign_link(&self, link: &ApprovalLink) -> Result<String> {
         let mut bytes = serde_json::to_vec(link).map_err(|error| Error::corrupt("link", error))?;
-        let tag = hmac::sign(&self.inner.key.links(), &bytes);
+        let tag = hmac::sign(&self.inner.keys.links(), &bytes);
         bytes.extend(tag.as_ref());
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
@@ -302,7 +302,7 @@ impl Store {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (link, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
         // Takes the same time whatever is presented.
-        hmac::verify(&self.inner.key.links(), link, tag).ok()?;
+        hmac::verify(&self.inner.keys.links(), link, tag).ok()?;
         serde_json::from_slice(link).ok()
     }
 

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::row::Row;
+use crate::seal::Sealed;
 use crate::stats::{NODE, counter};
 use crate::unit::{By, values};
-use crate::{Error, Result, Secrets, Store, Unit, seal};
+use crate::{Error, Result, Secrets, Store, Unit, grants, polls, seal};
 
 /// A connection to be made or replaced (by name).
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub struct Hook {
     pub workspace: WorkspaceId,
     pub connection: String,
     pub created_at: Timestamp,
+    /// The vendor's name for it, where its API registered it.
+    pub registered: Option<String>,
 }
 
 const PUT: &str = "INSERT INTO connections (workspace, name, id, connector, live, base_url, names, sealed, \
@@ -62,9 +65,12 @@ const LIST: &str = "SELECT id, name, connector, live, base_url, names, created_a
     FROM connections WHERE workspace = ?1 ORDER BY name";
 const REMOVE: &str = "DELETE FROM connections WHERE workspace = ?1 AND name = ?2";
 const PUT_HOOK: &str = "INSERT INTO hooks (id, workspace, connection, created_at) VALUES (?1, ?2, ?3, ?4)";
-const HOOK: &str = "SELECT id, workspace, connection, created_at FROM hooks WHERE id = ?1";
-const HOOKS: &str = "SELECT id, workspace, connection, created_at FROM hooks \
+const HOOK: &str = "SELECT id, workspace, connection, created_at, registered FROM hooks WHERE id = ?1";
+const HOOKS: &str = "SELECT id, workspace, connection, created_at, registered FROM hooks \
     WHERE workspace = ?1 ORDER BY connection, created_at, id";
+const REGISTER: &str = "UPDATE hooks SET registered = ?3 WHERE workspace = ?1 AND id = ?2";
+const ALL: &str = "SELECT workspace, id, name, connector, live, base_url, names, created_at, updated_at \
+    FROM connections ORDER BY workspace, name";
 const REMOVE_HOOKS: &str = "DELETE FROM hooks WHERE workspace = ?1 AND connection = ?2";
 
 impl Store {
@@ -78,15 +84,18 @@ impl Store {
         now: Timestamp,
     ) -> Result<ConnectionInfo> {
         let NewConnection { name, connector, live, base_url, credentials } = connection;
-        let sealed = seal::seal(&self.inner.key, ws, &name, &credentials, rng)?;
+        let keys = &self.inner.keys;
+        let _sealing = keys.sealing().await;
+        let sealed = seal::seal(&keys.current(), Sealed::Credentials, ws, &name, &credentials, rng)?;
         let names: Vec<&str> = credentials.names().collect();
         let names =
             serde_json::to_string(&names).map_err(|error| Error::corrupt("credential names", error))?;
         let id = ConnectionId::random(rng);
         let unit = Unit::new()
             .one(PUT, values![ws, &name, &id, connector, live, base_url, names, sealed, now])
+            .then(grants::FORGIVE, values![ws, &name])
             .tally(NODE, counter::GENERATION, By::Fixed(1));
-        self.commit(unit).await?;
+        self.commit(keys.fence(unit)).await?;
         let stored = self.first(ONE, values![ws, &name]).await?;
         info_of(&stored.ok_or_else(|| Error::not_found("connection", name))?)
     }
@@ -99,17 +108,18 @@ impl Store {
     /// A connection with its credentials. Fails closed: an envelope that does not open is an error, not absence.
     pub async fn connection(&self, ws: &WorkspaceId, name: &str) -> Result<Option<Connection>> {
         let Some(row) = self.first(ONE, values![ws, name]).await? else { return Ok(None) };
-        let credentials = seal::open(&self.inner.key, ws, name, row.bytes("sealed")?)?;
+        let credentials = self.inner.keys.open(Sealed::Credentials, ws, name, row.bytes("sealed")?)?;
         Ok(Some(Connection { info: info_of(&row)?, credentials }))
     }
 
-    /// Forgets a connection, its credentials and its hooks.
+    /// Forgets a connection, its credentials, its hooks and what it was granted.
     pub async fn remove_connection(&self, ws: &WorkspaceId, name: &str) -> Result<()> {
-        let unit = Unit::new().one(REMOVE, values![ws, name]).then(REMOVE_HOOKS, values![ws, name]).tally(
-            NODE,
-            counter::GENERATION,
-            By::Fixed(1),
-        );
+        let unit = Unit::new()
+            .one(REMOVE, values![ws, name])
+            .then(REMOVE_HOOKS, values![ws, name])
+            .then(grants::REMOVE, values![ws, name])
+            .then(polls::REMOVE, values![ws, name])
+            .tally(NODE, counter::GENERATION, By::Fixed(1));
         match self.commit(unit).await {
             Err(Error::Conflict { .. }) => Err(Error::not_found("connection", name)),
             other => other.map(|_| ()),
@@ -135,6 +145,17 @@ impl Store {
     /// What a webhook address leads to, in whatever workspace.
     pub async fn hook(&self, id: &HookId) -> Result<Option<Hook>> {
         self.first(HOOK, values![id]).await?.as_ref().map(hook_of).transpose()
+    }
+
+    /// Notes the vendor's name for an address, or that the vendor does not have it any more.
+    pub async fn register_hook(&self, ws: &WorkspaceId, id: &HookId, name: Option<&str>) -> Result<()> {
+        self.commit(Unit::new().one(REGISTER, values![ws, id, name])).await.map(drop)
+    }
+
+    /// Every connection of every workspace.
+    pub async fn all_connections(&self) -> Result<Vec<(WorkspaceId, ConnectionInfo)>> {
+        let rows = self.rows(ALL, Vec::new()).await?;
+        rows.iter().map(|row| Ok((row.get("workspace")?, info_of(row)?))).collect()
     }
 
     /// Every webhook address of a workspace, by connection.
@@ -164,5 +185,6 @@ fn hook_of(row: &Row) -> Result<Hook> {
         workspace: row.get("workspace")?,
         connection: row.get("connection")?,
         created_at: row.get("created_at")?,
+        registered: row.get("registered")?,
     })
 }

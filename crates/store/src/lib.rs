@@ -24,13 +24,16 @@ mod error;
 pub mod event;
 pub mod flows;
 mod follow;
+pub mod grants;
 pub mod health;
 mod history;
 mod inbox;
+mod keys;
 pub mod listening;
 pub mod manifests;
 mod page;
 mod payload;
+pub mod polls;
 pub mod postgres;
 mod row;
 pub mod runs;
@@ -56,10 +59,12 @@ pub use event::{
 pub use flow::{Mode, OnFailure};
 pub use flows::{Change, Deployed, Flow, NewFlow};
 pub use follow::{AtOnce, Follow, Sure};
+pub use grants::{Grant, NewGrant};
 pub use health::Health;
 pub use history::{DEDUPE_LIFE, FACT_LIFE};
 pub use listening::{Answers, LookBack};
 pub use page::{Listed, MAX_PAGE, Page};
+pub use polls::Poll;
 pub use runs::{
     ClaimedRun, Dispatch, Dispatching, Ended, NewRun, Parked, Progress, Run, RunQuery, RunStatus,
 };
@@ -119,7 +124,7 @@ struct Inner {
     backend: Backend,
     committer: Mutex<Option<Committer>>,
     followers: Mutex<Vec<Weak<dyn Follow>>>,
-    key: MasterKey,
+    keys: keys::Keys,
     /// Held as long as anything of the store is in use.
     _lock: Arc<directory::Lock>,
 }
@@ -146,7 +151,9 @@ impl Store {
         let mut connection = database::open_writer(&path)?;
         schema::migrate(&mut connection, schema::MAIN)?;
         directory::sync(&options.path)?;
-        seal::check(&connection, &options.key)?;
+        let noted = seal::noted(&connection, &options.key)?;
+        let keys = keys::Keys::load(&options.path, options.key)?;
+        keys.settle(&noted)?;
         let (queue, pending) = committer::queue();
         let pulse = Arc::new(health::Pulse::default());
         let committer = committer::Sqlite::new(
@@ -164,19 +171,20 @@ impl Store {
             moving: tokio::sync::Mutex::new(()),
         });
         let committer = Committer(committer::Underneath::Sqlite(committer));
-        Ok(Self::put_together(options.path, backend, queue, committer, options.key, pulse, lock))
+        Ok(Self::put_together(options.path, backend, queue, committer, keys, pulse, lock))
     }
 
     /// Takes the directory's lock, connects to PostgreSQL and brings its schema up to date. To be called on the runtime
     /// that stays: its connections live there.
     pub async fn connect(options: postgres::Options) -> Result<Self> {
         let lock = Arc::new(directory::Lock::take(&options.path)?);
-        let postgres = postgres::Postgres::open(&options).await?;
+        let keys = keys::Keys::load(&options.path, options.key.clone())?;
+        let postgres = postgres::Postgres::open(&options, &keys).await?;
         let (queue, pending) = committer::queue();
-        let (key, path) = (options.key.clone(), options.path.clone());
+        let path = options.path.clone();
         let pulse = Arc::new(health::Pulse::default());
         let committer = postgres.committer(options, pending, pulse.clone(), lock.clone());
-        Ok(Self::put_together(path, Backend::Postgres(postgres), queue, committer, key, pulse, lock))
+        Ok(Self::put_together(path, Backend::Postgres(postgres), queue, committer, keys, pulse, lock))
     }
 
     fn put_together(
@@ -184,13 +192,13 @@ impl Store {
         backend: Backend,
         queue: committer::Queue,
         committer: Committer,
-        key: MasterKey,
+        keys: keys::Keys,
         pulse: Arc<health::Pulse>,
         lock: Arc<directory::Lock>,
     ) -> Self {
         let committer = Mutex::new(Some(committer));
         let followers = Mutex::default();
-        let inner = Inner { directory, pulse, backend, committer, followers, key, _lock: lock };
+        let inner = Inner { directory, pulse, backend, committer, followers, keys, _lock: lock };
         Self { inner: Arc::new(inner), queue }
     }
 

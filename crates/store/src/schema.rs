@@ -15,6 +15,7 @@ pub(crate) const MAIN: &[&str] = &[
     include_str!("schema/004-versions.sql"),
     include_str!("schema/005-approvals.sql"),
     include_str!("schema/006-awaited.sql"),
+    include_str!("schema/007-grants.sql"),
 ];
 
 /// The steps of a history file.

@@ -20,11 +20,11 @@ use std::path::Path;
 
 use crate::{Error, Result, directory};
 
-const KEY_BYTES: usize = 32;
+pub(crate) const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 const VERSION: u8 = 1;
-const KEY_FILE: &str = "key";
+pub(crate) const KEY_FILE: &str = "key";
 
 /// What the data keys are sealed with. Whoever has it and the database can read every credential.
 #[derive(Clone)]
@@ -53,13 +53,7 @@ impl MasterKey {
             rng.fill(&mut bytes);
             create(directory, &path, &bytes)?;
         }
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(text.trim())
-            .map_err(|error| Error::Key(format!("{}: {error}", path.display())))?;
-        let bytes = <[u8; KEY_BYTES]>::try_from(bytes)
-            .map_err(|_| Error::Key(format!("{} does not hold {KEY_BYTES} bytes", path.display())))?;
-        Ok(Self(bytes))
+        read(&path).map(Self)
     }
 
     fn cipher(key: &[u8]) -> Result<LessSafeKey> {
@@ -70,8 +64,15 @@ impl MasterKey {
 
     /// What the links by which people decide are signed with.
     pub(crate) fn links(&self) -> hmac::Key {
-        let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), b"tributary approval links");
-        hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())
+        hmac::Key::new(hmac::HMAC_SHA256, &self.links_bytes())
+    }
+
+    /// The bytes of that key.
+    pub(crate) fn links_bytes(&self) -> [u8; KEY_BYTES] {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), b"tributary approval links");
+        let mut bytes = [0; KEY_BYTES];
+        bytes.copy_from_slice(tag.as_ref());
+        bytes
     }
 
     /// Tells whether data was sealed with this key, without telling anything about the key.
@@ -93,8 +94,18 @@ impl Drop for MasterKey {
     }
 }
 
-/// Writes the key whole or not at all, and never over another one.
-fn create(directory: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+/// The key in a file.
+pub(crate) fn read(path: &Path) -> Result<[u8; KEY_BYTES]> {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(text.trim())
+        .map_err(|error| Error::Key(format!("{}: {error}", path.display())))?;
+    <[u8; KEY_BYTES]>::try_from(bytes)
+        .map_err(|_| Error::Key(format!("{} does not hold {KEY_BYTES} bytes", path.display())))
+}
+
+/// Writes a key whole or not at all, and never over another one.
+pub(crate) fn create(directory: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     let draft = directory.join(format!("{KEY_FILE}.{}", std::process::id()));
     let mut file = directory::private(OpenOptions::new().write(true).create(true).truncate(true))
         .open(&draft)
@@ -111,20 +122,17 @@ fn create(directory: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     directory::sync(directory)
 }
 
-/// Notes the key's fingerprint in a new database; refuses a key that is not the one noted.
-pub(crate) fn check(connection: &Connection, key: &MasterKey) -> Result<()> {
-    let fingerprint = key.fingerprint();
+/// The fingerprint that a database notes; that of `key` in a new one.
+pub(crate) fn noted(connection: &Connection, key: &MasterKey) -> Result<String> {
     let noted: Option<String> = connection
         .query_row("SELECT value FROM meta WHERE name = 'master_key'", (), |row| row.get(0))
         .optional()?;
-    match noted {
-        Some(noted) if noted == fingerprint => Ok(()),
-        Some(_) => Err(Error::Key("this data was sealed with another key".into())),
-        None => {
-            connection.execute("INSERT INTO meta (name, value) VALUES ('master_key', ?1)", [fingerprint])?;
-            Ok(())
-        }
+    if let Some(noted) = noted {
+        return Ok(noted);
     }
+    let fingerprint = key.fingerprint();
+    connection.execute("INSERT INTO meta (name, value) VALUES ('master_key', ?1)", [&fingerprint])?;
+    Ok(fingerprint)
 }
 
 /// Credentials by name. Never printed; wiped when dropped, as far as that can be had.
@@ -181,15 +189,23 @@ fn wipe(text: String) {
     std::hint::black_box(&bytes);
 }
 
-/// Seals the credentials of a connection.
+/// What an envelope holds: part of its place, so that one kind is never taken for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sealed {
+    Credentials,
+    Grant,
+}
+
+/// Seals the secrets of a connection.
 pub(crate) fn seal(
     key: &MasterKey,
+    what: Sealed,
     workspace: &WorkspaceId,
     connection: &str,
     secrets: &Secrets,
     rng: &mut dyn Rng,
 ) -> Result<Vec<u8>> {
-    let place = place(workspace, connection);
+    let place = place(what, workspace, connection);
     let mut data_key = [0; KEY_BYTES];
     rng.fill(&mut data_key);
     let mut envelope = vec![VERSION];
@@ -203,12 +219,13 @@ pub(crate) fn seal(
 /// Opens what [`seal`] made, if it is at its place and was made with this key.
 pub(crate) fn open(
     key: &MasterKey,
+    what: Sealed,
     workspace: &WorkspaceId,
     connection: &str,
     envelope: &[u8],
 ) -> Result<Secrets> {
     let unsealed = || Error::Unsealed(connection.to_owned());
-    let place = place(workspace, connection);
+    let place = place(what, workspace, connection);
     let (&version, rest) = envelope.split_first().ok_or_else(unsealed)?;
     if version != VERSION {
         return Err(unsealed());
@@ -222,9 +239,37 @@ pub(crate) fn open(
     secrets
 }
 
-fn place(workspace: &WorkspaceId, connection: &str) -> Vec<u8> {
+/// The same envelope with its data key sealed by another master key; none where the old one does not open it.
+pub(crate) fn reseal(
+    old: &MasterKey,
+    new: &MasterKey,
+    what: Sealed,
+    workspace: &WorkspaceId,
+    connection: &str,
+    envelope: &[u8],
+    rng: &mut dyn Rng,
+) -> Result<Option<Vec<u8>>> {
+    let place = place(what, workspace, connection);
+    let Some((&version, rest)) = envelope.split_first().filter(|(version, _)| **version == VERSION) else {
+        return Ok(None);
+    };
+    let Some((head, body)) = rest.split_at_checked(NONCE_BYTES + KEY_BYTES + TAG_BYTES) else {
+        return Ok(None);
+    };
+    let Some(data_key) = take(&old.0, &place, head) else { return Ok(None) };
+    let mut anew = vec![version];
+    put(&mut anew, &new.0, &place, data_key, rng)?;
+    anew.extend(body);
+    Ok(Some(anew))
+}
+
+fn place(what: Sealed, workspace: &WorkspaceId, connection: &str) -> Vec<u8> {
+    let what = match what {
+        Sealed::Credentials => "credentials",
+        Sealed::Grant => "grant",
+    };
     // Lengths are part of it: (`a`, `bc`) is another place than (`ab`, `c`).
-    format!("tributary credentials\0{}\0{workspace}\0{connection}", workspace.as_str().len()).into_bytes()
+    format!("tributary {what}\0{}\0{workspace}\0{connection}", workspace.as_str().len()).into_bytes()
 }
 
 fn put(

@@ -50,7 +50,8 @@ impl Alerts {
             let with = json!({"connection": to.connection, "channel": to.channel, "text": "{text}"});
             let (catalog, transport) = (node.catalog.clone(), node.transport.clone());
             let message = Message { operation: "slack.messages.post".to_owned(), with };
-            let by = ByConnection::new(node.store.clone(), catalog, transport, node.clock.clone(), message);
+            let by = ByConnection::new(node.store.clone(), catalog, transport, node.clock.clone(), message)
+                .lent_by(node.lender());
             sinks.push(Box::new(by));
         }
         for url in &self.webhook {

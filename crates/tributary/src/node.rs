@@ -113,13 +113,26 @@ impl Node {
         })
     }
 
+    /// Lends the tokens that vendors granted to this node's connections.
+    pub fn lender(&self) -> connect::auth::Lender {
+        let keeper = engine::grants::Keeper {
+            store: self.store.clone(),
+            catalog: self.catalog.clone(),
+            transport: self.transport.clone(),
+            clock: self.clock.clone(),
+            timer: Arc::new(engine::RuntimeTimer),
+            rng: Arc::new(Mutex::new(Box::new(SystemRng::default()))),
+        };
+        Arc::new(keeper).lender()
+    }
+
     /// The state of the server's routes. Makes the token if there is none.
     pub fn app(&self, options: AppOptions) -> anyhow::Result<App> {
         let mut rng = SystemRng::default();
         let text = token::load_or_create(&self.data, &mut rng)?;
         let mut key = [0; 32];
         rng.fill(&mut key);
-        Ok(App::new(server::Deps {
+        let app = App::new(server::Deps {
             store: self.store.clone(),
             catalog: self.catalog.clone(),
             transport: self.transport.clone(),
@@ -132,7 +145,9 @@ impl Node {
             wake: options.wake,
             trials: Some(trial::trials(self, options.egress)),
             engine_stats: options.engine_stats,
-        }))
+        });
+        app.borrow(self.lender());
+        Ok(app)
     }
 
     /// The engine on this node.

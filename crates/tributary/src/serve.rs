@@ -117,6 +117,8 @@ pub struct Config {
     pub lease: SignedDuration,
     /// How long is kept what is over.
     pub retention: engine::Retention,
+    /// Asks sandbox twins for their events as well, for tests.
+    pub poll_sandboxes: bool,
     /// Makes the database full at so many pages, for tests.
     pub pages_max: Option<Arc<AtomicU32>>,
     pub on_fatal: OnFatal,
@@ -140,6 +142,7 @@ impl Config {
             alerts: Alerts::default(),
             lease: engine::limits::LEASE,
             retention: engine::Retention::default(),
+            poll_sandboxes: false,
             pages_max: None,
             on_fatal: node::log_fatal(),
         }
@@ -187,6 +190,8 @@ impl Server {
             public_url: Some(public_url.clone()),
             lease: config.lease,
             retention: config.retention,
+            polls: true,
+            poll_sandboxes: config.poll_sandboxes,
             ..engine::Config::default()
         };
         let engine = node.engine(sinks, engine_config);
@@ -212,6 +217,11 @@ impl Server {
         let housekeeping = keep_house(engine.housekeeper(), stopping.clone())?;
         tasks.spawn(engine.run(stopping));
         Ok(Server { node, address, socket, app, stop, tasks, housekeeping })
+    }
+
+    /// What is durable, for tests that look from the inside. It has to be gone before the server is stopped.
+    pub fn store(&self) -> store::Store {
+        self.node.store.clone()
     }
 
     /// The data directory.
@@ -307,6 +317,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
             hot: args.keep_hot.0.unwrap_or(SignedDuration::MAX),
             history: args.keep_history.0,
         },
+        poll_sandboxes: false,
         pages_max: None,
         on_fatal: node::exit_on_fatal(),
     })

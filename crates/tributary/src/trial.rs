@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use connect::auth::Lender;
 use connect::plain::Egress;
 use connect::{Catalog, Transport};
 use engine::Rehearsal;
@@ -32,6 +33,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     egress: Egress,
     programs: script::Programs,
+    lender: Lender,
 }
 
 /// Tries flows with the connections of a node.
@@ -43,6 +45,7 @@ pub fn trials(node: &Node, egress: Egress) -> Trials {
         clock: node.clock.clone(),
         egress,
         programs: node.programs.clone(),
+        lender: node.lender(),
     });
     Arc::new(move |asked| {
         let shared = shared.clone();
@@ -56,6 +59,7 @@ impl Shared {
         let connections = self.connections(&asked).await?;
         let dry = asked.dry_run.then(|| Arc::new(Dry::new(self.catalog.clone())));
         let document = asked.document.clone();
+        let lender = self.lender_for(&asked);
         let trial = Trial {
             catalog: self.catalog.clone(),
             document: asked.document,
@@ -82,7 +86,7 @@ impl Shared {
         // It ends with the last handle on the store.
         let thread = std::thread::Builder::new().name("trial".to_owned()).spawn(move || committer.run());
         let thread = thread.map_err(|error| broken(&error))?;
-        let report = live(trial, store, &document).await.map_err(|error| broken(&error));
+        let report = live(trial, store, &document, lender).await.map_err(|error| broken(&error));
         let closed = tokio::task::spawn_blocking(move || thread.join().is_ok()).await;
         if !closed.unwrap_or(false) {
             tracing::error!("the committer of a trial panicked");
@@ -92,6 +96,15 @@ impl Shared {
             report["writes"] = dry.writes().into();
         }
         Ok(report)
+    }
+
+    /// The tokens of the accounts themselves: whoever renews one elsewhere would end it for everybody else.
+    fn lender_for(&self, asked: &Asked) -> Lender {
+        let (names, lender) = (asked.connections.clone(), self.lender.clone());
+        Arc::new(move |workspace, connection| {
+            let name = names.get(&connection.name).unwrap_or(&connection.name).clone();
+            lender(workspace, &connect::Connection { name, ..connection.clone() })
+        })
     }
 
     /// The accounts that the flow's calls name.
@@ -123,8 +136,14 @@ impl Shared {
 }
 
 /// Until the run is over, waits, or has taken its time.
-async fn live(trial: Trial, store: Store, document: &Arc<flow::Document>) -> Result<Report, sim::Broken> {
+async fn live(
+    trial: Trial,
+    store: Store,
+    document: &Arc<flow::Document>,
+    lender: Lender,
+) -> Result<Report, sim::Broken> {
     let Begun { store, run, engine } = trial.begin(store).await?;
+    engine.borrow(lender);
     let (stop, stopping) = watch::channel(false);
     let engine = tokio::spawn(engine.run(stopping));
     let watched = async {

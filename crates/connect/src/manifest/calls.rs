@@ -11,7 +11,7 @@ use super::{
 };
 use crate::path::Path;
 
-const OPERATION: [&str; 18] = [
+const OPERATION: [&str; 19] = [
     "summary",
     "request",
     "effects",
@@ -30,6 +30,7 @@ const OPERATION: [&str; 18] = [
     "base_url",
     "answer",
     "example",
+    "scopes",
 ];
 const PARAM: [&str; 5] = ["in", "type", "required", "enum", "description"];
 
@@ -106,6 +107,7 @@ pub(super) fn operation(
             .and_then(|at| reader.choice(&at, "an answer", &[("json", false), ("bytes", true)]))
             .unwrap_or(false),
         example: fields.get("example").map(|at| at.node.to_value()),
+        scopes: fields.get("scopes").map(|at| reader.texts(&at)).unwrap_or_default(),
         params,
         method,
         path,

@@ -6,12 +6,13 @@ use super::reader::{At, Reader};
 use crate::answer::{Errors, Outcome, Rule, Statuses};
 
 pub(super) fn section(reader: &mut Reader<'_>, at: &At<'_>) -> Errors {
-    let fields = reader.fields(at, "`errors`", &["success", "code", "detail", "rules"]);
+    let fields = reader.fields(at, "`errors`", &["success", "code", "detail", "scope", "rules"]);
     let success = fields.get("success").and_then(|at| reader.conditions(&at).into_iter().next());
     let code = fields.get("code").map(|at| reader.paths(&at)).unwrap_or_default();
     let detail = fields.get("detail").map(|at| reader.paths(&at)).unwrap_or_default();
     let rules = reader.required(&fields, "rules").map(|at| rules(reader, &at)).unwrap_or_default();
-    Errors { success, code, detail, rules }
+    let scope = fields.get("scope").map(|at| reader.paths(&at)).unwrap_or_default();
+    Errors { success, code, detail, scope, rules }
 }
 
 pub(super) fn rules(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<Rule> {

@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use flow::Diagnostic;
 use flow::yaml;
-use jiff::SignedDuration;
 use url::Url;
 
+use super::auth;
 use super::calls::{self, Scope};
 use super::operations::{self as all, Operations, Text};
 use super::reader::{At, Fields, Reader};
-use super::webhook::Webhook;
 use super::{
-    Auth, CredentialField, Encoding, FORMAT, Limits, Manifest, Operation, Pages, errors, selftest, views,
+    CredentialField, Encoding, FORMAT, Limits, Manifest, Operation, Pages, errors, selftest, triggers, views,
 };
 use crate::path::Path;
-use crate::signature::Scheme;
 use crate::view::View;
 
 /// First words of calls that are no connector's.
@@ -81,7 +79,13 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>, source: &Source<'_>) -> Opti
     let (base_url, hosts) = hosts(reader, &fields);
     let credentials =
         reader.required(&fields, "credentials").map(|at| credentials(reader, &at)).unwrap_or_default();
-    let auth = reader.required(&fields, "auth").and_then(|at| auth(reader, &at, &credentials));
+    let auth = reader.required(&fields, "auth").and_then(|at| {
+        let title = fields.get("title").and_then(|at| at.node.as_str().map(str::to_owned));
+        let title = title.unwrap_or_else(|| slug.clone());
+        let scope =
+            auth::Scope { credentials: &credentials, hosts: &hosts, base_url: base_url.as_ref(), title };
+        auth::section(reader, &at, &scope)
+    });
     let request = request(reader, &fields, &slug);
     let (pages, nested_url) = fields.get("pagination").map(|at| pagination(reader, &at)).unwrap_or_default();
     let scope = Scope {
@@ -103,7 +107,10 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>, source: &Source<'_>) -> Opti
     let views = fields.get("views").map(|at| views_of(reader, &at)).unwrap_or_default();
     let errors =
         reader.required(&fields, "errors").map(|at| errors::section(reader, &at)).unwrap_or_default();
-    let webhook = fields.get("triggers").and_then(|at| triggers(reader, &at, &slug, &credentials));
+    let (webhook, poll) = match fields.get("triggers") {
+        Some(at) => triggers::section(reader, &at, &slug, &credentials),
+        None => (None, None),
+    };
     let manifest = Manifest {
         title: reader.required_text(&fields, "title"),
         version: reader.required_text(&fields, "version"),
@@ -120,6 +127,7 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>, source: &Source<'_>) -> Opti
         hosts,
         errors,
         webhook,
+        poll,
         credentials,
         views,
         slug,
@@ -198,27 +206,6 @@ fn credentials(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<CredentialField> {
         });
     }
     out
-}
-
-fn credential(reader: &mut Reader<'_>, at: &At<'_>, credentials: &[CredentialField]) -> Option<String> {
-    let name = reader.text(at)?;
-    if !credentials.iter().any(|field| field.name == name) {
-        let known: Vec<&str> = credentials.iter().map(|field| field.name.as_str()).collect();
-        reader.unknown(at.node.place, &at.pointer, "a credential of this manifest", &name, &known);
-    }
-    Some(name)
-}
-
-fn auth(reader: &mut Reader<'_>, at: &At<'_>, known: &[CredentialField]) -> Option<Auth> {
-    let fields = reader.fields(at, "`auth`", &["bearer", "basic_user"]);
-    if let Some(at) = fields.get("bearer") {
-        return credential(reader, &at, known).map(|field| Auth::Bearer { field });
-    }
-    if let Some(at) = fields.get("basic_user") {
-        return credential(reader, &at, known).map(|field| Auth::BasicUser { field });
-    }
-    reader.problem(at, "manifest_missing", "`auth` has `bearer` or `basic_user`");
-    None
 }
 
 /// What the requests of a manifest have in common.
@@ -318,43 +305,6 @@ fn views_of(reader: &mut Reader<'_>, at: &At<'_>) -> BTreeMap<String, View> {
     at.entries().iter().map(|(field, at)| (field.name.clone(), views::view(reader, at))).collect()
 }
 
-fn triggers(reader: &mut Reader<'_>, at: &At<'_>, slug: &str, known: &[CredentialField]) -> Option<Webhook> {
-    let fields = reader.fields(at, "`triggers`", &["webhook"]);
-    let at = fields.get("webhook")?;
-    let known_fields = ["secret", "verify", "is_event", "dedupe_key", "type", "time", "live", "subject"];
-    let fields = reader.fields(&at, "`webhook`", &known_fields);
-    let secret = reader.required(&fields, "secret").and_then(|at| credential(reader, &at, known));
-    let scheme = reader.required(&fields, "verify").map(|at| scheme(reader, &at));
-    let is_event = reader.required(&fields, "is_event").map(|at| reader.conditions(&at)).unwrap_or_default();
-    let mut path = |name: &str| reader.required(&fields, name).and_then(|at| reader.path(&at));
-    let (dedupe_key, r#type, time) = (path("dedupe_key"), path("type"), path("time"));
-    Some(Webhook {
-        slug: slug.to_owned(),
-        secret: secret?,
-        scheme: scheme?,
-        is_event,
-        dedupe_key: dedupe_key?,
-        r#type: r#type?,
-        time: time?,
-        live: reader.optional_path(&fields, "live"),
-        subject: fields.get("subject").map(|at| reader.paths(&at)).unwrap_or_default(),
-    })
-}
-
-fn scheme(reader: &mut Reader<'_>, at: &At<'_>) -> Scheme {
-    let fields =
-        reader.fields(at, "`verify`", &["scheme", "header", "timestamp", "signature", "tolerance_s"]);
-    if let Some(at) = reader.required(&fields, "scheme") {
-        reader.choice(&at, "a signature scheme", &[("hmac_sha256_timestamped", ())]);
-    }
-    Scheme {
-        header: reader.required_text(&fields, "header"),
-        timestamp: reader.required_text(&fields, "timestamp"),
-        signature: reader.required_text(&fields, "signature"),
-        tolerance: SignedDuration::from_secs(reader.count(&fields, "tolerance_s", 300).cast_signed()),
-    }
-}
-
 /// Names of operations and objects that one section gives and another one uses.
 fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest) {
     let prefix = format!("{}.", manifest.slug);
@@ -372,6 +322,9 @@ fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest)
             }
             Some(_) => {}
         }
+    }
+    if let Some(at) = fields.get("triggers") {
+        triggers::references(reader, &at, manifest);
     }
     let Some(section) = fields.get("operations") else { return };
     for (field, at) in section.entries() {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::Manifest;
 use super::reader::{At, Reader};
+use crate::auth::{Fixed, Granted};
 use crate::credentials::{Connection, Secret};
 use crate::error::Error;
 use crate::prepare::{Prepared, prepare};
@@ -20,6 +21,8 @@ use crate::{lookup, perform, wire};
 
 /// The effect key of tests that name none.
 const KEY: &str = "tby_test";
+/// In the place of every credential and token.
+const NOT_REAL: &str = "not-a-real-secret";
 
 /// One case of the `tests` section.
 #[derive(Clone, Debug)]
@@ -169,14 +172,18 @@ async fn act(
 }
 
 fn connection(manifest: &Manifest) -> Connection {
-    let secrets =
-        manifest.credentials().iter().map(|field| (field.name.clone(), Secret::new("not-a-real-secret")));
+    let secrets = manifest.credentials().iter().map(|field| (field.name.clone(), Secret::new(NOT_REAL)));
     Connection {
         name: "test".into(),
         connector: manifest.slug.clone(),
         live: false,
         base_url: None,
         credentials: secrets.collect(),
+        access: Some(Arc::new(Fixed(Arc::new(Granted {
+            token: Secret::new(NOT_REAL),
+            base_url: None,
+            n: 1,
+        })))),
     }
 }
 

@@ -13,18 +13,63 @@ const NAME_BYTES_MAX: usize = 255;
 /// How a vendor's deliveries are verified and read.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    pub(crate) slug: String,
     /// The credential field that holds the signing secrets.
     pub(crate) secret: String,
     pub(crate) scheme: Scheme,
+    pub(crate) shape: Shape,
+    pub(crate) registration: Option<Registration>,
+}
+
+/// How a vendor's events are read, whichever way they come.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub slug: String,
     /// What a body must say to be an event at all.
-    pub(crate) is_event: Vec<(Path, Value)>,
-    pub(crate) dedupe_key: Path,
-    pub(crate) r#type: Path,
-    pub(crate) time: Path,
-    pub(crate) live: Option<Path>,
+    pub is_event: Vec<(Path, Value)>,
+    pub dedupe_key: Path,
+    pub r#type: Path,
+    pub time: Path,
+    pub live: Option<Path>,
     /// The first of these that is there.
-    pub(crate) subject: Vec<Path>,
+    pub subject: Vec<Path>,
+}
+
+/// How a webhook's address is made known to the vendor, and taken back.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Full name of the operation, and its arguments but for the address.
+    pub operation: String,
+    pub(crate) with: Value,
+    /// The argument that takes the address.
+    pub(crate) url: String,
+    /// Where the answer has the vendor's name for it, and the signing secret.
+    pub(crate) id: Path,
+    pub(crate) secret: Path,
+    /// Full name of the operation that takes it back, and the argument that takes the vendor's name.
+    pub remove: String,
+    pub(crate) remove_argument: String,
+}
+
+impl Registration {
+    /// The arguments by which an address is registered.
+    pub fn arguments(&self, url: &str) -> Value {
+        let mut with = self.with.clone();
+        if let Value::Object(members) = &mut with {
+            members.insert(self.url.clone(), url.into());
+        }
+        with
+    }
+
+    /// The vendor's name for what was registered, and what its deliveries are signed with.
+    pub fn registered(&self, answer: &Value) -> Option<(String, Secret)> {
+        let text = |path: &Path| path.get(answer)?.as_str().map(str::to_owned);
+        Some((text(&self.id)?, Secret::new(text(&self.secret)?)))
+    }
+
+    /// The arguments by which it is taken back.
+    pub fn removal(&self, id: &str) -> Value {
+        Value::Object([(self.remove_argument.clone(), Value::from(id))].into_iter().collect())
+    }
 }
 
 /// A verified delivery, read.
@@ -73,10 +118,22 @@ impl Webhook {
         self.scheme.verify(secrets, headers, body, now)
     }
 
+    /// How an address is made known to the vendor, where its API can.
+    pub fn registration(&self) -> Option<&Registration> {
+        self.registration.as_ref()
+    }
+
     /// What a verified body says.
     pub fn incoming(&self, body: &[u8]) -> Result<Incoming, NotAnEvent> {
+        let data = serde_json::from_slice(body);
+        self.shape.read(data.map_err(|error| NotAnEvent { detail: format!("not JSON: {error}") })?)
+    }
+}
+
+impl Shape {
+    /// What an event says.
+    pub fn read(&self, data: Value) -> Result<Incoming, NotAnEvent> {
         let not = |detail: String| NotAnEvent { detail };
-        let data: Value = serde_json::from_slice(body).map_err(|error| not(format!("not JSON: {error}")))?;
         for (path, expected) in &self.is_event {
             let found = path.get(&data);
             if found != Some(expected) && !found.is_some_and(|found| one_of(expected, found)) {

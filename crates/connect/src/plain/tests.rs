@@ -235,6 +235,7 @@ fn wallet() -> Wallet {
         live: true,
         base_url: None,
         credentials: credentials.map(|(name, text)| (name.to_owned(), crate::Secret::new(text))).into(),
+        access: None,
     };
     let mut wallet = Wallet::default();
     wallet.add("acme", std::sync::Arc::new(connection), &manifest);

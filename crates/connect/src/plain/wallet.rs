@@ -185,7 +185,7 @@ impl Opened {
                     && url.username().is_empty()
                     && url.password().is_none()
                     && url.port().is_none()
-                    && url.host_str().is_some_and(|host| self.hosts.iter().any(|allowed| allowed == host))
+                    && url.host_str().is_some_and(|host| crate::auth::admits(&self.hosts, host))
             }
         }
     }

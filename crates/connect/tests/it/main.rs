@@ -1,6 +1,7 @@
 //! Calls, answers, views, webhooks and the transport, seen from outside.
 
 mod answers;
+mod auth;
 mod calls;
 mod describe;
 mod flows;

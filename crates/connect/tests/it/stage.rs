@@ -71,6 +71,7 @@ pub fn connection(manifest: &Manifest) -> Connection {
         live: false,
         base_url: None,
         credentials: secrets.collect(),
+        access: None,
     }
 }
 

@@ -174,7 +174,8 @@ async fn everywhere(node: &crate::Node, alert: &Alert) {
     if let Some(target) = &alert.target {
         let (catalog, transport) = (node.catalog.clone(), node.transport.clone());
         let message = target.message.clone();
-        let by = ByConnection::new(node.store.clone(), catalog, transport, node.clock.clone(), message);
+        let by = ByConnection::new(node.store.clone(), catalog, transport, node.clock.clone(), message)
+            .lent_by(node.lender().clone());
         by.deliver(alert).await;
     }
     if alert.target.as_ref().is_none_or(|target| !target.only) {

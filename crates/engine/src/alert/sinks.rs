@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use connect::auth::Lender;
 use connect::{Catalog, Connection, Transport, wire};
 use flow::WorkspaceId;
 use flow::clock::Clock;
@@ -32,6 +33,8 @@ pub struct ByConnection {
     message: Message,
     /// The connection as it was last known: that the store is away is to be told, too.
     known: Mutex<Option<Arc<Connection>>>,
+    /// Who has the tokens that vendors granted.
+    lender: Option<Lender>,
 }
 
 impl ByConnection {
@@ -42,13 +45,19 @@ impl ByConnection {
         clock: Arc<dyn Clock>,
         message: Message,
     ) -> Self {
-        Self { store, catalog, transport, clock, message, known: Mutex::default() }
+        Self { store, catalog, transport, clock, message, known: Mutex::default(), lender: None }
+    }
+
+    /// Shows the tokens that this lender has.
+    #[must_use]
+    pub fn lent_by(self, lender: Lender) -> Self {
+        Self { lender: Some(lender), ..self }
     }
 
     /// The connection that an alert of this workspace goes through.
     async fn connection(&self, workspace: &WorkspaceId, name: &str) -> Result<Arc<Connection>, String> {
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match Connections::default().open(&self.store, workspace, name).await {
+        match Connections::default().open(&self.store, workspace, name, self.lender.as_ref()).await {
             Ok(connection) => {
                 *known() = Some(connection.clone());
                 Ok(connection)

@@ -22,6 +22,8 @@ pub async fn show(State(app): State<App>, Path(slug): Path<String>) -> Result<Js
     document["access"] = json!(manifest.access());
     document["credentials"] = json!(manifest.credentials());
     document["event_types"] = json!(manifest.event_types());
+    document["authorize"] = manifest.grant().is_some_and(|grant| grant.asks_a_person()).into();
+    document["scopes"] = json!(manifest.grant().map(|grant| grant.scopes()));
     document["operations"] = manifest
         .operations()
         .map(|operation| {

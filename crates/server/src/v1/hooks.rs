@@ -22,6 +22,7 @@ pub fn document(app: &App, hook: &store::Hook) -> Value {
         "connection": hook.connection,
         "url": app.public_url(&path),
         "path": path,
+        "registered": hook.registered.is_some(),
         "created_at": hook.created_at,
     })
 }

@@ -4,9 +4,11 @@ pub mod approvals;
 pub mod backups;
 pub mod connections;
 mod connectors;
+mod doctor;
 mod events;
 pub mod flows;
 mod hooks;
+pub mod keys;
 mod runs;
 pub mod stats;
 mod templates;
@@ -27,6 +29,13 @@ pub fn routes() -> Router<App> {
             get(connections::show).put(connections::put).delete(connections::remove),
         )
         .route("/v1/connections/{name}/check", post(connections::check::check))
+        .route("/v1/connections/{name}/authorize", post(connections::authorize::ask))
+        .route("/v1/connections/{name}/authorized", post(connections::authorize::redeem))
+        .route(
+            "/v1/connections/{name}/hook",
+            post(connections::hook::register).delete(connections::hook::remove),
+        )
+        .route("/v1/doctor", get(doctor::show))
         .route("/v1/hooks", get(hooks::list))
         .route("/v1/templates", get(templates::list))
         .route("/v1/templates/{slug}", get(templates::show))

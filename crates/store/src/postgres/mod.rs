@@ -26,6 +26,7 @@ use session::{Session, pipelined};
 pub use text::LeaseClock;
 
 use crate::committer::Underneath;
+use crate::keys::Keys;
 use crate::row::{Query, Row};
 use crate::{Cuts, Error, MasterKey, OnFatal, Result, directory};
 
@@ -105,12 +106,12 @@ struct Held {
 
 impl Postgres {
     /// Connects, brings the schema up to date, checks the key.
-    pub async fn open(options: &Options) -> Result<Self> {
+    pub async fn open(options: &Options, keys: &Keys) -> Result<Self> {
         let server = Arc::new(Server::new(&options.url, &options.node, options.clock)?);
         let session = server.connect(Purpose::Hot).await?;
         server.check(&session).await?;
         schema::migrate(&server, &session, &schema::steps()).await?;
-        schema::check_key(&server, &session, &options.key.fingerprint()).await?;
+        keys.settle(&schema::noted_key(&server, &session, &options.key.fingerprint()).await?)?;
         Ok(Self {
             server,
             hot: Default::default(),

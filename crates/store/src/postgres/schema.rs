@@ -66,17 +66,11 @@ async fn step(session: &Session, steps: &[String], known: i64) -> Result<Result<
     Ok(Ok(true))
 }
 
-/// Notes the master key's fingerprint in a new database; refuses a key that is not the one noted.
-pub(super) async fn check_key(server: &Server, session: &Session, fingerprint: &str) -> Result<()> {
+/// The fingerprint that the database notes; this one in a new database.
+pub(super) async fn noted_key(server: &Server, session: &Session, fingerprint: &str) -> Result<String> {
     let failed = |error: Failure| server.refused(&error);
     let note = "INSERT INTO meta (name, value) VALUES ('master_key', $1) ON CONFLICT (name) DO NOTHING";
     session.client.execute(note, &[&fingerprint]).await.map_err(failed)?;
     let noted = "SELECT value FROM meta WHERE name = 'master_key'";
-    let noted: String = session.client.query_one(noted, &[]).await.map_err(failed)?.get(0);
-    if noted == fingerprint {
-        return Ok(());
-    }
-    Err(Error::Key(
-        "this data was sealed with another key; every node needs the `key` file of the first one".into(),
-    ))
+    Ok(session.client.query_one(noted, &[]).await.map_err(failed)?.get(0))
 }

@@ -32,12 +32,16 @@ mod on_sqlite {
     mod dispatch;
     #[path = "flows.rs"]
     mod flows;
+    #[path = "grants.rs"]
+    mod grants;
     #[path = "history.rs"]
     mod history;
     #[path = "inbox.rs"]
     mod inbox;
     #[path = "journal.rs"]
     mod journal;
+    #[path = "keys.rs"]
+    mod keys;
     #[path = "lanes.rs"]
     mod lanes;
     #[path = "migrations.rs"]
@@ -64,12 +68,16 @@ mod on_postgres {
     mod dispatch;
     #[path = "flows.rs"]
     mod flows;
+    #[path = "grants.rs"]
+    mod grants;
     #[path = "history.rs"]
     mod history;
     #[path = "inbox.rs"]
     mod inbox;
     #[path = "journal.rs"]
     mod journal;
+    #[path = "keys.rs"]
+    mod keys;
     #[path = "lanes.rs"]
     mod lanes;
     #[path = "migrations.rs"]

@@ -79,11 +79,12 @@ pub struct Settings {
     pub cuts: Option<Cuts>,
     pub on_fatal: OnFatal,
     pub pages_max: Option<Arc<AtomicU32>>,
+    pub key: MasterKey,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { cuts: None, on_fatal: Arc::new(|_| {}), pages_max: None }
+        Self { cuts: None, on_fatal: Arc::new(|_| {}), pages_max: None, key: key() }
     }
 }
 
@@ -111,16 +112,16 @@ impl Ground {
     }
 
     pub fn open(&self, settings: Settings) -> Result<Store> {
-        let Settings { cuts, on_fatal, pages_max } = settings;
+        let Settings { cuts, on_fatal, pages_max, key } = settings;
         let path = self.directory.path();
         let Some(place) = &self.postgres else {
-            return Store::open(Options { cuts, on_fatal, pages_max, ..Options::new(path, key()) });
+            return Store::open(Options { cuts, on_fatal, pages_max, ..Options::new(path, key) });
         };
         let options = store::postgres::Options {
             cuts,
             on_fatal,
             clock: LeaseClock::Caller,
-            ..store::postgres::Options::new(&place.url, "node", path, key())
+            ..store::postgres::Options::new(&place.url, "node", path, key)
         };
         place.runtime.block_on(Store::connect(options))
     }
@@ -163,10 +164,15 @@ impl World {
     }
 
     /// Drops everything as it is and opens it again, as after a crash.
-    pub fn reopen(mut self, settings: Settings) -> Self {
+    pub fn reopen(self, settings: Settings) -> Self {
+        Self::of(self.close(), settings)
+    }
+
+    /// Drops everything as it is.
+    pub fn close(mut self) -> Ground {
         let ground = self.ground.take().unwrap();
         drop(self);
-        Self::of(ground, settings)
+        ground
     }
 
     /// A connection of one's own to the embedded database, to look at what no interface tells.

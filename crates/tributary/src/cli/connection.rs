@@ -1,5 +1,7 @@
 //! `tributary connection …`
 
+mod authorize;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -8,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{Exit, Global, Usage, answer, open, open_or_create, segment};
 use crate::client::Client;
 use crate::{credentials, print};
+use authorize::Way;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -16,11 +19,35 @@ pub enum Command {
   tributary connection add stripe                         asks for each credential
   tributary connection add stripe --name stripe-eu --live
   tributary connection add slack --from-file slack.env    name=value lines or a JSON object
+  tributary connection add hubspot                        opens the browser for your agreement
   vault read -format=json … | tributary connection add chartmogul --from-stdin
 
 Secrets are read from a prompt, a file or stdin, never from the command line. They are stored
 sealed and are never shown again. Adding a name a second time replaces the credentials given.")]
     Add(Add),
+    /// Have a person let the connection in, once more or with other scopes
+    #[command(after_help = "Examples:
+  tributary connection authorize hubspot
+  tributary connection authorize hubspot --no-browser      on a machine without one: open the address elsewhere,
+                                                           and paste the address that it comes back to
+  tributary connection authorize hubspot --redirect-url https://example.com/callback")]
+    Authorize {
+        /// The connection's name
+        name: String,
+        #[command(flatten)]
+        way: Way,
+    },
+    /// Have the vendor send its events here, or no more, where its API can
+    #[command(after_help = "Examples:
+  tributary connection webhook stripe             registers the connection's address and keeps the signing secret
+  tributary connection webhook stripe --remove")]
+    Webhook {
+        /// The connection's name
+        name: String,
+        /// Take it back
+        #[arg(long)]
+        remove: bool,
+    },
     /// Show all connections
     #[command(after_help = "Example:\n  tributary connection list --json")]
     List,
@@ -60,6 +87,8 @@ pub struct Add {
     /// Read the credentials from standard input
     #[arg(long)]
     from_stdin: bool,
+    #[command(flatten)]
+    way: Way,
 }
 
 pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
@@ -69,6 +98,28 @@ pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
     };
     match command {
         Command::Add(args) => add(global, &client, args).await,
+        Command::Authorize { name, way } => {
+            let document = authorize::walk(&client, &name, &way).await?;
+            Ok(told(global, &name, &document))
+        }
+        Command::Webhook { name, remove: true } => {
+            client.delete(&format!("/v1/connections/{}/hook", segment(&name))).await?;
+            answer(global, &json!({"registered": false, "connection": name}), |_| {
+                format!("The vendor sends nothing to {name} any more.")
+            });
+            Ok(Exit::Done)
+        }
+        Command::Webhook { name, remove: false } => {
+            let document =
+                client.post(&format!("/v1/connections/{}/hook", segment(&name)), json!({})).await?;
+            answer(global, &document, |d| {
+                format!(
+                    "The vendor sends its events to {}; the signing secret is stored.",
+                    print::cell(&d["url"])
+                )
+            });
+            Ok(Exit::Done)
+        }
         Command::List => {
             let document = client.get("/v1/connections").await?;
             answer(global, &document, list);
@@ -117,8 +168,25 @@ async fn add(global: &Global, client: &Client, args: Add) -> anyhow::Result<Exit
         body["base_url"] = url.as_str().into();
     }
     let document = client.put(&format!("/v1/connections/{}", segment(&name)), body).await?;
+    // Somebody who agreed elsewhere brings the token.
+    if connector["authorize"] == true && !given.contains_key("refresh_token") && !args.way.later {
+        let agreed = authorize::walk(client, &name, &args.way).await?;
+        if agreed["ok"] != true {
+            return Ok(told(global, &name, &agreed));
+        }
+    }
     answer(global, &document, |d| added(d, &fields, &given));
     Ok(Exit::Done)
+}
+
+/// How letting a connection in went.
+fn told(global: &Global, name: &str, document: &Value) -> Exit {
+    let good = document["ok"] == true;
+    answer(global, document, |d| {
+        let words = print::cell(&d["detail"]);
+        if good { format!("{words}.\n\nNext: tributary connection check {name}") } else { words }
+    });
+    if good { Exit::Done } else { Exit::Failed }
 }
 
 fn fields(connector: &Value) -> Vec<credentials::Field> {

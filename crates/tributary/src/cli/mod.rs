@@ -5,8 +5,10 @@ mod approvals;
 mod backup;
 mod connection;
 mod connector;
+mod doctor;
 mod events;
 mod flow;
+mod key;
 mod runs;
 mod template;
 mod trial;
@@ -130,6 +132,10 @@ pub enum Command {
     /// What flows ask people, and deciding it
     #[command(subcommand)]
     Approvals(approvals::Command),
+    Doctor(doctor::Doctor),
+    /// The master key that credentials are sealed by
+    #[command(subcommand)]
+    Key(key::Command),
     Backup(backup::Backup),
     Restore(backup::Restore),
     /// Run one script, told on standard input; the server starts it for each script of a flow
@@ -155,6 +161,8 @@ pub async fn run(cli: Cli) -> Exit {
         Command::Events(command) => events::run(&global, command).await,
         Command::Runs(command) => runs::run(&global, command).await,
         Command::Approvals(command) => approvals::run(&global, command).await,
+        Command::Key(command) => key::run(&global, command).await,
+        Command::Doctor(args) => doctor::run(&global, args).await,
         Command::Backup(args) => backup::backup(&global, args).await,
         Command::Restore(args) => backup::restore(&global, args).await,
         // It needs no executor, and is over before there is one.

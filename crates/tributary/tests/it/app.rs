@@ -99,6 +99,11 @@ impl TestApp {
         TestApp { directory, server: None, address, token }
     }
 
+    /// What is durable, from the inside.
+    pub fn store(&self) -> store::Store {
+        self.server.as_ref().expect("it runs").store()
+    }
+
     pub async fn stop_here(mut self) {
         self.server.take().expect("it runs").stop().await.expect("it stops");
     }

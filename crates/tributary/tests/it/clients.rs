@@ -86,6 +86,21 @@ impl Clients {
         self.script(Command::new(python).args(["-W", "ignore", script]), environment).await
     }
 
+    /// Starts a JavaScript module that runs until its standard input ends; answers the first line that it prints.
+    pub async fn keep(&self, script: &str) -> (tokio::process::Child, String) {
+        use tokio::io::{AsyncBufReadExt as _, BufReader};
+        let mut command = Command::new("node");
+        command.arg(script).current_dir(&self.home).kill_on_drop(true);
+        let mut process = command
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} can't be started: {error}"));
+        let printed = process.stdout.take().unwrap();
+        let line = BufReader::new(printed).lines().next_line().await.unwrap();
+        (process, line.unwrap_or_else(|| panic!("{script} prints nothing")))
+    }
+
     async fn script(&self, command: &mut Command, environment: &[(&str, &str)]) -> String {
         let command = command.current_dir(&self.home).envs(environment.iter().copied()).kill_on_drop(true);
         let output =

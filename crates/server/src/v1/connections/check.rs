@@ -2,17 +2,23 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use connect::{Class, Error};
+use connect::{Class, Error, Manifest};
+use flow::Document;
 use serde_json::{Value, json};
 
-use super::{find, opened};
+use super::{find, ready};
 use crate::App;
 use crate::problem::{Code, Problem};
 
-/// Answers `{ok, detail, code?, status?}`. That the vendor says no is an answer, not a problem.
+/// Answers `{ok, detail, code?, status?, lacking?}`. That the vendor says no is an answer, not a problem.
 pub async fn check(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let stored = find(&app, &name).await?;
-    let connection = opened(&stored)?;
+    Ok(Json(examine(&app, &name).await?))
+}
+
+/// The same, for whoever looks at all connections.
+pub async fn examine(app: &App, name: &str) -> Result<Value, Problem> {
+    let stored = find(app, name).await?;
+    let connection = ready(app, &stored)?;
     let Some(manifest) = app.catalog().get(&connection.connector) else {
         let detail = format!(
             "`{name}` is a connection to {}, which this version has no connector for",
@@ -22,42 +28,79 @@ pub async fn check(State(app): State<App>, Path(name): Path<String>) -> Result<J
     };
     let problems = manifest.problems(&connection);
     if !problems.is_empty() {
-        return Ok(Json(
-            json!({"ok": false, "detail": problems.join("; "), "code": "connection_incomplete"}),
-        ));
+        return Ok(json!({"ok": false, "detail": problems.join("; "), "code": "connection_incomplete"}));
     }
     let Some(operation) = manifest.check().and_then(|operation| manifest.operation(operation)) else {
         let detail = format!("{} has no call that only checks; the first run will tell", manifest.title);
-        return Ok(Json(json!({"ok": true, "detail": detail})));
+        return Ok(json!({"ok": true, "detail": detail}));
     };
     let called = async {
         let prepared = connect::prepare(manifest, operation, &json!({"connection": name}), "")?;
         connect::perform(app.transport(), &connection, manifest, operation, &prepared, app.now()).await
     };
     let title = &manifest.title;
-    Ok(Json(match called.await {
-        Ok(_) => {
-            let mut detail = format!("{title} accepts the credentials");
-            if let Some(webhook) = manifest.webhook()
-                && webhook.secrets(&connection.credentials).is_empty()
-            {
-                detail += &format!(
-                    ". It has no {} yet: until it has, every webhook delivery is refused",
-                    webhook.secret_field()
-                );
-            }
-            json!({"ok": true, "detail": detail})
-        }
-        Err(error) => {
-            json!({"ok": false, "detail": plain(title, &error), "code": error.code, "status": error.status})
-        }
-    }))
+    if let Err(error) = called.await {
+        let detail = plain(title, &error);
+        return Ok(json!({"ok": false, "detail": detail, "code": error.code, "status": error.status}));
+    }
+    let lacking = lacking(app, manifest, name).await?;
+    if !lacking.is_empty() {
+        let detail = format!(
+            "{title} accepts the credentials, but they lack what flows need: {}. Have it agreed to once more: \
+             `tributary connection authorize {name}`",
+            lacking.join("; ")
+        );
+        return Ok(json!({"ok": false, "detail": detail, "code": "scope_missing", "lacking": lacking}));
+    }
+    let mut detail = format!("{title} accepts the credentials");
+    if let Some(webhook) = manifest.webhook()
+        && webhook.secrets(&connection.credentials).is_empty()
+    {
+        detail += &format!(
+            ". It has no {} yet: until it has, every webhook delivery is refused",
+            webhook.secret_field()
+        );
+    }
+    Ok(json!({"ok": true, "detail": detail}))
 }
 
+/// Scopes that the connection was not granted and that deployed flows need, each with who needs it.
+async fn lacking(app: &App, manifest: &Manifest, name: &str) -> Result<Vec<String>, Problem> {
+    let granted = match manifest.grant() {
+        Some(_) => app.store().grant(app.workspace(), name).await?.and_then(|grant| grant.scopes),
+        None => None,
+    };
+    // A vendor that does not say refuses the call itself.
+    let Some(granted) = granted else { return Ok(Vec::new()) };
+    let mut lacking = Vec::new();
+    for flow in app.store().flows(app.workspace()).await? {
+        for call in Document::inspect(&flow.name, &flow.text).calls {
+            let said = call.connection.as_deref().unwrap_or(&manifest.slug);
+            let used = flow.connections.get(said).map_or(said, String::as_str);
+            let Some(operation) = manifest.operation(&call.operation).filter(|_| used == name) else {
+                continue;
+            };
+            for scope in &operation.scopes {
+                let given = scope.split('|').any(|one| granted.iter().any(|given| given == one));
+                let words = format!("`{scope}` for {} of flow {}", operation.name, flow.name);
+                if !given && !lacking.contains(&words) {
+                    lacking.push(words);
+                }
+            }
+        }
+    }
+    Ok(lacking)
+}
+
+/// Codes of errors about tokens.
+const SPEAKING: [&str; 4] = ["grant_", "client_refused", "scope_refused", "credential_"];
+
 /// What is wrong, in words for the one who can mend it.
-fn plain(title: &str, error: &Error) -> String {
+pub fn plain(title: &str, error: &Error) -> String {
     let said = &error.detail;
     match (&error.class, error.status) {
+        // These say themselves who has to do what.
+        _ if SPEAKING.iter().any(|start| error.code.starts_with(start)) => said.clone(),
         (Class::Auth, Some(403)) => format!("{title} knows the key, but the key may not do this: {said}"),
         (Class::Auth, _) => {
             format!(

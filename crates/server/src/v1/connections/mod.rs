@@ -1,6 +1,8 @@
 //! `/v1/connections`: accounts with vendors. Credentials go in and never come out.
 
+pub mod authorize;
 pub mod check;
+pub mod hook;
 mod put;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use store::ConnectionInfo;
 use crate::App;
 use crate::problem::{Code, Problem};
 use crate::v1::hooks;
+pub use authorize::Agreements;
 pub use put::put;
 
 /// `GET /v1/connections`
@@ -33,7 +36,35 @@ pub async fn list(State(app): State<App>) -> Result<Json<Value>, Problem> {
 pub async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
     let connection = find(&app, &name).await?;
     let hooks = app.store().hooks(app.workspace()).await?;
-    Ok(Json(document(&app, &connection.info, hooks.iter().find(|hook| hook.connection == name))))
+    let mut document = document(&app, &connection.info, hooks.iter().find(|hook| hook.connection == name));
+    document["grant"] = granted(&app, &connection.info).await?;
+    document["poll"] = match app.store().poll(app.workspace(), &name).await? {
+        None => Value::Null,
+        Some(poll) => json!({
+            "upto": poll.upto,
+            "asked_at": poll.asked_at,
+            "found": poll.found,
+            "problem": poll.problem.map(|(problem, _)| problem),
+        }),
+    };
+    Ok(Json(document))
+}
+
+/// What the vendor granted, but for the tokens; null where it grants none, or has not yet.
+async fn granted(app: &App, info: &ConnectionInfo) -> Result<Value, Problem> {
+    if app.catalog().get(&info.connector).is_none_or(|manifest| manifest.grant().is_none()) {
+        return Ok(Value::Null);
+    }
+    Ok(match app.store().grant(app.workspace(), &info.name).await? {
+        None => Value::Null,
+        Some(grant) => json!({
+            "scopes": grant.scopes,
+            "expires_at": grant.expires_at,
+            "granted": grant.n,
+            "updated_at": grant.updated_at,
+            "problem": grant.problem.and_then(|(problem, _)| serde_json::from_str::<Value>(&problem).ok()),
+        }),
+    })
 }
 
 /// `DELETE /v1/connections/{name}`: refused while a flow uses it.
@@ -51,6 +82,14 @@ pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<
     if !users.is_empty() {
         let detail = format!("`{name}` is used by {}: remove or redeploy them first", users.join(", "));
         return Err(Problem::new(Code::ConnectionInUse, detail).with("flows", json!(users)));
+    }
+    // What cannot be taken back must not keep a connection that is no good: its deliveries find no address any more.
+    if let Err(problem) = hook::take_back(&app, &name).await {
+        tracing::warn!(
+            connection = name,
+            detail = problem.detail,
+            "its webhook stays registered at the vendor"
+        );
     }
     app.store().remove_connection(app.workspace(), &name).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -93,6 +132,13 @@ pub async fn find(app: &App, name: &str) -> Result<store::Connection, Problem> {
     Err(Problem::new(Code::ConnectionUnknown, format!("there is no connection `{name}`; {remedy}")))
 }
 
+/// The same, with the tokens that its vendor granted.
+pub fn ready(app: &App, stored: &store::Connection) -> Result<connect::Connection, Problem> {
+    let mut connection = opened(stored)?;
+    connection.access = app.access(&connection);
+    Ok(connection)
+}
+
 /// A stored connection as `connect` takes it.
 pub fn opened(stored: &store::Connection) -> Result<connect::Connection, Problem> {
     let base_url = match &stored.info.base_url {
@@ -118,5 +164,6 @@ pub fn opened(stored: &store::Connection) -> Result<connect::Connection, Problem
         live: stored.info.live,
         base_url,
         credentials,
+        access: None,
     })
 }

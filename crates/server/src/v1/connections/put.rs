@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use connect::Manifest;
+use connect::auth::Tokens;
+use connect::{Manifest, Secret};
 use flow::HookId;
 use http::StatusCode;
 use serde_json::{Map, Value};
 use store::{NewConnection, Secrets};
 
-use super::{document, opened};
+use super::{authorize, document, opened};
 use crate::App;
 use crate::input::Fields;
 use crate::problem::Problem;
@@ -33,7 +34,7 @@ pub async fn put(
     let connector = fields.text("connector", "name what to connect; /v1/connectors lists what can be");
     let live = fields.optional_flag("live");
     let base_url = fields.changed_text("base_url");
-    let given = fields.object("credentials");
+    let mut given = fields.object("credentials");
 
     if !is_name(&name) {
         fields.wrong(
@@ -65,6 +66,7 @@ pub async fn put(
         credentials.set(field, value);
     }
     let Some(manifest) = manifest else { return Err(finish(fields)) };
+    let refresh = refresh_token(&mut given, manifest, &mut fields);
     merge(&mut credentials, given, manifest, &mut fields);
     let before = present.as_ref().map(|present| present.info.live);
     let live = mode(manifest, &credentials, live, before, &mut fields);
@@ -76,6 +78,9 @@ pub async fn put(
 
     let now = app.now();
     let info = app.store().put_connection(app.workspace(), new, &mut app.rng(), now).await?;
+    if let Some(refresh) = refresh {
+        authorize::keep(&app, &name, &Tokens::to_renew(refresh)).await?;
+    }
     if manifest.webhook().is_some() && present.is_none() {
         let hook = HookId::random(&mut app.rng());
         app.store().put_hook(app.workspace(), &hook, &name, now).await?;
@@ -97,6 +102,20 @@ fn is_name(name: &str) -> bool {
     name.len() <= NAME_LENGTH_MAX
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
+}
+
+/// What somebody who agreed elsewhere brings: it is no credential of the connection's own, and changes with each renewal.
+fn refresh_token(given: &mut Map<String, Value>, manifest: &Manifest, fields: &mut Fields) -> Option<Secret> {
+    manifest.grant().filter(|grant| grant.asks_a_person())?;
+    match given.shift_remove("refresh_token")? {
+        Value::String(text) if !text.trim().is_empty() && text.len() <= CREDENTIAL_BYTES_MAX => {
+            Some(Secret::new(text.trim()))
+        }
+        _ => {
+            fields.wrong("credentials.refresh_token", "is no token", "give a string, or leave it out");
+            None
+        }
+    }
 }
 
 /// Mistakes name the field and never the value.

@@ -1,0 +1,261 @@
+//! What vendors granted to connections, kept in the store and renewed there by one node at a time.
+//!
+//! | a token is needed and | then |
+//! |---|---|
+//! | the one at hand is good | it is shown, and nobody is asked |
+//! | the stored one is good (another node renewed it) | that one |
+//! | nobody renews it | a renewal is begun in the store, then the vendor is asked, then the answer is stored |
+//! | somebody renews it | it is waited for |
+//! | the vendor refused to renew it a moment ago | that refusal |
+//!
+//! The old refresh token stays until the new one is durable. A vendor that takes each of them once, and whose answer was
+//! lost with a node, refuses the old one: the error then says that, and that somebody has to agree again. A renewal goes on
+//! when the call that wanted it is given up, so that no answer is lost that way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use connect::auth::{Access, Grant, Granted, Lender, Tokens};
+use connect::{BoxFuture, Catalog, Class, Connection, Error, Transport};
+use flow::WorkspaceId;
+use flow::chance::Rng;
+use flow::clock::Clock;
+use jiff::{SignedDuration, Timestamp};
+use store::{NewGrant, Secrets, Store};
+
+use crate::Timer;
+
+/// For a renewal, from its beginning in the store to the answer there: above what a request for a token may take.
+const LEASE: SignedDuration = SignedDuration::from_secs(60);
+/// Between two looks at whether another one has renewed it.
+const LOOK: Duration = Duration::from_millis(200);
+/// Looks at most: above the lease, so that who waits for a dead node takes over.
+const LOOKS_MAX: u32 = 350;
+/// A refusal stands for so long before the vendor is asked again.
+const REFUSED_FOR: SignedDuration = SignedDuration::from_secs(30);
+
+/// Everything that renewing takes.
+pub struct Keeper {
+    pub store: Store,
+    pub catalog: Arc<Catalog>,
+    pub transport: Arc<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    pub timer: Arc<dyn Timer>,
+    pub rng: Arc<Mutex<Box<dyn Rng>>>,
+}
+
+impl Keeper {
+    /// Lends the tokens of connections to whoever calls with them.
+    pub fn lender(self: Arc<Self>) -> Lender {
+        Arc::new(move |workspace, connection| {
+            let grant = self.catalog.get(&connection.connector)?.grant()?.clone();
+            let name = connection.name.clone();
+            let place = Place { workspace: workspace.clone(), name };
+            let kept = Mutex::default();
+            Some(Arc::new(Kept { keeper: self.clone(), grant, place, kept }))
+        })
+    }
+
+    async fn renew(
+        self: Arc<Self>,
+        grant: Arc<Grant>,
+        place: Place,
+        connection: Connection,
+        held: Option<store::Grant>,
+    ) -> Result<Arc<Granted>, Error> {
+        let n = held.as_ref().map_or(0, |held| held.n);
+        let cut_off = held.as_ref().is_some_and(|held| held.cut_off);
+        let tokens = held.as_ref().and_then(tokens_of);
+        let Place { workspace, name } = &place;
+        let asked = grant.renew(&*self.transport, &connection, tokens.as_ref(), self.clock.now()).await;
+        let now = self.clock.now();
+        match asked {
+            Ok(tokens) => {
+                let kept = {
+                    let mut rng = Chance(&self.rng);
+                    self.store.renewed(workspace, name, n, new_grant(&tokens), &mut rng, now).await
+                };
+                match kept {
+                    Ok(()) => {
+                        tracing::info!(connection = %name, "access was renewed");
+                        Ok(Arc::new(tokens.granted(n + 1)))
+                    }
+                    // Somebody agreed anew meanwhile: theirs is the one that counts, at the next request.
+                    Err(store::Error::Conflict { .. }) => Ok(Arc::new(tokens.granted(n + 1))),
+                    Err(error) => Err(unavailable(&error)),
+                }
+            }
+            Err(error) => {
+                let error = if cut_off && error.code == "grant_refused" { lost(error) } else { error };
+                // An answer that never came may have spent the refresh token.
+                let answered = !error.unknown;
+                let problem = serde_json::json!({"code": error.code, "detail": error.detail}).to_string();
+                let back = self.store.not_renewed(workspace, name, n, &problem, answered, now).await;
+                if let Err(failed) = back {
+                    tracing::warn!(connection = %name, error = %failed, "a renewal is given back by its lease only");
+                }
+                tracing::warn!(connection = %name, %error, "access was not renewed");
+                Err(Error { unknown: false, ..error })
+            }
+        }
+    }
+}
+
+/// A connection's place in the store.
+#[derive(Clone)]
+struct Place {
+    workspace: WorkspaceId,
+    name: String,
+}
+
+/// What one opened connection was granted.
+struct Kept {
+    keeper: Arc<Keeper>,
+    grant: Arc<Grant>,
+    place: Place,
+    kept: Mutex<Option<(Arc<Granted>, Option<Timestamp>)>>,
+}
+
+impl Access for Kept {
+    fn token<'a>(
+        &'a self,
+        connection: &'a Connection,
+        refused: Option<&'a Granted>,
+    ) -> BoxFuture<'a, Result<Arc<Granted>, Error>> {
+        Box::pin(self.good(connection, refused.map(|refused| refused.n)))
+    }
+}
+
+impl Kept {
+    async fn good(&self, connection: &Connection, refused: Option<u64>) -> Result<Arc<Granted>, Error> {
+        let Kept { keeper, place: Place { workspace, name }, .. } = self;
+        if let Some(granted) = self.at_hand(refused) {
+            return Ok(granted);
+        }
+        for _ in 0..LOOKS_MAX {
+            let stored = keeper.store.grant(workspace, name).await.map_err(|error| unavailable(&error))?;
+            let now = keeper.clock.now();
+            if let Some(stored) = &stored
+                && refused != Some(stored.n)
+                && let Some(tokens) = tokens_of(stored).filter(|tokens| tokens.good_at(now))
+            {
+                return Ok(self.keep(tokens.granted(stored.n), tokens.expires_at));
+            }
+            if let Some(refusal) = stored.as_ref().and_then(|stored| refusal(stored, now)) {
+                return Err(refusal);
+            }
+            if self.grant.asks_a_person()
+                && stored.as_ref().and_then(tokens_of).is_none_or(|tokens| tokens.refresh.is_none())
+            {
+                return Err(self.nobody_agreed(stored.is_some_and(|stored| stored.n > 0)));
+            }
+            let n = stored.as_ref().map_or(0, |stored| stored.n);
+            match keeper.store.begin_renewal(workspace, name, n, LEASE, now).await {
+                Ok(()) => {
+                    let renewal = keeper.clone().renew(
+                        self.grant.clone(),
+                        self.place.clone(),
+                        connection.clone(),
+                        stored,
+                    );
+                    let renewed = tokio::spawn(renewal).await;
+                    let renewed = renewed.map_err(|_| passing("the renewal broke off".to_owned()))??;
+                    // The store knows until when it is good; the next request asks there.
+                    return Ok(renewed);
+                }
+                Err(store::Error::Conflict { .. }) => keeper.timer.sleep(LOOK).await,
+                Err(error) => return Err(unavailable(&error)),
+            }
+        }
+        Err(passing("another node renews the token, and takes too long".to_owned()))
+    }
+
+    fn at_hand(&self, refused: Option<u64>) -> Option<Arc<Granted>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (granted, end) = kept.as_ref().filter(|(granted, _)| refused != Some(granted.n))?;
+        let now = self.keeper.clock.now();
+        let good = end.is_none_or(|end| end.duration_since(now) > MARGIN);
+        good.then(|| granted.clone())
+    }
+
+    fn keep(&self, granted: Granted, end: Option<Timestamp>) -> Arc<Granted> {
+        let granted = Arc::new(granted);
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((granted.clone(), end));
+        granted
+    }
+
+    fn nobody_agreed(&self, before: bool) -> Error {
+        let name = &self.place.name;
+        let why = if before {
+            "what was agreed to is over, and the vendor gave nothing to renew it by"
+        } else {
+            "nobody has agreed to it yet"
+        };
+        let detail =
+            format!("connection `{name}`: {why}. `tributary connection authorize {name}` asks for it");
+        failed(Class::Auth, "grant_missing", detail)
+    }
+}
+
+/// As [`Tokens::good_at`] has it.
+const MARGIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// A source of randomness that is locked for each use only, so that it can be held across an await.
+struct Chance<'a>(&'a Mutex<Box<dyn Rng>>);
+
+impl Rng for Chance<'_> {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill(bytes);
+    }
+}
+
+/// Tokens as the store keeps them.
+pub fn new_grant(tokens: &Tokens) -> NewGrant {
+    NewGrant {
+        tokens: Secrets::new(tokens.secrets()),
+        scopes: tokens.scopes.clone(),
+        expires_at: tokens.expires_at,
+    }
+}
+
+fn tokens_of(stored: &store::Grant) -> Option<Tokens> {
+    let secrets = stored.tokens.as_ref()?;
+    let get = |name: &str| secrets.get(name).map(str::to_owned);
+    Some(Tokens::of(get, stored.expires_at, stored.scopes.clone()))
+}
+
+/// The refusal of a moment ago: what is refused for good is not asked for with every call.
+fn refusal(stored: &store::Grant, now: Timestamp) -> Option<Error> {
+    let (problem, at) = stored.problem.as_ref()?;
+    if now.duration_since(*at) >= REFUSED_FOR {
+        return None;
+    }
+    let problem: serde_json::Value = serde_json::from_str(problem).ok()?;
+    let (code, detail) = (problem["code"].as_str()?, problem["detail"].as_str()?);
+    LASTING.contains(&code).then(|| failed(Class::Auth, code, detail.to_owned()))
+}
+
+/// Codes of refusals that asking again does not mend.
+const LASTING: [&str; 4] = ["grant_refused", "grant_lost", "client_refused", "scope_refused"];
+
+/// The vendor takes the refresh token no more, and the answer to the renewal before was lost.
+fn lost(error: Error) -> Error {
+    let detail = format!(
+        "{}. The node stopped during the renewal before this one: if the vendor takes each refresh token once, its answer \
+         was lost then",
+        error.detail
+    );
+    Error { code: "grant_lost".to_owned(), detail, ..error }
+}
+
+fn unavailable(error: &store::Error) -> Error {
+    passing(format!("the store does not answer: {error}"))
+}
+
+fn passing(detail: String) -> Error {
+    failed(Class::Retry { after: None }, "grant_unavailable", detail)
+}
+
+fn failed(class: Class, code: &str, detail: String) -> Error {
+    Error { class, status: None, code: code.to_owned(), detail, body: None, unknown: false }
+}

@@ -1,0 +1,375 @@
+//! Events that are asked for, of connections whose manifest says how: beside the webhook, they fill what it missed; without
+//! one, they are all there is.
+//!
+//! | | |
+//! |---|---|
+//! | no gap | a window begins where the last one ended, less the manifest's look-back; it ends before it was asked for, and counts once its events are durable |
+//! | no double | an event has the same dedupe key whichever way it comes |
+//! | order | the older first |
+//! | too many for one answer | the window is halved, where the vendor takes an end |
+//! | older than the vendor keeps | what can't be had any more is said on the connection and in the log, once; the rest is read |
+//! | a vendor that refuses | is asked again at the next time, and the reason stands on the connection |
+//!
+//! One node asks: it moves the time on before it does. If it dies, the next time finds everything again.
+
+use std::collections::BTreeMap;
+
+use connect::{Catalog, Connection, Manifest, Poll, Transport};
+use flow::{EventId, WorkspaceId};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use store::{Accepted, NewEvent};
+use tokio::sync::watch;
+
+use crate::Node;
+use crate::limits::POLL_LOOK;
+
+/// The shortest window that is asked for: one that has too many events even so is told, and passed by.
+const WINDOW_MIN: SignedDuration = SignedDuration::from_secs(1);
+/// Windows of one question: as many halves as a month has of a second, and then some.
+const WINDOWS_MAX: u32 = 400;
+/// The code of a list that has more than one call may fetch.
+const TOO_LONG: &str = "list_too_long";
+
+/// Asks until `stop` turns true.
+pub async fn watch(node: &Node, mut stop: watch::Receiver<bool>) {
+    if !node.config.polls {
+        return;
+    }
+    let mut known = Known::default();
+    loop {
+        // Given up in the middle, it is asked again from where the last one ended.
+        let look = async {
+            let asked = node.ask_due(&mut known).await;
+            if let Err(error) = &asked {
+                tracing::warn!(%error, "events are asked for later");
+            }
+            node.timer.sleep(POLL_LOOK).await;
+            asked
+        };
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            asked = look => if matches!(asked, Err(store::Error::Closed)) { return },
+        }
+    }
+}
+
+/// Which connections' events are asked for, as of a generation of what is stored.
+#[derive(Default)]
+struct Known {
+    generation: Option<u64>,
+    /// When each was made.
+    connections: BTreeMap<(WorkspaceId, String), Timestamp>,
+}
+
+/// A window of time, both ends in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Window {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+/// How reading a window went.
+enum Went {
+    /// So many of its events had come in no other way.
+    Read(u64),
+    /// It has more events than one call may fetch.
+    TooMany,
+    Failed(String),
+}
+
+impl Node {
+    async fn ask_due(&self, known: &mut Known) -> store::Result<()> {
+        // Of several nodes the one that dispatches asks.
+        if !self.store.is_on_duty().await? {
+            return Ok(());
+        }
+        let generation = self.store.generation().await?;
+        if known.generation != Some(generation) {
+            known.connections = self.asked().await?;
+            known.generation = Some(generation);
+        }
+        if known.connections.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let polls = self.store.polls().await?;
+        for ((workspace, name), made) in &known.connections {
+            let begun = |poll: &&store::Poll| poll.workspace == *workspace && poll.connection == *name;
+            match polls.iter().find(begun) {
+                None => self.store.begin_poll(workspace, name, *made, now).await?,
+                Some(poll) if poll.due_at <= now => self.ask_once(poll).await?,
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The connections whose manifest says how to ask. Sandbox twins have a time of their own, which ours says nothing of.
+    async fn asked(&self) -> store::Result<BTreeMap<(WorkspaceId, String), Timestamp>> {
+        let mut asked = BTreeMap::new();
+        for (workspace, info) in self.store.all_connections().await? {
+            let polls = self.catalog.get(&info.connector).is_some_and(|manifest| manifest.poll().is_some());
+            if polls && (info.base_url.is_none() || self.config.poll_sandboxes) {
+                asked.insert((workspace, info.name), info.created_at);
+            }
+        }
+        Ok(asked)
+    }
+
+    async fn ask_once(&self, due: &store::Poll) -> store::Result<()> {
+        let (name, now) = (&due.connection, self.clock.now());
+        let Ok(connection) = self.connection(&due.workspace, name).await else { return Ok(()) };
+        let Some((manifest, poll)) =
+            self.catalog.get(&connection.connector).and_then(|manifest| Some((manifest, manifest.poll()?)))
+        else {
+            return Ok(());
+        };
+        let every = SignedDuration::try_from(poll.every).unwrap_or(SignedDuration::MAX);
+        match self.store.take_poll(due, now.saturating_add(every).unwrap_or(Timestamp::MAX)).await {
+            Err(store::Error::Conflict { .. }) => return Ok(()),
+            taken => taken?,
+        }
+        let asking = Asking {
+            node: self,
+            transport: &*self.transport,
+            catalog: &self.catalog,
+            workspace: &due.workspace,
+            connection: &connection,
+            manifest,
+            poll,
+        };
+        match asking.since(due, now).await {
+            Err(store::Error::Conflict { .. }) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+struct Asking<'a> {
+    node: &'a Node,
+    transport: &'a dyn Transport,
+    catalog: &'a Catalog,
+    workspace: &'a WorkspaceId,
+    connection: &'a Connection,
+    manifest: &'a Manifest,
+    poll: &'a Poll,
+}
+
+impl Asking<'_> {
+    /// Reads everything since the last time, window by window.
+    async fn since(&self, due: &store::Poll, now: Timestamp) -> store::Result<()> {
+        let (from, mut lost) = begins(due, self.poll, now);
+        let mut at = due.clone();
+        let mut window = Window { from, to: now };
+        for _ in 0..WINDOWS_MAX {
+            match self.read(window).await? {
+                Went::Read(found) => {
+                    self.note(&at, window.to, found, lost.as_deref()).await?;
+                    if window.to >= now {
+                        return Ok(());
+                    }
+                    at.upto = window.to;
+                    window = Window { from: window.to, to: now };
+                }
+                Went::TooMany if self.poll.can_end() && window.length() > WINDOW_MIN => {
+                    window.to = window.from + window.length() / 2;
+                }
+                Went::TooMany => {
+                    let detail = format!(
+                        "more events than one call may fetch between {} and {}: some of them are not here",
+                        window.from, window.to
+                    );
+                    tracing::error!(connection = at.connection, "{detail}");
+                    lost = Some(detail);
+                    self.note(&at, window.to, 0, lost.as_deref()).await?;
+                    at.upto = window.to;
+                    window = Window { from: window.to, to: now };
+                    if window.from >= now {
+                        return Ok(());
+                    }
+                }
+                Went::Failed(why) => {
+                    tracing::warn!(connection = at.connection, why, "its events could not be asked for");
+                    return self.node.store.poll_failed(&at, &why, self.node.clock.now()).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn note(
+        &self,
+        at: &store::Poll,
+        upto: Timestamp,
+        found: u64,
+        lost: Option<&str>,
+    ) -> store::Result<()> {
+        if found > 0 {
+            tracing::info!(connection = at.connection, found, "events that came in no other way");
+            self.node.events.notify_one();
+        }
+        self.node.store.polled(at, upto, found, lost, self.node.clock.now()).await
+    }
+
+    async fn read(&self, window: Window) -> store::Result<Went> {
+        let Some((_, operation)) = self.catalog.operation(&self.poll.operation) else {
+            return Ok(Went::Failed(format!("there is no operation {}", self.poll.operation)));
+        };
+        let mut found = 0;
+        for arguments in self.poll.arguments(window.from, window.to) {
+            let now = self.node.clock.now();
+            let called = async {
+                let prepared = connect::prepare(self.manifest, operation, &arguments, "")?;
+                connect::perform(self.transport, self.connection, self.manifest, operation, &prepared, now)
+                    .await
+            };
+            let mut output = match called.await {
+                Ok(output) => output,
+                Err(error) if error.code == TOO_LONG => return Ok(Went::TooMany),
+                Err(error) => return Ok(Went::Failed(error.to_string())),
+            };
+            let Some(Value::Array(mut records)) = output.get_mut("items").map(Value::take) else {
+                return Ok(Went::Failed("the answer has no list of events".to_owned()));
+            };
+            if self.poll.newest_first {
+                records.reverse();
+            }
+            for record in records {
+                found += u64::from(self.accept(record).await?);
+            }
+        }
+        Ok(Went::Read(found))
+    }
+
+    /// Makes an event durable; whether it is new.
+    async fn accept(&self, record: Value) -> store::Result<bool> {
+        let name = &self.connection.name;
+        let incoming = match self.poll.incoming(record) {
+            Ok(incoming) => incoming,
+            Err(not) => {
+                tracing::warn!(connection = name, %not, "a record of the list is no event");
+                return Ok(false);
+            }
+        };
+        if incoming.live.is_some_and(|live| live != self.connection.live) {
+            return Ok(false);
+        }
+        let now = self.node.clock.now();
+        let event = NewEvent {
+            id: self.node.with_rng(|rng| EventId::timed(now, rng)),
+            connection: name.clone(),
+            dedupe_key: incoming.dedupe_key,
+            r#type: incoming.r#type,
+            time: incoming.time,
+            live: incoming.live,
+            subject: incoming.subject,
+            data: incoming.data,
+        };
+        let accepted = self.node.store.accept_event(self.workspace, event, now).await?;
+        Ok(matches!(accepted, Accepted::Stored(_)))
+    }
+}
+
+impl Window {
+    fn length(self) -> SignedDuration {
+        self.to.duration_since(self.from)
+    }
+}
+
+/// Where the next question begins, and what can't be had any more.
+fn begins(due: &store::Poll, poll: &Poll, now: Timestamp) -> (Timestamp, Option<String>) {
+    let from = due.upto.saturating_sub(poll.look_back).unwrap_or(Timestamp::MIN);
+    let Some(oldest) = poll.retention.and_then(|kept| now.saturating_sub(kept).ok()) else {
+        return (from, None);
+    };
+    if from >= oldest {
+        return (from, None);
+    }
+    let lost = (due.upto < oldest).then(|| {
+        let detail = format!("events between {} and {oldest} are older than the vendor keeps them", due.upto);
+        tracing::error!(connection = due.connection, "{detail}");
+        detail
+    });
+    (oldest, lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let text = "
+manifest: 1
+slug: acme
+title: Acme
+version: 1.0.0
+summary: For tests
+base_url: https://api.acme.example
+hosts: [api.acme.example]
+credentials: {key: {title: Key, help: There}}
+auth: {bearer: key}
+errors: {rules: [{status: 5xx, class: retry}]}
+pagination: {pages: {items: data, more: more, next: {last: id}, send: after}}
+operations:
+  events.list:
+    summary: List events
+    request: GET /events
+    effects: read
+    pages: true
+    params: {created: {type: object}, new: {type: boolean}}
+triggers:
+  poll:
+    operation: events.list
+    first: {new: true}
+    since: created[from]
+    until: created[to]
+    times: unix_s
+    look_back_s: 100
+    retention_h: 1
+    is_event: {object: event}
+    dedupe_key: id
+    type: type
+    time: at
+";
+        Manifest::parse("acme.yaml", text).unwrap_or_else(|found| panic!("{found:#?}"))
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn a_window_begins_where_the_last_one_ended_less_the_look_back() {
+        let manifest = manifest();
+        let poll = manifest.poll().unwrap();
+        let due = |upto: i64| store::Poll {
+            workspace: WorkspaceId::default(),
+            connection: "acme".into(),
+            upto: at(upto),
+            due_at: at(0),
+            asked_at: None,
+            found: 0,
+            problem: None,
+        };
+        // The vendor keeps an hour: at 10 000 that is from 6 400 on.
+        for (upto, begins_at, loses) in [
+            (9_000, 8_900, false),
+            (6_500, 6_400, false),
+            (6_450, 6_400, false),
+            (6_399, 6_400, true),
+            (0, 6_400, true),
+        ] {
+            let (from, lost) = begins(&due(upto), poll, at(10_000));
+            assert_eq!((from, lost.is_some()), (at(begins_at), loses), "{upto}");
+        }
+        assert_eq!(
+            poll.arguments(at(5), at(7)),
+            [
+                serde_json::json!({"new": true, "created": {"from": 5, "to": 7}}),
+                serde_json::json!({"created": {"from": 5, "to": 7}}),
+            ]
+        );
+    }
+}

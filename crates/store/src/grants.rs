@@ -1,0 +1,179 @@
+//! What vendors granted to connections: tokens that end. One renewal at a time, whatever the number of nodes, and none
+//! whose answer could be lost without a trace.
+//!
+//! | what happens | begun, answered | tokens |
+//! |---|---|---|
+//! | [`Store::begin_renewal`], durable before the vendor is asked | 1, 0 | the old ones |
+//! | the answer is kept: [`Store::renewed`] | 1, 1 | the new ones |
+//! | the vendor refuses: [`Store::not_renewed`] | 1, 1 | the old ones |
+//! | no answer came, or the node died | 1, 0 | the old ones: the next renewal tries them, and knows ([`Grant::cut_off`]) |
+
+use flow::WorkspaceId;
+use flow::chance::Rng;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::row::Row;
+use crate::seal::Sealed;
+use crate::stats::{NODE, counter};
+use crate::unit::{By, values};
+use crate::{Error, Result, Secrets, Store, Unit, seal};
+
+/// Tokens to be kept.
+#[derive(Debug)]
+pub struct NewGrant {
+    pub tokens: Secrets,
+    /// What may be done with them, where the vendor said so.
+    pub scopes: Option<Vec<String>>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What a connection was granted.
+#[derive(Debug)]
+pub struct Grant {
+    /// How often it was granted; 0: a first renewal was begun and not answered.
+    pub n: u64,
+    pub tokens: Option<Secrets>,
+    pub scopes: Option<Vec<String>>,
+    pub expires_at: Option<Timestamp>,
+    /// A renewal was begun of which nobody knows the answer.
+    pub cut_off: bool,
+    /// Why it was not renewed last, and when that was.
+    pub problem: Option<(String, Timestamp)>,
+    pub updated_at: Timestamp,
+}
+
+const ONE: &str = "SELECT n, sealed, scopes, expires_at, begun, answered, problem, problem_at, updated_at FROM grants \
+    WHERE workspace = ?1 AND connection = ?2";
+const PUT: &str = "INSERT INTO grants (workspace, connection, n, sealed, scopes, expires_at, begun, answered, \
+    renew_until, problem, problem_at, updated_at) VALUES (?1, ?2, 1, ?3, ?4, ?5, 0, 0, NULL, NULL, NULL, ?6) \
+    ON CONFLICT (workspace, connection) DO UPDATE SET n = grants.n + 1, sealed = excluded.sealed, \
+    scopes = excluded.scopes, expires_at = excluded.expires_at, answered = grants.begun, renew_until = NULL, \
+    problem = NULL, problem_at = NULL, updated_at = excluded.updated_at";
+/// Only of a connection that is there, of the tokens that were seen, and if nobody else is at it.
+const BEGIN: &str = "INSERT INTO grants (workspace, connection, n, sealed, scopes, expires_at, begun, answered, \
+    renew_until, problem, problem_at, updated_at) \
+    SELECT ?1, ?2, 0, NULL, NULL, NULL, 1, 0, /*clock*/?4 + ?5, NULL, NULL, ?4 FROM connections \
+    WHERE workspace = ?1 AND name = ?2 \
+    ON CONFLICT (workspace, connection) DO UPDATE SET begun = grants.begun + 1, renew_until = excluded.renew_until \
+    WHERE grants.n = ?3 AND (grants.renew_until IS NULL OR grants.renew_until <= /*clock*/?4)";
+const RENEWED: &str = "UPDATE grants SET n = n + 1, sealed = ?4, scopes = ?5, expires_at = ?6, answered = begun, \
+    renew_until = NULL, problem = NULL, problem_at = NULL, updated_at = ?7 \
+    WHERE workspace = ?1 AND connection = ?2 AND n = ?3";
+const NOT_RENEWED: &str = "UPDATE grants SET renew_until = NULL, problem = ?4, problem_at = ?5, \
+    answered = CASE WHEN ?6 = 1 THEN begun ELSE answered END \
+    WHERE workspace = ?1 AND connection = ?2 AND n = ?3";
+/// Other credentials deserve another try.
+pub(crate) const FORGIVE: &str =
+    "UPDATE grants SET problem = NULL, problem_at = NULL WHERE workspace = ?1 AND connection = ?2";
+pub(crate) const REMOVE: &str = "DELETE FROM grants WHERE workspace = ?1 AND connection = ?2";
+
+impl Store {
+    /// What a connection was granted, if anything was. Fails closed, as [`Store::connection`] does.
+    pub async fn grant(&self, ws: &WorkspaceId, connection: &str) -> Result<Option<Grant>> {
+        let row = self.first(ONE, values![ws, connection]).await?;
+        row.map(|row| self.grant_of(ws, connection, &row)).transpose()
+    }
+
+    fn grant_of(&self, ws: &WorkspaceId, connection: &str, row: &Row) -> Result<Grant> {
+        let open = |sealed| self.inner.keys.open(Sealed::Grant, ws, connection, sealed);
+        let tokens = row.maybe_bytes("sealed")?.map(open).transpose()?;
+        let scopes: Option<String> = row.get("scopes")?;
+        let scopes = scopes.map(|text| serde_json::from_str(&text)).transpose();
+        let (problem, problem_at): (Option<String>, Option<Timestamp>) =
+            (row.get("problem")?, row.get("problem_at")?);
+        Ok(Grant {
+            n: row.get("n")?,
+            tokens,
+            scopes: scopes.map_err(|error| Error::corrupt("scopes", error))?,
+            expires_at: row.get("expires_at")?,
+            cut_off: row.get::<u64>("begun")? != row.get::<u64>("answered")?,
+            problem: problem.zip(problem_at),
+            updated_at: row.get("updated_at")?,
+        })
+    }
+
+    /// Keeps what a person agreed to, in the place of whatever was granted before.
+    pub async fn put_grant(
+        &self,
+        ws: &WorkspaceId,
+        connection: &str,
+        grant: NewGrant,
+        rng: &mut dyn Rng,
+        now: Timestamp,
+    ) -> Result<()> {
+        let _sealing = self.inner.keys.sealing().await;
+        let (sealed, scopes) = self.sealed(ws, connection, &grant, rng)?;
+        let put = values![ws, connection, sealed, scopes, grant.expires_at, now];
+        let unit = Unit::new().one(PUT, put).tally(NODE, counter::GENERATION, By::Fixed(1));
+        self.commit(self.inner.keys.fence(unit)).await.map(drop)
+    }
+
+    /// Takes the renewal of the `n`th grant on: nobody else does until the lease is over. A conflict: somebody else
+    /// has it, or there is a newer grant.
+    pub async fn begin_renewal(
+        &self,
+        ws: &WorkspaceId,
+        connection: &str,
+        n: u64,
+        lease: SignedDuration,
+        now: Timestamp,
+    ) -> Result<()> {
+        let lease = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
+        self.commit(Unit::new().one(BEGIN, values![ws, connection, n, now, lease])).await.map(drop)
+    }
+
+    /// Keeps what the vendor granted in the place of the `n`th. A conflict: there is a newer one already.
+    pub async fn renewed(
+        &self,
+        ws: &WorkspaceId,
+        connection: &str,
+        n: u64,
+        grant: NewGrant,
+        rng: &mut dyn Rng,
+        now: Timestamp,
+    ) -> Result<()> {
+        let _sealing = self.inner.keys.sealing().await;
+        let (sealed, scopes) = self.sealed(ws, connection, &grant, rng)?;
+        let renewed = values![ws, connection, n, sealed, scopes, grant.expires_at, now];
+        self.commit(self.inner.keys.fence(Unit::new().one(RENEWED, renewed))).await.map(drop)
+    }
+
+    /// Gives a renewal back that brought nothing. `answered`: the vendor said so; otherwise its answer may be lost.
+    pub async fn not_renewed(
+        &self,
+        ws: &WorkspaceId,
+        connection: &str,
+        n: u64,
+        problem: &str,
+        answered: bool,
+        now: Timestamp,
+    ) -> Result<()> {
+        let given = values![ws, connection, n, problem, now, answered];
+        self.commit(Unit::new().then(NOT_RENEWED, given)).await.map(drop)
+    }
+
+    fn sealed(
+        &self,
+        ws: &WorkspaceId,
+        connection: &str,
+        grant: &NewGrant,
+        rng: &mut dyn Rng,
+    ) -> Result<(Vec<u8>, Option<String>)> {
+        let sealed =
+            seal::seal(&self.inner.keys.current(), Sealed::Grant, ws, connection, &grant.tokens, rng)?;
+        let scopes = grant.scopes.as_ref().map(serde_json::to_string).transpose();
+        Ok((sealed, scopes.map_err(|error| Error::corrupt("scopes", error))?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_looks_at_a_whole_table() {
+        for sql in [ONE, PUT, BEGIN, RENEWED, NOT_RENEWED, REMOVE] {
+            crate::database::check_plan(sql);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The master key in use, and how another one takes its place while everything goes on.
+//!
+//! | step | files | envelopes open with | noted in the database |
+//! |---|---|---|---|
+//! | before | `key` | the old | the old |
+//! | the new key is written | `key`, `key.new` | the old | the old, the new as next |
+//! | each envelope's data key is sealed anew | `key`, `key.new` | one of the two | the old, the new as next |
+//! | all are | `key`, `key.new` | the new | the new |
+//! | `key.new` takes the place of `key` | `key` | the new | the new |
+//!
+//! A process that dies in between starts with both keys, and the next rotation goes on with the same new one. Whoever seals
+//! makes sure in the same unit that its key is one of those noted: a node that was not told of the new key is refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use flow::WorkspaceId;
+use flow::chance::Rng;
+use ring::hmac;
+
+use crate::row::Row;
+use crate::seal::{self, KEY_BYTES, KEY_FILE, MasterKey, Sealed};
+use crate::stats::{NODE, counter};
+use crate::unit::{By, values};
+use crate::{Error, Result, Secrets, Store, Unit, directory};
+
+/// The key that is to take the place of the other.
+const NEXT_FILE: &str = "key.new";
+/// What links are signed with, once it does not follow from the master key any more.
+const LINKS_FILE: &str = "links";
+
+const NOTED: &str = "SELECT value FROM meta WHERE name = 'master_key'";
+const NOTE_NEXT: &str = "INSERT INTO meta (name, value) VALUES ('master_key_next', ?1) \
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+const NOTE: &str = "UPDATE meta SET value = ?2 WHERE name = 'master_key' AND (value = ?1 OR value = ?2)";
+const NO_NEXT: &str = "DELETE FROM meta WHERE name = 'master_key_next'";
+/// Touches one row if the key is one of those noted.
+const FENCE: &str = "UPDATE meta SET value = ?1 WHERE value = ?1 \
+    AND name = (SELECT min(name) FROM meta WHERE name IN ('master_key', 'master_key_next') AND value = ?1)";
+const CONNECTIONS: &str = "SELECT workspace, name, sealed FROM connections ORDER BY workspace, name";
+const GRANTS: &str = "SELECT workspace, connection AS name, sealed FROM grants WHERE sealed IS NOT NULL \
+    ORDER BY workspace, connection";
+/// What was changed meanwhile was sealed anew by whoever did.
+const RESEAL_CONNECTION: &str =
+    "UPDATE connections SET sealed = ?4 WHERE workspace = ?1 AND name = ?2 AND sealed = ?3";
+const RESEAL_GRANT: &str =
+    "UPDATE grants SET sealed = ?4 WHERE workspace = ?1 AND connection = ?2 AND sealed = ?3";
+
+/// The keys of a store.
+pub(crate) struct Keys {
+    directory: PathBuf,
+    ring: RwLock<Ring>,
+    /// Shared by those who seal, until what they sealed is stored; the rotation has it alone while it changes keys.
+    sealing: tokio::sync::RwLock<()>,
+}
+
+#[derive(Clone)]
+struct Ring {
+    current: MasterKey,
+    /// The one before or after it, while both are in use.
+    other: Option<MasterKey>,
+    links: hmac::Key,
+}
+
+impl Keys {
+    /// The keys of a directory, of which the caller has the present one.
+    pub fn load(directory: &Path, current: MasterKey) -> Result<Keys> {
+        let other = read(&directory.join(NEXT_FILE))?.map(MasterKey::from_bytes);
+        let links = match read(&directory.join(LINKS_FILE))? {
+            Some(bytes) => hmac::Key::new(hmac::HMAC_SHA256, &bytes),
+            None => current.links(),
+        };
+        let ring = RwLock::new(Ring { current, other, links });
+        Ok(Keys { directory: directory.to_owned(), ring, sealing: tokio::sync::RwLock::default() })
+    }
+
+    /// Chooses the key by the fingerprint that the database notes: a rotation may have died before its last step.
+    pub fn settle(&self, noted: &str) -> Result<()> {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        if ring.current.fingerprint() == noted {
+            return Ok(());
+        }
+        match ring.other.take() {
+            Some(next) if next.fingerprint() == noted => {
+                ring.current = next;
+                finish(&self.directory)
+            }
+            _ => Err(Error::Key(
+                "this data was sealed with another key; every node needs the `key` file of the first one"
+                    .into(),
+            )),
+        }
+    }
+
+    pub fn current(&self) -> MasterKey {
+        self.ring().current
+    }
+
+    /// What links are signed with: the same before and after a rotation.
+    pub fn links(&self) -> hmac::Key {
+        self.ring().links
+    }
+
+    fn ring(&self) -> Ring {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub async fn sealing(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.sealing.read().await
+    }
+
+    /// Opens an envelope with whichever key it is sealed by. Another node may have changed keys: then the one that its
+    /// operator put here is taken up.
+    pub fn open(&self, what: Sealed, ws: &WorkspaceId, connection: &str, sealed: &[u8]) -> Result<Secrets> {
+        let ring = self.ring();
+        let mut opened = seal::open(&ring.current, what, ws, connection, sealed);
+        if let (Err(_), Some(other)) = (&opened, &ring.other) {
+            opened = seal::open(other, what, ws, connection, sealed);
+        }
+        if opened.is_err()
+            && let Some(bytes) = read(&self.directory.join(KEY_FILE))?
+            && let Ok(secrets) = seal::open(&MasterKey::from_bytes(bytes), what, ws, connection, sealed)
+        {
+            let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+            keep_links(&self.directory, &ring.current)?;
+            ring.other = Some(std::mem::replace(&mut ring.current, MasterKey::from_bytes(bytes)));
+            return Ok(secrets);
+        }
+        opened
+    }
+
+    /// The statement that refuses a unit whose envelope nobody could open.
+    pub fn fence(&self, unit: Unit) -> Unit {
+        unit.one(FENCE, values![self.current().fingerprint()])
+    }
+
+    /// Has everything sealed with the new key from now on. Both keys open.
+    fn change(&self, rng: &mut dyn Rng) -> Result<Change> {
+        let path = self.directory.join(NEXT_FILE);
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let new = match read(&path)? {
+            Some(bytes) => bytes,
+            None => {
+                let mut bytes = [0; KEY_BYTES];
+                rng.fill(&mut bytes);
+                seal::create(&self.directory, &path, &bytes)?;
+                bytes
+            }
+        };
+        keep_links(&self.directory, &ring.current)?;
+        let new = MasterKey::from_bytes(new);
+        let old = std::mem::replace(&mut ring.current, new.clone());
+        ring.other = Some(old.clone());
+        Ok(Change { old, new })
+    }
+}
+
+struct Change {
+    old: MasterKey,
+    new: MasterKey,
+}
+
+/// Links that are under way stay good: their key stops following from the master key.
+fn keep_links(directory: &Path, old: &MasterKey) -> Result<()> {
+    let path = directory.join(LINKS_FILE);
+    if path.exists() { Ok(()) } else { seal::create(directory, &path, &old.links_bytes()) }
+}
+
+/// The last step: the new key takes the place of the old one.
+fn finish(directory: &Path) -> Result<()> {
+    let (from, to) = (directory.join(NEXT_FILE), directory.join(KEY_FILE));
+    fs::rename(&from, &to).map_err(Error::io(&to))?;
+    directory::sync(directory)
+}
+
+/// A key file; none where there is none.
+fn read(path: &Path) -> Result<Option<[u8; KEY_BYTES]>> {
+    if path.exists() { seal::read(path).map(Some) } else { Ok(None) }
+}
+
+impl Store {
+    /// Puts a new master key in the place of the present one, while everything goes on; answers how many envelopes were
+    /// sealed anew. A rotation that was cut off is gone on with.
+    pub async fn rotate_key(&self, rng: &mut dyn Rng) -> Result<usize> {
+        let keys = &self.inner.keys;
+        let Change { old, new } = {
+            // Whatever is sealed with the old key is stored by now, and found below.
+            let _alone = keys.sealing.write().await;
+            let change = keys.change(rng)?;
+            let next = Unit::new().then(NOTE_NEXT, values![change.new.fingerprint()]);
+            self.commit(next).await?;
+            change
+        };
+        let mut sealed = self.reseal(&old, &new, rng).await?;
+        let noted = values![old.fingerprint(), new.fingerprint()];
+        let unit = Unit::new().one(NOTE, noted).then(NO_NEXT, values![]).tally(
+            NODE,
+            counter::GENERATION,
+            By::Fixed(1),
+        );
+        self.commit(unit).await?;
+        // Of nodes that sealed with the old key until they were refused just now.
+        sealed += self.reseal(&old, &new, rng).await?;
+        finish(&self.inner.directory)?;
+        keys.ring.write().unwrap_or_else(PoisonError::into_inner).other = None;
+        Ok(sealed)
+    }
+
+    /// Seals every data key anew that the old key opens, until a pass finds none.
+    async fn reseal(&self, old: &MasterKey, new: &MasterKey, rng: &mut dyn Rng) -> Result<usize> {
+        let mut count = 0;
+        loop {
+            let mut found = 0;
+            for (what, all, change) in
+                [(Sealed::Credentials, CONNECTIONS, RESEAL_CONNECTION), (Sealed::Grant, GRANTS, RESEAL_GRANT)]
+            {
+                for row in self.rows(all, Vec::new()).await? {
+                    let Envelope { ws, name, sealed } = envelope(&row)?;
+                    let Some(anew) = seal::reseal(old, new, what, &ws, &name, &sealed, rng)? else {
+                        continue;
+                    };
+                    found += 1;
+                    match self.commit(Unit::new().one(change, values![&ws, &name, sealed, anew])).await {
+                        Ok(_) => count += 1,
+                        // Somebody else just wrote it.
+                        Err(Error::Conflict { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            if found == 0 {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// The fingerprint of the key that the database was sealed with.
+    pub async fn noted_key(&self) -> Result<Option<String>> {
+        self.first(NOTED, Vec::new()).await?.map(|row| row.get("value")).transpose()
+    }
+}
+
+struct Envelope {
+    ws: WorkspaceId,
+    name: String,
+    sealed: Vec<u8>,
+}
+
+fn envelope(row: &Row) -> Result<Envelope> {
+    Ok(Envelope { ws: row.get("workspace")?, name: row.get("name")?, sealed: row.bytes("sealed")?.to_vec() })
+}

@@ -1,0 +1,116 @@
+//! What vendors granted: sealed, renewed by one at a time, never lost without a trace.
+
+use super::world::{Task, World, at};
+use jiff::SignedDuration;
+use store::{Error, Grant, NewConnection, NewGrant, Result, Secrets};
+
+const LEASE: SignedDuration = SignedDuration::from_secs(60);
+
+fn world() -> World {
+    let world = World::new();
+    let connection = NewConnection {
+        name: "crm".into(),
+        connector: "crm".into(),
+        live: false,
+        base_url: None,
+        credentials: Secrets::default(),
+    };
+    world
+        .with_chance(|chance| world.go(world.store.put_connection(&world.ws, connection, chance, at(0))))
+        .unwrap();
+    world
+}
+
+fn tokens(refresh: &str) -> NewGrant {
+    NewGrant {
+        tokens: Secrets::new([("refresh".to_owned(), refresh.to_owned())].into()),
+        scopes: Some(vec!["read".into()]),
+        expires_at: Some(at(100)),
+    }
+}
+
+fn put(world: &World, refresh: &str) {
+    world
+        .with_chance(|chance| {
+            world.go(world.store.put_grant(&world.ws, "crm", tokens(refresh), chance, at(1)))
+        })
+        .unwrap();
+}
+
+fn grant(world: &World) -> Grant {
+    world.go(world.store.grant(&world.ws, "crm")).unwrap().unwrap()
+}
+
+fn refresh(world: &World) -> String {
+    grant(world).tokens.unwrap().get("refresh").unwrap().to_owned()
+}
+
+fn begin(world: &World, n: u64, seconds: i64) -> Result<()> {
+    world.go(world.store.begin_renewal(&world.ws, "crm", n, LEASE, at(seconds)))
+}
+
+fn renewed(world: &World, n: u64, refresh: &str) -> Result<()> {
+    world.with_chance(|chance| {
+        world.go(world.store.renewed(&world.ws, "crm", n, tokens(refresh), chance, at(50)))
+    })
+}
+
+#[test]
+fn of_many_who_come_at_once_one_renews() {
+    let world = world();
+    put(&world, "one");
+    let task = || -> Task<'_, Result<()>> {
+        Box::pin(world.store.begin_renewal(&world.ws, "crm", 1, LEASE, at(10)))
+    };
+    let begun = world.all((0..5).map(|_| task()).collect());
+    assert_eq!(begun.iter().filter(|begun| begun.is_ok()).count(), 1, "{begun:?}");
+    assert!(begun.iter().all(|begun| matches!(begun, Ok(()) | Err(Error::Conflict { .. }))), "{begun:?}");
+    assert!(grant(&world).cut_off, "it is on record before anybody is asked");
+    renewed(&world, 1, "two").unwrap();
+    let after = grant(&world);
+    assert_eq!((after.n, after.cut_off, after.scopes), (2, false, Some(vec!["read".to_owned()])));
+    assert_eq!(refresh(&world), "two");
+    assert!(matches!(begin(&world, 1, 20), Err(Error::Conflict { .. })), "of what was seen before");
+    begin(&world, 2, 20).unwrap();
+}
+
+#[test]
+fn a_renewal_that_was_cut_off_leaves_the_old_tokens_and_its_trace() {
+    let world = world();
+    put(&world, "one");
+    begin(&world, 1, 10).unwrap();
+    assert!(matches!(begin(&world, 1, 69), Err(Error::Conflict { .. })), "the lease holds");
+    assert_eq!((refresh(&world).as_str(), grant(&world).cut_off), ("one", true));
+    begin(&world, 1, 70).unwrap();
+    let refuse = |answered| {
+        world.go(world.store.not_renewed(&world.ws, "crm", 1, "no", answered, at(71))).unwrap();
+        grant(&world)
+    };
+    let unanswered = refuse(false);
+    assert_eq!((unanswered.cut_off, unanswered.problem), (true, Some(("no".to_owned(), at(71)))));
+    begin(&world, 1, 72).unwrap();
+    assert!(!refuse(true).cut_off);
+    // Who comes too late has its answer refused: the newer one stays.
+    begin(&world, 1, 80).unwrap();
+    put(&world, "agreed anew");
+    assert!(matches!(renewed(&world, 1, "late"), Err(Error::Conflict { .. })));
+    let now = grant(&world);
+    assert_eq!((now.n, now.cut_off, now.problem), (2, false, None));
+    assert_eq!(refresh(&world), "agreed anew");
+}
+
+#[test]
+fn it_begins_and_ends_with_its_connection() {
+    let world = world();
+    let none = world.go(world.store.begin_renewal(&world.ws, "none", 0, LEASE, at(1)));
+    assert!(matches!(none, Err(Error::Conflict { .. })), "{none:?}");
+    begin(&world, 0, 1).unwrap();
+    let first = grant(&world);
+    assert_eq!((first.n, first.cut_off, first.tokens.is_none()), (0, true, true));
+    renewed(&world, 0, "one").unwrap();
+    let before = world.go(world.store.generation()).unwrap();
+    put(&world, "two");
+    assert_ne!(world.go(world.store.generation()).unwrap(), before, "whoever keeps tokens looks again");
+    world.go(world.store.remove_connection(&world.ws, "crm")).unwrap();
+    assert!(world.go(world.store.grant(&world.ws, "crm")).unwrap().is_none());
+}

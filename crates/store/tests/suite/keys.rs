@@ -1,0 +1,116 @@
+//! Another master key, while everything goes on.
+
+use super::world::{Chance, Settings, World, at};
+use flow::{ApprovalId, WorkspaceId};
+use std::fs;
+use std::sync::Arc;
+use store::approvals::ApprovalLink;
+use store::{Cut, Error, MasterKey, NewConnection, NewGrant, Secrets};
+
+/// The first key, as `key()` has it.
+const FIRST: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// A world whose key lies in its directory, with credentials and a grant for each name.
+fn world() -> World {
+    let world = World::new();
+    fs::write(world.path().join("key"), FIRST).unwrap();
+    for name in NAMES {
+        put(&world, name, name);
+    }
+    world
+}
+
+fn put(world: &World, name: &str, secret: &str) {
+    let secrets = || Secrets::new([("secret".to_owned(), format!("{secret}-secret"))].into());
+    let connection = NewConnection {
+        name: name.into(),
+        connector: "crm".into(),
+        live: false,
+        base_url: None,
+        credentials: secrets(),
+    };
+    world
+        .with_chance(|chance| world.go(world.store.put_connection(&world.ws, connection, chance, at(0))))
+        .unwrap();
+    let grant = NewGrant { tokens: secrets(), scopes: None, expires_at: None };
+    world
+        .with_chance(|chance| world.go(world.store.put_grant(&world.ws, name, grant, chance, at(0))))
+        .unwrap();
+}
+
+fn rotate(world: &World) -> store::Result<usize> {
+    world.with_chance(|chance| world.go(world.store.rotate_key(chance)))
+}
+
+fn all_open(world: &World) {
+    for name in NAMES {
+        let secret = format!("{name}-secret");
+        let connection = world.go(world.store.connection(&world.ws, name)).unwrap().unwrap();
+        assert_eq!(connection.credentials.get("secret"), Some(secret.as_str()));
+        let tokens = world.go(world.store.grant(&world.ws, name)).unwrap().unwrap().tokens.unwrap();
+        assert_eq!(tokens.get("secret"), Some(secret.as_str()));
+    }
+}
+
+fn present_key(world: &World) -> MasterKey {
+    MasterKey::load_or_create(world.path(), &mut Chance(9)).unwrap()
+}
+
+fn link() -> ApprovalLink {
+    ApprovalLink {
+        workspace: WorkspaceId::default(),
+        approval: ApprovalId::new("apr_1"),
+        who: Some("ann".into()),
+        until: at(60),
+    }
+}
+
+#[test]
+fn a_new_key_takes_over_and_the_old_one_opens_nothing() {
+    let world = world();
+    let (first, signed) =
+        (fs::read_to_string(world.path().join("key")).unwrap(), world.store.sign_link(&link()).unwrap());
+    assert_eq!(rotate(&world).unwrap(), 2 * NAMES.len());
+    all_open(&world);
+    put(&world, "a", "a");
+    let second = fs::read_to_string(world.path().join("key")).unwrap();
+    assert_ne!(first, second);
+    assert!(!world.path().join("key.new").exists());
+    assert!(world.store.read_link(&signed).is_some(), "links under way stay good");
+    let key = present_key(&world);
+    let world = world.reopen(Settings { key, ..Settings::default() });
+    all_open(&world);
+    assert!(world.store.read_link(&signed).is_some());
+    assert_eq!(rotate(&world).unwrap(), 2 * NAMES.len(), "as often as one likes");
+    assert!(world.store.read_link(&signed).is_some());
+    let old = world.close().open(Settings::default()).map(|_| ());
+    assert!(matches!(old, Err(Error::Key(_))), "{old:?}");
+}
+
+/// Cut off before and after each commit: what is there then starts with the files that are there, and goes on.
+#[test]
+fn a_rotation_that_is_cut_off_anywhere_loses_nothing() {
+    for cut in [Cut::Before, Cut::After] {
+        let mut whole = false;
+        // The new key is noted, envelopes are sealed anew, all are; and past the end.
+        for number in [1, 4, 8, 9] {
+            let world = world();
+            let cuts: store::Cuts = Arc::new(move |commit| (commit == number).then_some(cut));
+            let world = world.reopen(Settings { cuts: Some(cuts), ..Settings::default() });
+            whole = rotate(&world).is_ok();
+            let key = present_key(&world);
+            let world = world.reopen(Settings { key, ..Settings::default() });
+            all_open(&world);
+            rotate(&world).unwrap();
+            all_open(&world);
+            let key = present_key(&world);
+            let world = world.reopen(Settings { key, ..Settings::default() });
+            all_open(&world);
+            if whole {
+                break;
+            }
+        }
+        assert!(whole, "it comes to its end at last");
+    }
+}
