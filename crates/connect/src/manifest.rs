@@ -138,7 +138,7 @@ impl Manifest {
     }
 
     /// How the vendor grants tokens, if its requests show any.
-    pub fn grant(&self) -> Option<&Arc<Grant>> {
+    pub fn grant(&self) -> Option<&std::sync::Arc<Grant>> {
         self.auth.grant()
     }
 

@@ -6,7 +6,6 @@ use url::Url;
 
 use std::sync::Arc;
 
-
 use crate::answer;
 use crate::auth::{self, Granted};
 use crate::credentials::Connection;

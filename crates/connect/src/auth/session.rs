@@ -31,7 +31,8 @@ impl Login {
         }
         Ok(match self.encoding {
             Encoding::Json => ("application/json", Bytes::from(Value::Object(members).to_string())),
-            Encoding::Form => {
+            // No login is a file: the manifest's reader takes no other encoding.
+            Encoding::Form | Encoding::Multipart => {
                 let mut out = String::new();
                 members.iter().for_each(|(name, value)| encode::pairs(&mut out, name, value));
                 ("application/x-www-form-urlencoded", Bytes::from(out))

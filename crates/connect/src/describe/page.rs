@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::Effects;
-use crate::manifest::{Auth, Idempotency, Manifest, Operation, Param};
+use crate::auth::Auth;
+use crate::manifest::{Idempotency, Manifest, Operation, Param};
 
 /// Event types named one by one; above that, by the first word of their names.
 const TYPES_ONE_BY_ONE: usize = 30;
@@ -65,8 +66,12 @@ fn connecting(out: &mut String, manifest: &Manifest) {
     }
     let hosts: Vec<String> = manifest.hosts.iter().map(|host| format!("`{host}`")).collect();
     let sent = match &manifest.auth {
-        Auth::Bearer { .. } => "as a bearer token",
-        Auth::BasicUser { .. } => "as the user name of basic authentication",
+        Auth::Header { prefix, .. } if prefix == "Bearer " => "as a bearer token",
+        Auth::Header { .. } => "in a header",
+        Auth::Basic { password: None, .. } => "as the user name of basic authentication",
+        Auth::Basic { .. } => "as user name and password of basic authentication",
+        Auth::Query { .. } => "in the query",
+        Auth::Granted(_) => "in exchange for tokens, which go",
     };
     line(out, format_args!("Credentials go {sent} to {}, and nowhere else.\n", hosts.join(", ")));
     if let Some(check) = manifest.check() {

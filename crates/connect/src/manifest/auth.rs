@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::CredentialField;
 use super::reader::{At, Fields, Reader};
-use super::{CredentialField, calls};
 use crate::auth::{Algorithm, Assertion, Auth, Endpoint, Grant, Kind, Login, Shown, Text};
 use crate::manifest::Encoding;
 use crate::path::Path;
@@ -199,7 +199,9 @@ fn jwt_bearer(
 
 fn session(reader: &mut Reader<'_>, fields: &Fields<'_>, scope: &Scope<'_>, _: &[String]) -> Option<Kind> {
     let url = reader.required(fields, "login").and_then(|at| address(reader, &at, scope));
-    let encoding = fields.get("encoding").and_then(|at| calls::encoding(reader, &at));
+    let encoding = fields.get("encoding").and_then(|at| {
+        reader.choice(&at, "an encoding", &[("json", Encoding::Json), ("form", Encoding::Form)])
+    });
     let body = texts(reader, fields, "body", scope);
     let token: Option<Path> = fields.get("token").and_then(|at| reader.path(&at));
     if token.is_none() && fields.get("cookie").is_none() {

@@ -116,5 +116,5 @@ impl Poll {
 /// Whether an argument is written as one of the vendor's parameters.
 pub(super) fn is_argument(text: &str) -> bool {
     let name = text.split('[').next().unwrap_or_default();
-    !name.is_empty() && encode::component(name) == name
+    !name.is_empty() && encode::segment(name) == name
 }

@@ -155,8 +155,7 @@ fn empty() -> Value {
 pub(super) fn references(reader: &mut Reader<'_>, at: &At<'_>, manifest: &Manifest) {
     let prefix = format!("{}.", manifest.slug);
     let names = manifest.operations.names();
-    let names: Vec<&str> =
-        names.iter().filter_map(|name| name.strip_prefix(prefix.as_str())).collect();
+    let names: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix(prefix.as_str())).collect();
     let mut used: Vec<(&str, Vec<String>, bool)> = Vec::new();
     if let Some(poll) = &manifest.poll {
         let arguments = poll.arguments(jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::UNIX_EPOCH);
