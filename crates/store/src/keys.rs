@@ -150,6 +150,9 @@ impl Keys {
         };
         keep_links(&self.directory, &ring.current)?;
         let new = MasterKey::from_bytes(new);
+        if new.fingerprint() == ring.current.fingerprint() {
+            return Err(Error::Key("the new key is the present one: chance repeats itself".into()));
+        }
         let old = std::mem::replace(&mut ring.current, new.clone());
         ring.other = Some(old.clone());
         Ok(Change { old, new })
