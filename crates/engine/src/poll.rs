@@ -318,7 +318,9 @@ operations:
     request: GET /events
     effects: read
     pages: true
-    params: {created: {type: object}, new: {type: boolean}}
+    params:
+      created: {type: object, description: Between these}
+      new: {type: boolean, description: Only new ones}
 triggers:
   poll:
     operation: events.list

@@ -42,7 +42,7 @@ operations:
     effects: write
     idempotency: none
     params:
-      name: {{in: body, type: string}}
+      name: {{in: body, type: string, description: Its name}}
 check: things.list
 "
     )
