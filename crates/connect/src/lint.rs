@@ -1,9 +1,10 @@
 //! What can be wrong with a flow beyond its language: calls of operations that no connector has, and arguments that the
 //! operations do not take.
 
+use flow::approval::Question;
 use flow::schema::Schema;
-use flow::{CallSite, Diagnostic, Document};
-use serde_json::Value;
+use flow::{Argument, CallSite, Diagnostic, Document};
+use serde_json::{Map, Value};
 
 use crate::Catalog;
 use crate::manifest::{Manifest, Operation};
@@ -104,7 +105,11 @@ fn unknown(catalog: &Catalog, file: &str, call: &CallSite, set: &str) -> Diagnos
 
 /// A question to people: its own arguments, and the operation that tells them.
 fn approval(catalog: &Catalog, file: &str, call: &CallSite, found: &mut Vec<Diagnostic>) {
+    let before = found.len();
     arguments(file, call, &flow::approval::schema(), &[], found);
+    if found.len() == before {
+        found.extend(question(file, call));
+    }
     let Some(notify) = call.arguments.iter().find(|argument| argument.name == "notify") else { return };
     let told = notify.value.as_ref().and_then(|value| value["call"].as_str());
     if let Some(operation) = told.filter(|operation| catalog.operation(operation).is_none()) {
@@ -115,6 +120,27 @@ fn approval(catalog: &Catalog, file: &str, call: &CallSite, found: &mut Vec<Diag
         let near = near.map(str::to_owned);
         found.push(at(file, (notify.line, notify.column), path, "operation_unknown", message, near));
     }
+}
+
+/// The rules between a question's arguments, if all of them are written out; else those of its deadline.
+fn question(file: &str, call: &CallSite) -> Option<Diagnostic> {
+    let asked = call.arguments.iter().filter(|argument| argument.name != "notify");
+    let written = |argument: &Argument| Some((argument.name.clone(), argument.value.clone()?));
+    let all: Option<Map<String, Value>> = asked.clone().map(written).collect();
+    let why = match all.filter(|_| !call.computed) {
+        Some(all) => Question::read(&Value::Object(all)).err()?,
+        None => {
+            let mut asked = asked;
+            let deadline = asked.find(|argument| argument.name == "deadline")?.value.as_ref()?;
+            format!("deadline: {}", flow::duration::from_value(deadline).err()?)
+        }
+    };
+    let place = call.arguments.iter().find(|argument| why.starts_with(&format!("{}:", argument.name)));
+    let (place, path) = match place {
+        Some(argument) => ((argument.line, argument.column), format!("{}/with/{}", call.path, argument.name)),
+        None => ((call.line, call.column), format!("{}/with", call.path)),
+    };
+    Some(at(file, place, path, "argument_type", format!("`human.approve`: {why}"), None))
 }
 
 /// Arguments that are unknown, missing, or written out and of the wrong kind; `common` are those of every operation.

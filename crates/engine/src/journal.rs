@@ -24,6 +24,19 @@ pub enum Lost {
     Unwritable(String),
 }
 
+impl Lost {
+    /// What a write that failed for good means for the run.
+    pub fn by(error: store::Error) -> Lost {
+        match error {
+            store::Error::Fenced { .. } | store::Error::Conflict { .. } => Lost::Fenced,
+            error @ (store::Error::Refused(_)
+            | store::Error::Statement(_)
+            | store::Error::NotFound { .. }) => Lost::Unwritable(error.to_string()),
+            error => Lost::Store(error),
+        }
+    }
+}
+
 /// The end of a run's journal that is not durable yet. What goes on at the same time in a run shares it.
 pub struct Journal<'a> {
     node: &'a Node,
@@ -169,21 +182,12 @@ struct Batch {
 async fn write(node: &Node, held: &Held, batch: Batch, close: Close) -> Result<(), Lost> {
     loop {
         let Err(error) = attempt(node, held, &batch, &close).await else { return Ok(()) };
-        match error {
-            store::Error::Fenced { .. } | store::Error::Conflict { .. } => return Err(Lost::Fenced),
-            // A full disk may have room again, a database be back; until then the run holds its place, and nothing is
-            // sent.
-            error if error.passes() => {
-                tracing::debug!(run = %held.claim.run, %error, "the run holds");
-                node.until_good().await;
-            }
-            error @ (store::Error::Refused(_)
-            | store::Error::Statement(_)
-            | store::Error::NotFound { .. }) => {
-                return Err(Lost::Unwritable(error.to_string()));
-            }
-            error => return Err(Lost::Store(error)),
+        // A full disk may have room again, a database be back; until then the run holds its place, and nothing is sent.
+        if !error.passes() {
+            return Err(Lost::by(error));
         }
+        tracing::debug!(run = %held.claim.run, %error, "the run holds");
+        node.until_good().await;
     }
 }
 

@@ -32,7 +32,7 @@ pub const EFFECTS_MAX: u64 = 20_000;
 /// Longest id, source, type or subject of an event that a flow emits, in bytes: together they fit an index.
 pub const EMITTED_TEXT_MAX: usize = 512;
 /// Signals that a run keeps in mind before somebody takes them; more wait in the store.
-pub const SIGNALS_READ_MAX: usize = 1024;
+pub const SIGNALS_READ_MAX: usize = 256;
 /// Runs and emitted events in a row, each started by the one before.
 pub const HOPS_MAX: u32 = 64;
 /// Revisions of a flow among which a version is looked for.

@@ -98,9 +98,8 @@ impl Run<'_> {
         loop {
             match write().await {
                 Ok(done) => return Ok(done),
-                Err(store::Error::Fenced { .. } | store::Error::Conflict { .. }) => return Err(Lost::Fenced),
                 Err(error) if error.passes() => self.node.until_good().await,
-                Err(error) => return Err(Lost::Store(error)),
+                Err(error) => return Err(Lost::by(error)),
             }
         }
     }

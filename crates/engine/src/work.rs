@@ -11,7 +11,7 @@
 //! The machine is told results in the order in which they are entered in the journal, one at a time. What it awaits no
 //! longer (a timeout came, another branch won) is dropped; a write that was under way then may have happened.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -50,6 +50,8 @@ pub struct Work<'r, 'a> {
     /// What the run was told and nobody takes yet, and the last of it that was read.
     signals: VecDeque<Signal>,
     seen: u64,
+    /// For each effect of which signals were read and not kept: the first of them.
+    skipped: BTreeMap<String, u64>,
     /// Effects begun, over all claims.
     effects: u64,
 }
@@ -128,6 +130,7 @@ impl<'r, 'a> Work<'r, 'a> {
             waited: BTreeSet::new(),
             signals: VecDeque::new(),
             seen: 0,
+            skipped: BTreeMap::new(),
             effects,
         }
     }
@@ -326,12 +329,43 @@ impl<'r, 'a> Work<'r, 'a> {
         if self.awaiting.is_empty() {
             return Ok(None);
         }
-        let Run { node, claim, .. } = *self.run;
-        if self.signals.len() < SIGNALS_READ_MAX {
+        loop {
+            if let Some(next) = self.take_kept_signal().await? {
+                return Ok(Some(next));
+            }
+            let skips =
+                |awaiting: &Awaiting| self.is_ready(awaiting) && self.skipped.contains_key(&awaiting.place);
+            if self.awaiting.iter().any(skips) {
+                (self.signals, self.skipped, self.seen) = Default::default();
+            }
+            let Run { node, claim, .. } = *self.run;
             let read = node.read(|| node.store.signals(&claim.workspace, &claim.run, self.seen)).await;
-            self.signals.extend(read.map_err(Lost::Store)?);
-            self.seen = self.signals.back().map_or(self.seen, |last| last.seq.max(self.seen));
+            let read = read.map_err(Lost::Store)?;
+            let Some(last) = read.last() else { return Ok(None) };
+            self.seen = last.seq.max(self.seen);
+            self.skip_signals();
+            self.signals.extend(read);
         }
+    }
+
+    /// Keeps no more signals that nobody takes yet than one reading brings. The others are read again when their turn has
+    /// come; which came first stays the same.
+    fn skip_signals(&mut self) {
+        let Self { signals, skipped, .. } = self;
+        let mut kept = 0;
+        signals.retain(|signal| {
+            let is_behind = skipped.get(&signal.effect).is_some_and(|first| signal.seq >= *first);
+            let keeps = !is_behind && kept < SIGNALS_READ_MAX;
+            kept += usize::from(keeps);
+            if !keeps {
+                skipped.entry(signal.effect.clone()).or_insert(signal.seq);
+            }
+            keeps
+        });
+    }
+
+    /// The next thing among what was read.
+    async fn take_kept_signal(&mut self) -> Result<Option<Next>, Lost> {
         let mut place = 0;
         while let Some(signal) = self.signals.get(place) {
             let waits = self.awaiting.iter().position(|awaiting| awaiting.place == signal.effect);

@@ -75,6 +75,8 @@ pub enum Refusal {
     Twice(String),
     Nobody,
     TooLong(&'static str),
+    /// Which of them holds characters that are not text.
+    Control(&'static str),
 }
 
 impl fmt::Display for Refusal {
@@ -86,6 +88,7 @@ impl fmt::Display for Refusal {
             Refusal::Twice(who) => write!(f, "{who} has decided already"),
             Refusal::Nobody => f.write_str("it is not said who decides"),
             Refusal::TooLong(why) => f.write_str(why),
+            Refusal::Control(what) => write!(f, "{what} holds control characters; write it as plain text"),
         }
     }
 }
@@ -249,6 +252,13 @@ impl Asked {
         if decision.comment.as_ref().is_some_and(|comment| comment.chars().count() > COMMENT_MAX) {
             return Err(Refusal::TooLong("a comment has at most 2000 characters"));
         }
+        if who.contains(char::is_control) {
+            return Err(Refusal::Control("the name"));
+        }
+        let breaks = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+        if decision.comment.as_ref().is_some_and(|comment| comment.contains(breaks)) {
+            return Err(Refusal::Control("the comment"));
+        }
         if !self.choices.contains(&decision.choice) {
             return Err(Refusal::Choice(decision.choice.clone(), self.choices.join(", ")));
         }
@@ -348,6 +358,21 @@ mod tests {
         ] {
             let why = Question::read(&with).expect_err(&with.to_string());
             assert!(why.contains(part), "{with}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        let asked = asked(json!({"title": "t"}));
+        for (by, comment, expected) in [
+            ("ann", "two\nlines\tand a tab", Ok(())),
+            ("a\u{0}nn", "", Err(Refusal::Control("the name"))),
+            ("a\nnn", "", Err(Refusal::Control("the name"))),
+            ("ann", "no\u{0}", Err(Refusal::Control("the comment"))),
+            ("ann", "\u{1b}[31m", Err(Refusal::Control("the comment"))),
+        ] {
+            let decision = Decision { comment: Some(comment.to_owned()), ..decision(by, "approve") };
+            assert_eq!(asked.allows(&decision, &[]), expected, "{by:?} {comment:?}");
         }
     }
 

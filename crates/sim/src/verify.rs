@@ -136,7 +136,11 @@ impl<'a> Judge<'a> {
 fn compare(target: &Target, undisturbed: &Lived, lived: &mut Lived) {
     let latest = target.document.concurrency().is_some_and(|lane| lane.mode == flow::Mode::Latest);
     if latest && undisturbed.end != lived.end {
-        lived.violations.extend(differences(&undisturbed.end, &lived.end));
+        let differences = differences(&undisturbed.end, &lived.end);
+        if !lived.trace.is_empty() {
+            lived.trace.extend(differences.iter().map(|one| format!("VIOLATION {one}")));
+        }
+        lived.violations.extend(differences);
     }
 }
 
@@ -151,14 +155,24 @@ fn differences(expected: &Value, found: &Value) -> Vec<Violation> {
             all.push(Violation::new("end_state", name, ours.clone(), theirs.clone()));
         }
     }
-    if expected["messages"] != found["messages"] {
-        let (ours, theirs) = (expected["messages"].clone(), found["messages"].clone());
-        all.push(Violation::new("end_state", "messages", ours, theirs));
-    }
-    if all.is_empty() {
-        all.push(Violation::new("end_state", "vendors", json!("equal"), json!("different")));
+    let (ours, theirs) = (counted(&expected["messages"]), counted(&found["messages"]));
+    let messages: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    for message in messages {
+        let [ours, theirs] = [&ours, &theirs].map(|counts| counts.get(message).copied().unwrap_or_default());
+        if ours != theirs {
+            all.push(Violation::new("end_state", format!("times of {message}"), json!(ours), json!(theirs)));
+        }
     }
     all
+}
+
+/// How often each of a list is in it.
+fn counted(list: &Value) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for one in list.as_array().into_iter().flatten() {
+        *counts.entry(one.to_string()).or_default() += 1;
+    }
+    counts
 }
 
 /// The lines of a trace that tell of the faults and of what is wrong, and a little around each fault.
@@ -199,7 +213,22 @@ fn ids(text: &str) -> Vec<String> {
 mod tests {
     use serde_json::json;
 
-    use super::{Violation, timeline};
+    use super::{Violation, differences, timeline};
+
+    #[test]
+    fn what_differs_at_the_end_is_told_one_by_one() {
+        let state = |name: &str, messages: &[&str]| json!({"customers": {"cus_1": {"name": name}}, "messages": messages});
+        let all = differences(&state("Ada", &["a", "b", "b"]), &state("Bob", &["b", "c"]));
+        let told: Vec<String> = all.iter().map(ToString::to_string).collect();
+        let expected = [
+            r#"end_state: cus_1: expected {"name":"Ada"}, found {"name":"Bob"}"#,
+            r#"end_state: times of "a": expected 1, found 0"#,
+            r#"end_state: times of "b": expected 2, found 1"#,
+            r#"end_state: times of "c": expected 0, found 1"#,
+        ];
+        assert_eq!(told, expected);
+        assert!(differences(&state("Ada", &["a", "b"]), &state("Ada", &["a", "b"])).is_empty());
+    }
 
     #[test]
     fn a_timeline_tells_of_faults_and_of_what_is_wrong() {

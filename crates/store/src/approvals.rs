@@ -18,7 +18,7 @@ use ring::hmac;
 use serde::{Deserialize, Serialize};
 
 use crate::row::{Query, Row};
-use crate::unit::values;
+use crate::unit::{Lock, values};
 use crate::waits::{self, place_of};
 use crate::{Error, Listed, Page, Param, Result, Store, Unit, payload};
 
@@ -274,8 +274,9 @@ impl Store {
         self.approval(ws, id).await?.ok_or_else(|| Error::not_found("approval", id))
     }
 
-    /// Notes how telling the assignees went.
+    /// Notes how telling the assignees went, in text that a vendor may have a part in.
     pub async fn note_told(&self, ws: &WorkspaceId, id: &ApprovalId, told: &str) -> Result<()> {
+        let told = told.replace('\0', "");
         self.commit(Unit::new().then(TOLD, values![ws, id, told])).await.map(drop)
     }
 
@@ -285,7 +286,7 @@ impl Store {
         let month = keep_from.to_zoned(TimeZone::UTC).first_of_month().and_then(|day| day.start_of_day());
         let before = month.map_or(Timestamp::MIN, |day| day.timestamp());
         let params = || values![before, FORGOTTEN_MAX];
-        let unit = Unit::new().then(FORGET_DECISIONS, params()).then(FORGET, params());
+        let unit = Unit::new().locking(Lock::Moving).then(FORGET_DECISIONS, params()).then(FORGET, params());
         Ok(self.commit(unit).await?.rows.iter().sum())
     }
 

@@ -55,6 +55,8 @@ const HEADERS_REFUSED: [&str; 8] = [
 #[derive(Clone, Debug, Default)]
 pub struct Egress {
     hosts: Vec<String>,
+    /// Vendors are simulated, and nothing else is called.
+    simulated: bool,
 }
 
 impl Egress {
@@ -72,7 +74,12 @@ impl Egress {
             }
             allowed.push(host);
         }
-        Ok(Egress { hosts: allowed })
+        Ok(Egress { hosts: allowed, simulated: false })
+    }
+
+    /// Where vendors are simulated: no host at all.
+    pub fn nowhere() -> Egress {
+        Egress { hosts: Vec::new(), simulated: true }
     }
 
     /// Whether an address may be called; the error says why not.
@@ -99,6 +106,12 @@ impl Egress {
         });
         if allowed {
             return Ok(());
+        }
+        if self.simulated {
+            return refused(format!(
+                "`{with_port}` is not called where vendors are simulated: `flow run --connections` calls it from the server, \
+                 and a test (`flow test`) answers for it"
+            ));
         }
         refused(format!(
             "`{with_port}` is not a host that flows may call; the operator allows it by `serve --allow-host {with_port}`"

@@ -56,3 +56,31 @@ fn mistakes_of_scripts_have_their_places_in_the_file() {
         assert_eq!(found, [format!("script_syntax f.yaml:{place}: not js")], "{code}");
     }
 }
+
+#[test]
+fn questions_that_nobody_could_be_asked_are_told() {
+    let catalog = Catalog::default();
+    let ask = |with: &str| format!("- a: {{call: human.approve, with: {{title: T, {with}}}}}\n");
+    for (with, expected) in [
+        ("deadline: PT1H, otherwise: reject", None),
+        (
+            "deadline: {after: 2}",
+            Some("argument_type f.yaml:3:45: `human.approve`: deadline: `after` is not a unit"),
+        ),
+        ("deadline: soon, body: '${ .b }'", Some("argument_type f.yaml:3:45: `human.approve`: deadline: ")),
+        ("otherwise: reject", Some("f.yaml:3:45: `human.approve`: otherwise: it counts after the deadline")),
+        ("needed: 2, choices: '${ .c }'", None),
+        ("needed: 2", Some("f.yaml:3:13: `human.approve`: assignees: name them")),
+        (
+            "notify: {call: a.b, with: {x: '${ .x }'}}, needed: 2",
+            Some("`human.approve`: assignees: name them"),
+        ),
+    ] {
+        let found = lint(&catalog, &ask(with));
+        let found: Vec<&String> = found.iter().filter(|line| !line.contains("operation_unknown")).collect();
+        match expected {
+            None => assert!(found.is_empty(), "{with}: {found:?}"),
+            Some(expected) => assert!(found.len() == 1 && found[0].contains(expected), "{with}: {found:?}"),
+        }
+    }
+}

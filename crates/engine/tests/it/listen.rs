@@ -83,28 +83,36 @@ fn a_run_at_work_elsewhere_is_told_in_place() {
 
 #[test]
 fn events_wait_in_line_while_one_is_dealt_with() {
-    run(async {
-        let world = World::new();
-        let mut node = world.boot();
-        let tasks = "  - hear:
+    run(line(150));
+}
+
+/// More than are read at a time, so some are read again when their turn has come.
+#[test]
+fn very_many_events_wait_in_line() {
+    run(line(700));
+}
+
+async fn line(events: usize) {
+    let world = World::new();
+    let mut node = world.boot();
+    let tasks = "  - hear:
       listen: {to: {any: [{with: {type: item}}], until: {one: {with: {type: over}}}}}
       foreach: {item: it, do: [{pause: {wait: PT1M}}, {note: {call: acme.notes.create, with: {connection: acme, name: '${ $it }'}}}], output: {as: .name}}
 ";
-        node.deploy(&document("line", "{}", tasks)).await;
-        node.event("evt_1", json!({})).await;
-        node.settle().await;
-        for n in 0..150 {
-            node.emitted("item", &format!("item_{n}"), json!(format!("n{n}"))).await;
-        }
-        node.emitted("over", "over", json!(1)).await;
-        node.emitted("item", "late", json!("late")).await;
-        node.quiet().await;
-        let run = node.the_run();
-        assert_eq!(run.status, RunStatus::Completed, "{:?}", run.fault);
-        let expected: Vec<String> = (0..150).map(|n| format!("n{n}")).collect();
-        assert_eq!(node.output(&run.id), json!(expected));
-        assert_eq!(node.left_of_waits(&run.id), (0, 0));
-    });
+    node.deploy(&document("line", "{}", tasks)).await;
+    node.event("evt_1", json!({})).await;
+    node.settle().await;
+    for n in 0..events {
+        node.emitted("item", &format!("item_{n}"), json!(format!("n{n}"))).await;
+    }
+    node.emitted("over", "over", json!(1)).await;
+    node.emitted("item", "late", json!("late")).await;
+    node.quiet().await;
+    let run = node.the_run();
+    assert_eq!(run.status, RunStatus::Completed, "{:?}", run.fault);
+    let expected: Vec<String> = (0..events).map(|n| format!("n{n}")).collect();
+    assert_eq!(node.output(&run.id), json!(expected));
+    assert_eq!(node.left_of_waits(&run.id), (0, 0));
 }
 
 #[test]

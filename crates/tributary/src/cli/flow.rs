@@ -78,7 +78,7 @@ A flow that came from a folder is what the folder says again once that changes."
     Rollback {
         /// The flow's name
         flow: String,
-        /// To this revision [default: the one before]
+        /// To this revision, as `flow versions` numbers them [default: the one before]
         #[arg(long, value_name = "N")]
         to: Option<u32>,
         /// Change nothing

@@ -193,7 +193,7 @@ fn with_twins(given: Given) -> anyhow::Result<Value> {
         clock: time.clone(),
         timer: time.clone(),
         chance: Chance::seeded(),
-        config: patient(),
+        config: engine::Config { egress: connect::plain::Egress::nowhere(), ..patient() },
         later: Vec::new(),
     };
     let mut report = trial.simulated(&time)?.document();

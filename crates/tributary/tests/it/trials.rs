@@ -171,6 +171,15 @@ fn a_flow_runs_on_the_spot_with_scripts_waits_and_twins() {
     let words = tributary(&["flow", "run", &file, "--input", &input]);
     assert_eq!(words.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&words.stdout).contains("failed: "), "{words:?}");
+
+    let plain = format!(
+        "{HEAD}do:\n- get: {{call: http, with: {{method: get, endpoint: 'https://api.example.com/x'}}}}\n"
+    );
+    let plain = written(directory.path(), "plain.yaml", &plain);
+    let refused = document(&tributary(&["flow", "run", &plain, "--json"]), 1);
+    let (kind, detail) = (&refused["error"]["type"], refused["error"]["detail"].as_str().expect("a detail"));
+    assert!(kind.as_str().expect("a type").ends_with("/host_refused"), "{refused}");
+    assert!(detail.contains("flow run --connections"), "{detail}");
 }
 
 #[tokio::test]

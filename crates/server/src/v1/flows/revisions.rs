@@ -82,8 +82,14 @@ pub async fn rollback(
             ));
         }
         (None, None) => {
-            let latest = app.store().revisions(app.workspace(), &name).await?;
-            latest.first().map_or(0, |flow| flow.revision)
+            let all = app.store().revisions(app.workspace(), &name).await?;
+            let latest = all.first().ok_or_else(|| {
+                let detail = format!(
+                    "no flow `{name}` was ever deployed; `tributary flow list` shows those in service"
+                );
+                Problem::new(Code::FlowUnknown, detail)
+            })?;
+            latest.revision
         }
     };
     let target = of(&app, &name, wanted).await?;
