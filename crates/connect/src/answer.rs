@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::credentials::Connection;
 use crate::error::{Class, Error};
 use crate::manifest::{Effects, ItemErrors, Manifest, Operation};
-use crate::path::{Found, Path};
+use crate::path::{Found, Path, differs};
 use crate::transport::TransportError;
 use crate::wire;
 
@@ -101,6 +101,12 @@ fn contains_text(value: &Value, needle: &str) -> bool {
     }
 }
 
+/// Whether a refusal says that what was asked for is so already.
+fn is_done(operation: &Operation, body: Option<&Value>) -> bool {
+    let says = |body| differs(&operation.done_where, body).is_none();
+    !operation.done_where.is_empty() && body.is_some_and(says)
+}
+
 /// What one answer to `operation` means.
 pub(crate) fn interpret(
     manifest: &Manifest,
@@ -133,9 +139,12 @@ pub(crate) fn interpret(
         if declared.is_none_or(|(path, value)| path.get(&body) == Some(value)) {
             return refused_items(manifest, operation, connection, response.status, body);
         }
+        if is_done(operation, Some(&body)) {
+            return Ok(Value::Null);
+        }
         return Err(failure(manifest, operation, connection, &response, Some(body), now));
     }
-    if response.status == 404 && operation.absent_is_done {
+    if (response.status == 404 && operation.absent_is_done) || is_done(operation, parsed.as_ref()) {
         return Ok(Value::Null);
     }
     Err(failure(manifest, operation, connection, &response, parsed, now))

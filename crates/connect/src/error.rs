@@ -62,7 +62,8 @@ impl Error {
         Error::of(Class::Fatal, code, detail)
     }
 
-    pub(crate) fn of(class: Class, code: &str, detail: impl Into<String>) -> Error {
+    /// An error that nobody else tells of.
+    pub fn of(class: Class, code: &str, detail: impl Into<String>) -> Error {
         Error { class, status: None, code: code.into(), detail: detail.into(), body: None, unknown: false }
     }
 

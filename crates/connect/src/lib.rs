@@ -36,6 +36,7 @@ pub use catalog::{Catalog, Source, text as manifest_text};
 pub use credentials::{Connection, Credentials, Secret};
 pub use error::{Class, Error};
 pub use lookup::lookup;
+pub use manifest::asking::{Asking, Pressed};
 pub use manifest::poll::Poll;
 pub use manifest::selftest::{Failure, run as selftest};
 pub use manifest::webhook::{Incoming, NotAnEvent, Registration, Webhook};

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::credentials::Connection;
 use crate::error::{Class, Error};
-use crate::manifest::{Lookup, Manifest, Operation, Resolve};
+use crate::manifest::{Lookup, Made, Manifest, Operation, Resolve};
 use crate::path::Path;
 use crate::perform::Call;
 use crate::prepare::{Ask, Prepared, prepare};
@@ -88,10 +88,12 @@ impl<'a> Asking<'a> {
         let records = match (&rule.within, paginated) {
             (Some(path), _) => path.get_mut(&mut output).map(Value::take),
             (None, true) => output.get_mut("items").map(Value::take),
-            (None, false) => return Ok(Some(output).filter(fits)),
+            (None, false) => return Ok(Some(output).filter(fits).map(|found| answer(rule, &with, found))),
         };
         match records {
-            Some(Value::Array(records)) => Ok(records.into_iter().find(fits)),
+            Some(Value::Array(records)) => {
+                Ok(records.into_iter().find(fits).map(|found| answer(rule, &with, found)))
+            }
             _ => Err(Error::fatal(
                 "answer_unexpected",
                 format!("{}: the answer has no records", rule.operation),
@@ -123,4 +125,20 @@ impl<'a> Asking<'a> {
         }
         Ok(())
     }
+}
+
+/// What was found, as the operation itself would have answered it.
+fn answer(rule: &Lookup, with: &Value, found: Value) -> Value {
+    if rule.answer.is_empty() {
+        return found;
+    }
+    let member = |(name, made): &(String, Made)| {
+        let value = match made {
+            Made::Constant(value) => value.clone(),
+            Made::With(path) => path.get(with).cloned().unwrap_or_default(),
+            Made::Found(path) => path.get(&found).cloned().unwrap_or_default(),
+        };
+        (name.clone(), value)
+    };
+    Value::Object(rule.answer.iter().map(member).collect())
 }

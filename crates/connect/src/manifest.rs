@@ -5,6 +5,7 @@
 //! `limits`), what an answer means (`errors`, `views`), what can be called (`operations`), what comes in
 //! (`triggers`) and what proves all of it (`tests`).
 
+pub(crate) mod asking;
 mod auth;
 mod calls;
 mod errors;
@@ -31,6 +32,7 @@ use crate::credentials::{Connection, Credentials};
 use crate::error::Error;
 use crate::path::Path;
 use crate::view::View;
+use asking::Asking;
 pub(crate) use operations::Text;
 pub(crate) use parse::digest;
 use poll::Poll;
@@ -61,6 +63,7 @@ pub struct Manifest {
     pub(crate) check: Option<String>,
     pub(crate) webhook: Option<Webhook>,
     pub(crate) poll: Option<Poll>,
+    pub(crate) asking: Option<Asking>,
     pub(crate) views: BTreeMap<String, View>,
     pub(crate) tests: Vec<selftest::Case>,
     digest: String,
@@ -105,6 +108,11 @@ impl Manifest {
     /// How this vendor's events are asked for, if they can be.
     pub fn poll(&self) -> Option<&Poll> {
         self.poll.as_ref()
+    }
+
+    /// How people are asked by buttons, where this vendor has any.
+    pub fn asking(&self) -> Option<&Asking> {
+        self.asking.as_ref()
     }
 
     /// All operations, by full name.
@@ -293,6 +301,8 @@ pub struct Operation {
     pub(crate) returns: Option<String>,
     /// A 404 means that what was asked for is so already; the output is null.
     pub(crate) absent_is_done: bool,
+    /// So does a refusal that says this.
+    pub(crate) done_where: Vec<(Path, Value)>,
     /// Parts of a successful answer that can each hold errors.
     pub(crate) item_errors: Option<ItemErrors>,
     /// Rules that come before the manifest's.
@@ -464,6 +474,18 @@ pub struct Lookup {
     pub(crate) mark: Option<Mark>,
     /// The records found are answered under this member, as the operation itself would.
     pub(crate) collect: Option<String>,
+    /// Members of what is answered, as the operation itself would; without them, the record.
+    pub(crate) answer: Vec<(String, Made)>,
+}
+
+/// A member of the answer that a found record is made into.
+#[derive(Clone, Debug)]
+pub(crate) enum Made {
+    Constant(Value),
+    /// `$with.<path>`: of the read's arguments.
+    With(Path),
+    /// `$found`, `$found.<path>`: of the record.
+    Found(Path),
 }
 
 /// How the effect's key travels in the request's body.

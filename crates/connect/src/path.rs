@@ -89,6 +89,29 @@ impl Path {
             _ => None,
         })
     }
+
+    /// Takes the member there away.
+    pub fn remove(&self, value: &mut Value) {
+        let Some((last, way)) = self.segments.split_last() else { return };
+        let inner = way.iter().try_fold(value, |here, segment| here.get_mut(segment.as_str()));
+        if let Some(Value::Object(members)) = inner {
+            members.shift_remove(last);
+        }
+    }
+}
+
+/// What of these conditions does not hold.
+pub(crate) fn differs(conditions: &[(Path, Value)], data: &Value) -> Option<String> {
+    let (path, expected) = conditions.iter().find(|(path, expected)| {
+        let found = path.get(data);
+        found != Some(expected) && !found.is_some_and(|found| one_of(expected, found))
+    })?;
+    Some(format!("`{}` is not {expected}", path.as_str()))
+}
+
+/// Conditions name several values as a list.
+fn one_of(expected: &Value, found: &Value) -> bool {
+    expected.as_array().is_some_and(|values| values.contains(found))
 }
 
 #[cfg(test)]

@@ -27,11 +27,26 @@ impl Rejection {
     }
 }
 
-/// HMAC-SHA256 over `<timestamp>.<body>`, in a header of `name=value` pairs: `t=1700000000,v1=<hex>,v1=<hex>`.
+/// What is signed, and where the time of signing stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signed {
+    /// `<timestamp>.<body>`; the time is a pair of the signature's header: `t=1700000000,v1=<hex>,v1=<hex>`.
+    Timestamped,
+    /// `<version>:<timestamp>:<body>`; the time has a header of its own, beside `v0=<hex>`.
+    Versioned,
+}
+
+impl Signed {
+    pub const NAMES: [(&'static str, Signed); 2] =
+        [("hmac_sha256_timestamped", Signed::Timestamped), ("hmac_sha256_versioned", Signed::Versioned)];
+}
+
+/// HMAC-SHA256 in a header of `name=value` pairs.
 #[derive(Clone, Debug)]
 pub(crate) struct Scheme {
+    pub signed: Signed,
     pub header: String,
-    /// The pair that holds the Unix time of signing.
+    /// The pair, or the header, that holds the Unix time of signing.
     pub timestamp: String,
     /// The pairs that hold signatures; pairs of other names are ignored.
     pub signature: String,
@@ -51,16 +66,18 @@ impl Scheme {
         if secrets.is_empty() || secrets.iter().any(Secret::is_empty) {
             return Err(Rejection::of("secret_missing", "this connection has no signing secret"));
         }
-        let header = self.header_value(headers)?;
-        let (time, signatures) = self.read(header)?;
+        let header = header_value(headers, &self.header)?;
+        let (pair, signatures) = self.read(header)?;
+        let time = match self.signed {
+            Signed::Timestamped => pair,
+            Signed::Versioned => Some(header_value(headers, &self.timestamp)?),
+        };
+        let time = time.ok_or_else(|| Rejection::of("signature_malformed", "there is no time of signing"))?;
         let signed_at =
             time.parse::<i64>().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or_else(
                 || Rejection::of("signature_malformed", "the time of signing is not a Unix time"),
             )?;
-        let mut signed = Vec::with_capacity(time.len() + 1 + body.len());
-        signed.extend_from_slice(time.as_bytes());
-        signed.push(b'.');
-        signed.extend_from_slice(body);
+        let signed = self.text(time, body);
         let matches = secrets.iter().take(SECRETS_MAX).any(|secret| {
             let key = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
             signatures.iter().any(|signature| hmac::verify(&key, &signed, signature).is_ok())
@@ -75,27 +92,22 @@ impl Scheme {
         Ok(())
     }
 
-    fn header_value<'a>(&self, headers: &'a [(String, String)]) -> Result<&'a str, Rejection> {
-        let mut values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&self.header));
-        let Some((_, value)) = values.next() else {
-            return Err(Rejection::of("signature_missing", "there is no signature header"));
+    /// What the vendor signs.
+    fn text(&self, time: &str, body: &[u8]) -> Vec<u8> {
+        let (before, after) = match self.signed {
+            Signed::Timestamped => (String::new(), "."),
+            Signed::Versioned => (format!("{}:", self.signature), ":"),
         };
-        if values.next().is_some() {
-            return Err(Rejection::of("signature_malformed", "there is more than one signature header"));
-        }
-        if value.len() > HEADER_BYTES_MAX {
-            return Err(Rejection::of("signature_malformed", "the signature header is too long"));
-        }
-        Ok(value)
+        [before.as_bytes(), time.as_bytes(), after.as_bytes(), body].concat()
     }
 
-    /// The time as it is written (it is part of what is signed), and the decoded signatures.
-    fn read<'a>(&self, header: &'a str) -> Result<(&'a str, Vec<Vec<u8>>), Rejection> {
+    /// The time as it is written (it is part of what is signed), where the header has it, and the decoded signatures.
+    fn read<'a>(&self, header: &'a str) -> Result<(Option<&'a str>, Vec<Vec<u8>>), Rejection> {
         let mut time = None;
         let mut signatures = Vec::new();
         for pair in header.split(',') {
             let Some((name, value)) = pair.trim().split_once('=') else { continue };
-            if name == self.timestamp {
+            if name == self.timestamp && self.signed == Signed::Timestamped {
                 if time.replace(value).is_some() {
                     return Err(Rejection::of(
                         "signature_malformed",
@@ -106,12 +118,25 @@ impl Scheme {
                 signatures.extend(hex(value));
             }
         }
-        let time = time.ok_or_else(|| Rejection::of("signature_malformed", "there is no time of signing"))?;
         if signatures.is_empty() {
             return Err(Rejection::of("signature_malformed", "there is no signature of a known scheme"));
         }
         Ok((time, signatures))
     }
+}
+
+fn header_value<'a>(headers: &'a [(String, String)], wanted: &str) -> Result<&'a str, Rejection> {
+    let mut values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    let Some((_, value)) = values.next() else {
+        return Err(Rejection::of("signature_missing", &format!("there is no header {wanted}")));
+    };
+    if values.next().is_some() {
+        return Err(Rejection::of("signature_malformed", &format!("there is more than one header {wanted}")));
+    }
+    if value.len() > HEADER_BYTES_MAX {
+        return Err(Rejection::of("signature_malformed", &format!("the header {wanted} is too long")));
+    }
+    Ok(value)
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {

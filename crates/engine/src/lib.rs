@@ -15,6 +15,7 @@
 
 pub mod alert;
 mod approval;
+mod asking;
 mod begin;
 mod claim;
 mod connections;
@@ -35,6 +36,7 @@ pub mod key;
 mod lifecycle;
 pub mod limits;
 mod manifests;
+mod notices;
 mod plain;
 mod poll;
 mod rehearsal;
@@ -102,6 +104,7 @@ impl WakeHandle {
     /// Has the store looked at as soon as possible.
     pub fn wake(&self) {
         self.node.events.notify_one();
+        self.node.asked.notify_one();
         self.node.poke();
     }
 }
@@ -136,6 +139,8 @@ pub(crate) struct Node {
     runs: Notify,
     /// Runs may have been told something.
     told: Notify,
+    /// Somebody may have pressed a button, or decided a question.
+    asked: Notify,
     /// A place for each run that may be worked on at once.
     places: Arc<Semaphore>,
     /// Work that began elsewhere than in the claimer, for it to look after.
@@ -188,6 +193,7 @@ impl Engine {
             events: Notify::new(),
             runs: Notify::new(),
             told: Notify::new(),
+            asked: Notify::new(),
             places: Arc::new(Semaphore::new(workers)),
             begun,
             behind: begin::Behind::default(),
@@ -238,10 +244,11 @@ impl Engine {
             .await;
             over.send_replace(true);
         };
+        let asked = asking::watch(&self.node, polls_stop.clone());
         let polls = poll::watch(&self.node, polls_stop);
         let health = health::watch(&self.node, is_over.clone());
         let alerts = alert::deliver(&self.node, self.alerts, is_over);
-        futures_util::future::join4(work, health, alerts, polls).await;
+        futures_util::future::join5(work, health, alerts, polls, asked).await;
     }
 }
 

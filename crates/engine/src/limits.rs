@@ -76,6 +76,19 @@ pub const STORE_PAUSE: Duration = Duration::from_millis(200);
 /// Between two looks at which vendors are to be asked for events.
 pub const POLL_LOOK: Duration = Duration::from_secs(5);
 
+/// Before each attempt to tell somebody of a question.
+pub const TELL_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5)];
+/// Clicks, and messages to be changed, that are read at once.
+pub const ASKED_BATCH: u32 = 64;
+/// Of these, as many are worked on at once: each waits for a vendor.
+pub const ASKED_AT_ONCE: usize = 8;
+/// Polling intervals between two looks for them, when nobody says that there are any.
+pub const ASKED_LOOKS: u32 = 4;
+/// How often questions are looked for that nobody waits for any longer.
+pub const DROPPED_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
+/// How often a message is looked for that was about to be sent when its question was decided.
+pub const NOTICE_FINDS_MAX: u32 = 4;
+
 /// What an operator may set. `Default` is what the constants of this module say.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -57,7 +57,7 @@ pub struct Decision {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     pub at: Timestamp,
-    /// How it came in: `api`, `command` or `link`.
+    /// How it came in: `api`, `command`, `link`, or the connector of the chat where a button was pressed.
     pub via: String,
     /// From where: an address, a user of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -274,6 +274,25 @@ impl Asked {
         Ok(())
     }
 
+    /// Which name somebody decides under who goes by any of these: an assignee's, or else the first. Whoever asks for
+    /// it, or has decided, under one name does not decide under another one.
+    pub fn who(&self, names: &[String], before: &[Decision]) -> Result<String, Refusal> {
+        let first = names.iter().find(|name| !name.trim().is_empty()).ok_or(Refusal::Nobody)?;
+        let theirs = |name: &str| names.iter().any(|one| same(one, name));
+        if names.iter().any(|name| self.is_requester(name)) {
+            return Err(Refusal::Requester(first.clone()));
+        }
+        let by = self.assignees.iter().find(|assignee| theirs(assignee));
+        if before.iter().any(|earlier| theirs(&earlier.by)) {
+            return Err(Refusal::Twice(by.unwrap_or(first).clone()));
+        }
+        match by {
+            Some(by) => Ok(by.clone()),
+            None if self.assignees.is_empty() => Ok(first.clone()),
+            None => Err(Refusal::NotAsked(first.clone(), self.assignees.join(", "))),
+        }
+    }
+
     /// What the decisions amount to, if they decide.
     pub fn decided<'a>(&'a self, decisions: &'a [Decision]) -> Option<&'a str> {
         let first = self.choices.first()?;
@@ -323,6 +342,33 @@ mod tests {
 
     fn asked(with: Value) -> Asked {
         Question::read(&with).unwrap().asked
+    }
+
+    #[test]
+    fn one_person_has_several_names_and_one_voice() {
+        let asked = asked(json!({"title": "t", "assignees": ["ann@x.com", "U2", "eve@x.com"], "needed": 2,
+            "requester": "Eve@x.com"}));
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (who, before, expected) in [
+            (names(&["U1", "Ann@X.com"]), vec![], Ok("ann@x.com")),
+            (names(&["U2", "bob@x.com"]), vec![], Ok("U2")),
+            (names(&["U3", "eve@x.com"]), vec![], Err("U3 asks for it, and somebody else has to decide")),
+            (
+                names(&["U4", "carl@x.com"]),
+                vec![],
+                Err("U4 is not asked; it is for ann@x.com, U2, eve@x.com to decide"),
+            ),
+            (names(&["U1", "ann@x.com"]), vec!["ann@x.com"], Err("ann@x.com has decided already")),
+            (names(&["U2", "bob@x.com"]), vec!["bob@x.com"], Err("U2 has decided already")),
+            (names(&["U2", "bob@x.com"]), vec!["ann@x.com"], Ok("U2")),
+            (names(&[]), vec![], Err("it is not said who decides")),
+        ] {
+            let before: Vec<_> = before.into_iter().map(|by| decision(by, "approve")).collect();
+            let found = asked.who(&who, &before).map_err(|refused| refused.to_string());
+            assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{who:?}");
+        }
+        let open = self::asked(json!({"title": "t"}));
+        assert_eq!(open.who(&names(&["ann@x.com", "U1"]), &[]), Ok("ann@x.com".to_owned()));
     }
 
     #[test]

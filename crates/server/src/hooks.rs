@@ -6,6 +6,7 @@
 //! | more than [`BODY_BYTES_MAX`] | 413 `body_too_large` | counted |
 //! | no signing secret is configured | 401 `secret_missing` | counted, logged |
 //! | signature missing, unreadable, wrong or old | 400 `signature_…` | counted |
+//! | signed, and only asks whether somebody is there | 200, as the manifest says | none |
 //! | signed, but no event | 200 | quarantined, visible among the events |
 //! | an event of live mode on a test connection, or the reverse | 400 `mode_mismatch` | counted, logged |
 //! | an event seen before | 200 | none |
@@ -18,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, http};
 use connect::NotAnEvent;
 use flow::{EventId, Fault};
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 use store::{Accepted, NewEvent, NewQuarantine};
 
@@ -40,7 +41,8 @@ pub async fn deliver(
     let arrived = app.now();
     app.metrics().received();
     let answer = match accept(&app, &hook, &headers, body).await {
-        Ok(document) => Json(document).into_response(),
+        Ok(Some(document)) => Json(document).into_response(),
+        Ok(None) => StatusCode::OK.into_response(),
         Err(problem) => {
             app.metrics().rejected(problem.code.slug());
             tracing::debug!(
@@ -56,7 +58,8 @@ pub async fn deliver(
     answer
 }
 
-async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Result<Value, Problem> {
+/// The answer's document; none where the vendor would make something of it.
+async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Result<Option<Value>, Problem> {
     let unknown = || Problem::new(Code::HookUnknown, "no connection has this webhook address");
     let door = app.doors().at(app, hook).await?.ok_or_else(unknown)?;
     let too_large = headers
@@ -87,9 +90,13 @@ async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Resul
         .collect();
     webhook.verify(secrets, &headers, &body, now).map_err(refusal)?;
 
-    let incoming = match webhook.incoming(&body) {
+    if let Some(answer) = webhook.challenge(&body) {
+        return Ok(Some(answer));
+    }
+    let told = |document: Value| (!webhook.is_quiet()).then_some(document);
+    let incoming = match webhook.incoming(&body, now) {
         Ok(incoming) => incoming,
-        Err(NotAnEvent { detail }) => return quarantine(app, hook, &body, detail).await,
+        Err(NotAnEvent { detail }) => return quarantine(app, hook, &body, detail).await.map(told),
     };
     if incoming.live.is_some_and(|live| live != connection.live) {
         let mode = |live| if live { "live" } else { "test" };
@@ -112,14 +119,25 @@ async fn accept(app: &App, hook: &str, headers: &HeaderMap, body: Body) -> Resul
         subject: incoming.subject,
         data: incoming.data,
     };
-    Ok(match app.store().accept_event(&hook.workspace, event, now).await? {
+    // A button of a question: whoever pressed it may not decide, and that is for the engine to say.
+    let pressed = manifest.asking().and_then(|asking| asking.pressed(&event.r#type, &event.data));
+    let button = pressed.and_then(|pressed| app.store().read_button(pressed.value));
+    let accepted = match button.filter(|button| button.workspace == hook.workspace) {
+        Some(button) => {
+            let accepted = app.store().accept_click(&hook.workspace, event, &button, now).await?;
+            app.wake();
+            accepted
+        }
+        None => app.store().accept_event(&hook.workspace, event, now).await?,
+    };
+    Ok(told(match accepted {
         // Whoever works on events follows the store.
         Accepted::Stored(event) => json!({"event": event, "duplicate": false}),
         Accepted::Duplicate(event) => {
             app.metrics().duplicate();
             json!({"event": event, "duplicate": true})
         }
-    })
+    }))
 }
 
 async fn quarantine(app: &App, hook: &store::Hook, body: &[u8], detail: String) -> Result<Value, Problem> {

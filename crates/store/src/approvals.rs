@@ -17,6 +17,7 @@ use jiff::tz::TimeZone;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
+use crate::notices::{self, Click};
 use crate::row::{Query, Row};
 use crate::unit::{Lock, values};
 use crate::waits::{self, place_of};
@@ -172,6 +173,7 @@ macro_rules! over {
 }
 const FORGET_DECISIONS: &str =
     concat!("DELETE FROM approval_decisions WHERE (workspace, approval) IN ", over!());
+const FORGET_NOTICES: &str = concat!("DELETE FROM notices WHERE (workspace, approval) IN ", over!());
 const FORGET: &str = concat!("DELETE FROM approvals WHERE (workspace, id) IN ", over!());
 const TOLD: &str = "UPDATE approvals SET told = ?3 WHERE workspace = ?1 AND id = ?2";
 
@@ -252,9 +254,28 @@ impl Store {
 
     /// Adds a decision, if the rules allow it, and tells the run if that decides.
     pub async fn decide(&self, ws: &WorkspaceId, id: &ApprovalId, decision: Decision) -> Result<Approval> {
+        self.decide_by(ws, id, decision, None, Unit::new()).await
+    }
+
+    /// The same for somebody who goes by any of these names, by a click, which is forgotten with it. `decision.by` is
+    /// left to the rules.
+    pub async fn decide_as(&self, click: &Click, names: &[String], decision: Decision) -> Result<Approval> {
+        let (ws, id) = (&click.workspace, &click.approval);
+        let taken = notices::forgetting(Unit::new(), ws, &click.event);
+        self.decide_by(ws, id, decision, Some(names), taken).await
+    }
+
+    async fn decide_by(
+        &self,
+        ws: &WorkspaceId,
+        id: &ApprovalId,
+        decision: Decision,
+        names: Option<&[String]>,
+        with: Unit,
+    ) -> Result<Approval> {
         for _ in 0..ATTEMPTS {
             let approval = self.approval(ws, id).await?.ok_or_else(|| Error::not_found("approval", id))?;
-            let unit = deciding(ws, &approval, &decision)?;
+            let unit = deciding(ws, &approval, &decision, names)?.and(with.clone());
             match self.commit(unit).await {
                 // Somebody decided at the same moment: what is allowed is looked at again.
                 Err(Error::Conflict { .. }) => {}
@@ -270,7 +291,8 @@ impl Store {
     pub async fn expire(&self, ws: &WorkspaceId, id: &ApprovalId, now: Timestamp) -> Result<Approval> {
         let approval = self.approval(ws, id).await?.ok_or_else(|| Error::not_found("approval", id))?;
         let otherwise = approval.asked.otherwise.as_ref();
-        self.commit(Unit::new().then(EXPIRE, values![ws, id, otherwise, now])).await?;
+        let unit = Unit::new().then(EXPIRE, values![ws, id, otherwise, now]);
+        self.commit(notices::closing(unit, ws, id, now)).await?;
         self.approval(ws, id).await?.ok_or_else(|| Error::not_found("approval", id))
     }
 
@@ -286,7 +308,11 @@ impl Store {
         let month = keep_from.to_zoned(TimeZone::UTC).first_of_month().and_then(|day| day.start_of_day());
         let before = month.map_or(Timestamp::MIN, |day| day.timestamp());
         let params = || values![before, FORGOTTEN_MAX];
-        let unit = Unit::new().locking(Lock::Moving).then(FORGET_DECISIONS, params()).then(FORGET, params());
+        let unit = Unit::new()
+            .locking(Lock::Moving)
+            .then(FORGET_DECISIONS, params())
+            .then(FORGET_NOTICES, params())
+            .then(FORGET, params());
         Ok(self.commit(unit).await?.rows.iter().sum())
     }
 
@@ -322,8 +348,13 @@ pub(crate) fn retrying(unit: Unit, ws: &WorkspaceId, run: &RunId) -> Unit {
     unit.then(SET_EXPIRED_ASIDE, values![ws, run])
 }
 
-/// The unit that adds a decision, or why there is none.
-fn deciding(ws: &WorkspaceId, approval: &Approval, decision: &Decision) -> Result<Unit> {
+/// The unit that adds a decision, or why there is none. `names` are those of one person who decides.
+fn deciding(
+    ws: &WorkspaceId,
+    approval: &Approval,
+    decision: &Decision,
+    names: Option<&[String]>,
+) -> Result<Unit> {
     let now = decision.at;
     let late = approval.deadline.is_some_and(|deadline| deadline <= now);
     let state = match approval.status {
@@ -339,7 +370,11 @@ fn deciding(ws: &WorkspaceId, approval: &Approval, decision: &Decision) -> Resul
         return Err(Error::State { name: approval.id.to_string(), state, detail });
     }
     let refused = |refusal: approval::Refusal| Error::Refused(refusal.to_string());
-    approval.asked.allows(decision, &approval.decisions).map_err(refused)?;
+    let mut decision = decision.clone();
+    if let Some(names) = names {
+        decision.by = approval.asked.who(names, &approval.decisions).map_err(refused)?;
+    }
+    approval.asked.allows(&decision, &approval.decisions).map_err(refused)?;
     let mut decisions = approval.decisions.clone();
     decisions.push(decision.clone());
     let choice = approval.asked.decided(&decisions);
@@ -348,7 +383,7 @@ fn deciding(ws: &WorkspaceId, approval: &Approval, decision: &Decision) -> Resul
         None => (ApprovalStatus::Open, None),
     };
     let (id, n) = (&approval.id, decisions.len() as u64);
-    let Decision { by, choice: chosen, comment, at, via, origin } = decision;
+    let Decision { by, choice: chosen, comment, at, via, origin } = &decision;
     let person = by.trim().to_lowercase();
     let unit = Unit::new().one(CLOSE, values![ws, id, now, status.as_str(), choice, closed_at]).one(
         DECIDE,
@@ -357,6 +392,7 @@ fn deciding(ws: &WorkspaceId, approval: &Approval, decision: &Decision) -> Resul
     match choice {
         None => Ok(unit),
         Some(choice) => {
+            let unit = notices::closing(unit, ws, id, now);
             let output = approval::output(id.as_str(), choice, &decisions, false);
             waits::signalling(
                 unit,
@@ -407,7 +443,7 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        let forgetting = [FORGET_DECISIONS, FORGET];
+        let forgetting = [FORGET_DECISIONS, FORGET_NOTICES, FORGET];
         for sql in [ONE, OF_EFFECT, LIST_OPEN, LIST, DECISIONS, ASK, CLOSE, DECIDE, EXPIRE, TOLD]
             .into_iter()
             .chain(forgetting)

@@ -31,6 +31,7 @@ mod inbox;
 mod keys;
 pub mod listening;
 pub mod manifests;
+pub mod notices;
 mod page;
 mod payload;
 pub mod polls;

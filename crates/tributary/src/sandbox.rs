@@ -24,6 +24,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Keys of the simulated accounts: they open nothing but the twins of this process.
 const CHARTMOGUL_KEY: &str = "cm_sandbox_0123456789abcdef0123456789abcdef";
 const SLACK_TOKEN: &str = "xoxb-sandbox-000000000000-tributary";
+const SLACK_SIGNING_SECRET: &str = "sandbox0123456789abcdef012345678";
 
 /// Simulated vendors
 #[derive(Clone, Debug, clap::Args)]
@@ -33,7 +34,9 @@ const SLACK_TOKEN: &str = "xoxb-sandbox-000000000000-tributary";
   tributary sandbox --json                       one line with addresses and keys, then it stays up
 
 The accounts begin empty. Operate them with the vendors' own clients: point those at the printed
-addresses. Webhook endpoints that are registered at the simulated Stripe are delivered to.")]
+addresses. Webhook endpoints that are registered at the simulated Stripe are delivered to. The simulated
+Slack shows its messages to browsers; once it is told where the app is (the command is printed), pressing
+a button there tells the app.")]
 pub struct Args {
     /// Where to listen; the port is the first of three (0: any free ones)
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
@@ -53,8 +56,8 @@ impl Default for Args {
 struct Account {
     connector: &'static str,
     url: String,
-    credential: &'static str,
-    key: String,
+    /// Names and values.
+    credentials: Vec<(&'static str, String)>,
 }
 
 /// Running twins. Dropping it closes their ports.
@@ -72,27 +75,34 @@ impl Sandbox {
         let stripe = Stripe::new(config);
         let chartmogul = ChartMogul::new(chartmogul::Config::new(CHARTMOGUL_KEY, args.seed, now));
         let slack = Slack::new(slack::Config::new(SLACK_TOKEN));
-        let twins: [(Arc<dyn Twin>, &str, &str, String); 3] = [
-            (Arc::new(stripe.clone()), "stripe", "api_key", key),
-            (Arc::new(chartmogul.clone()), "chartmogul", "api_key", CHARTMOGUL_KEY.to_owned()),
-            (Arc::new(slack.clone()), "slack", "token", SLACK_TOKEN.to_owned()),
+        let signing = ("signing_secret", SLACK_SIGNING_SECRET.to_owned());
+        type Credentials = Vec<(&'static str, String)>;
+        let twins: [(Arc<dyn Twin>, &'static str, Credentials); 3] = [
+            (Arc::new(stripe.clone()), "stripe", vec![("api_key", key)]),
+            (Arc::new(chartmogul.clone()), "chartmogul", vec![("api_key", CHARTMOGUL_KEY.to_owned())]),
+            (Arc::new(slack.clone()), "slack", vec![("token", SLACK_TOKEN.to_owned()), signing]),
         ];
         let (mut tasks, mut accounts) = (JoinSet::new(), Vec::new());
-        for (offset, (twin, connector, credential, key)) in (0u16..).zip(twins) {
+        for (offset, (twin, connector, credentials)) in (0u16..).zip(twins) {
             let url = open(twin, args.listen, offset, &mut tasks).await?;
-            accounts.push(Account { connector, url, credential, key });
+            if connector == "slack" {
+                slack.reached_at(&url);
+            }
+            accounts.push(Account { connector, url, credentials });
         }
-        let post =
-            Post::new(stripe.clone(), &version, args.seed, Policy::prompt(), Arc::new(|| WallClock.now()));
-        tasks.spawn(follow_the_clock(stripe, chartmogul, slack, post));
+        let clock = Arc::new(|| WallClock.now());
+        let clicks = slack::Post::new(slack.clone(), clock.clone());
+        let post = Post::new(stripe.clone(), &version, args.seed, Policy::prompt(), clock);
+        tasks.spawn(follow_the_clock(stripe, chartmogul, slack, post, clicks));
         Ok(Sandbox { accounts, _tasks: tasks })
     }
 
     /// Addresses and keys, by connector.
     pub fn document(&self) -> Value {
         let accounts = self.accounts.iter().map(|account| {
-            let shown = json!({"url": account.url, "credentials": {account.credential: account.key}});
-            (account.connector.to_owned(), shown)
+            let credentials: Value =
+                account.credentials.iter().map(|(name, key)| ((*name).to_owned(), json!(key))).collect();
+            (account.connector.to_owned(), json!({"url": account.url, "credentials": credentials}))
         });
         Value::Object(accounts.collect())
     }
@@ -100,13 +110,23 @@ impl Sandbox {
     /// The same for people, with the commands that connect them.
     pub fn words(&self) -> String {
         let mut words = String::from("Simulated accounts (empty; their keys open nothing else):\n");
-        for Account { connector, url, credential, key } in &self.accounts {
-            words += &format!("  {connector:<12}{url}  {credential} {key}\n");
+        for Account { connector, url, credentials } in &self.accounts {
+            let keys: Vec<String> = credentials.iter().map(|(name, key)| format!("{name} {key}")).collect();
+            words += &format!("  {connector:<12}{url}  {}\n", keys.join("  "));
         }
         words += "\nConnect them:\n";
-        for Account { connector, url, credential, key } in &self.accounts {
+        for Account { connector, url, credentials } in &self.accounts {
+            let lines: Vec<String> = credentials.iter().map(|(name, key)| format!("{name}={key}")).collect();
             words += &format!(
-                "  echo {credential}={key} | tributary connection add {connector} --base-url {url} --from-stdin\n"
+                "  printf '{}\\n' | tributary connection add {connector} --base-url {url} --from-stdin\n",
+                lines.join("\\n")
+            );
+        }
+        if let Some(slack) = self.accounts.iter().find(|account| account.connector == "slack") {
+            words += &format!(
+                "\nMessages and their buttons: {0}/ Tell it where the app is (HOOK: the connection's webhook address):\n  \
+                 curl -d url=HOOK -d signing_secret={SLACK_SIGNING_SECRET} {0}/_sandbox/app\n",
+                slack.url
             );
         }
         words
@@ -133,7 +153,13 @@ async fn open(
     Ok(format!("http://{address}"))
 }
 
-async fn follow_the_clock(stripe: Stripe, chartmogul: ChartMogul, slack: Slack, mut post: Post) {
+async fn follow_the_clock(
+    stripe: Stripe,
+    chartmogul: ChartMogul,
+    slack: Slack,
+    mut post: Post,
+    clicks: slack::Post,
+) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
@@ -146,6 +172,9 @@ async fn follow_the_clock(stripe: Stripe, chartmogul: ChartMogul, slack: Slack, 
         chartmogul.set_now(now);
         slack.set_now(now);
         post.turn().await;
+        for refused in clicks.turn().await.into_iter().filter_map(Result::err) {
+            tracing::warn!(refused, "a click in the simulated Slack did not reach the app");
+        }
     }
 }
 

@@ -6,12 +6,12 @@ use url::Url;
 
 use super::reader::{At, Fields, Reader};
 use super::{
-    Effects, Encoding, Idempotency, ItemErrors, Kind, Location, Lookup, Mark, Nested, Next, Operation, Pages,
-    Param, Piece, Resolve, Template, errors,
+    Effects, Encoding, Idempotency, ItemErrors, Kind, Location, Lookup, Made, Mark, Nested, Next, Operation,
+    Pages, Param, Piece, Resolve, Template, errors,
 };
 use crate::path::Path;
 
-const OPERATION: [&str; 19] = [
+const OPERATION: [&str; 20] = [
     "summary",
     "request",
     "effects",
@@ -25,6 +25,7 @@ const OPERATION: [&str; 19] = [
     "returns",
     "idempotency",
     "absent_is_done",
+    "done_where",
     "item_errors",
     "errors",
     "base_url",
@@ -99,6 +100,7 @@ pub(super) fn operation(
         wrap: reader.optional_text(&fields, "wrap"),
         returns: reader.optional_text(&fields, "returns"),
         absent_is_done: reader.flag(&fields, "absent_is_done", false),
+        done_where: fields.get("done_where").map(|at| reader.conditions(&at)).unwrap_or_default(),
         item_errors: fields.get("item_errors").and_then(|at| item_errors(reader, &at)),
         rules: fields.get("errors").map(|at| errors::rules(reader, &at)).unwrap_or_default(),
         base_url: fields.get("base_url").and_then(|at| base_url(reader, &at, &scope.hosts)),
@@ -439,7 +441,7 @@ pub(super) fn idempotency(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> O
 }
 
 fn lookup(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
-    let known = ["operation", "with", "for_each", "resolve", "within", "where", "mark", "collect"];
+    let known = ["operation", "with", "for_each", "resolve", "within", "where", "mark", "collect", "answer"];
     let fields = reader.fields(at, "a lookup", &known);
     let operation = reader.required_text(&fields, "operation");
     let with = fields.get("with").map(|at| templates(reader, &at)).unwrap_or_default();
@@ -459,6 +461,7 @@ fn lookup(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
         r#where: wheres,
         mark: fields.get("mark").and_then(|at| mark(reader, &at)),
         collect: reader.optional_text(&fields, "collect"),
+        answer: fields.get("answer").map(|at| made(reader, &at)).unwrap_or_default(),
     })
 }
 
@@ -502,6 +505,29 @@ fn templates(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<(String, Template)> {
                 "manifest_path",
                 "a reference is `$key`, `$args.<path>` or `$each.<path>`",
             ),
+        }
+    }
+    out
+}
+
+/// What a found record is made into.
+fn made(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<(String, Made)> {
+    let mut out = Vec::new();
+    for (field, inner) in at.entries() {
+        let made = match inner.node.as_str() {
+            Some("$found") => Path::parse(".").map(Made::Found),
+            Some(text) if text.starts_with('$') => {
+                let found = text.strip_prefix("$found.").and_then(Path::parse).map(Made::Found);
+                found.or_else(|| text.strip_prefix("$with.").and_then(Path::parse).map(Made::With))
+            }
+            _ => Some(Made::Constant(inner.node.to_value())),
+        };
+        match made {
+            Some(made) => out.push((field.name.clone(), made)),
+            None => {
+                let message = "a reference is `$found`, `$found.<path>` or `$with.<path>`";
+                reader.problem(&inner, "manifest_path", message);
+            }
         }
     }
     out

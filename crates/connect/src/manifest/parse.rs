@@ -12,14 +12,15 @@ use super::calls::{self, Scope};
 use super::operations::{self as all, Operations, Text};
 use super::reader::{At, Fields, Reader};
 use super::{
-    CredentialField, Encoding, FORMAT, Limits, Manifest, Operation, Pages, errors, selftest, triggers, views,
+    CredentialField, Encoding, FORMAT, Limits, Manifest, Operation, Pages, asking, errors, selftest,
+    triggers, views,
 };
 use crate::path::Path;
 use crate::view::View;
 
 /// First words of calls that are no connector's.
 const OWN_SETS: [&str; 2] = ["human", "revenue"];
-const SECTIONS: [&str; 20] = [
+const SECTIONS: [&str; 21] = [
     "manifest",
     "slug",
     "title",
@@ -38,6 +39,7 @@ const SECTIONS: [&str; 20] = [
     "operations",
     "check",
     "triggers",
+    "asking",
     "views",
     "tests",
 ];
@@ -126,6 +128,7 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>, source: &Source<'_>) -> Opti
         auth: auth?,
         hosts,
         errors,
+        asking: fields.get("asking").and_then(|at| asking::section(reader, &at, &slug)),
         webhook,
         poll,
         credentials,
@@ -325,6 +328,9 @@ fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest)
     }
     if let Some(at) = fields.get("triggers") {
         triggers::references(reader, &at, manifest);
+    }
+    if let Some(at) = fields.get("asking") {
+        asking::references(reader, &at, manifest);
     }
     let Some(section) = fields.get("operations") else { return };
     for (field, at) in section.entries() {

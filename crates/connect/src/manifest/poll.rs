@@ -109,7 +109,7 @@ impl Poll {
 
     /// What one of the list's records says.
     pub fn incoming(&self, record: Value) -> Result<Incoming, NotAnEvent> {
-        self.shape.read(record)
+        self.shape.read(record, None)
     }
 }
 

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use flow::yaml;
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use super::auth::credential;
 use super::poll::{Bound, Poll, TimeFormat, is_argument};
 use super::reader::{At, Fields, Reader};
-use super::webhook::{Registration, Shape, Webhook};
+use super::webhook::{Challenge, Registration, Shape, Webhook};
 use super::{CredentialField, Manifest};
-use crate::signature::Scheme;
+use crate::signature::{Scheme, Signed};
 
-const SHAPE: [&str; 6] = ["is_event", "dedupe_key", "type", "time", "live", "subject"];
+const SHAPE: [&str; 7] = ["is_event", "dedupe_key", "type", "time", "live", "subject", "without"];
 
 pub(super) fn section(
     reader: &mut Reader<'_>,
@@ -22,45 +23,75 @@ pub(super) fn section(
 ) -> (Option<Webhook>, Option<Poll>) {
     let fields = reader.fields(at, "`triggers`", &["webhook", "poll"]);
     let webhook = fields.get("webhook").and_then(|at| webhook(reader, &at, slug, known));
-    let shape = webhook.as_ref().map(|webhook| &webhook.shape);
+    let shape = webhook.as_ref().and_then(|webhook| webhook.shapes.first());
     let poll = fields.get("poll").and_then(|at| poll(reader, &at, slug, shape));
     (webhook, poll)
 }
 
 fn webhook(reader: &mut Reader<'_>, at: &At<'_>, slug: &str, known: &[CredentialField]) -> Option<Webhook> {
-    let own = ["secret", "verify", "register"];
+    let own = ["secret", "verify", "challenge", "answer", "register", "also"];
     let fields = reader.fields(at, "`webhook`", &[&own[..], &SHAPE[..]].concat());
     let secret = reader.required(&fields, "secret").and_then(|at| credential(reader, &at, known));
     let scheme = reader.required(&fields, "verify").map(|at| scheme(reader, &at));
-    let shape = shape(reader, &fields, slug);
+    let mut shapes = vec![shape(reader, &fields, slug, true)];
+    for at in fields.get("also").map(|at| at.items()).unwrap_or_default() {
+        let fields = reader.fields(&at, "a kind of event", &[&["form"][..], &SHAPE[..]].concat());
+        let form = reader.optional_text(&fields, "form");
+        shapes.push(shape(reader, &fields, slug, false).map(|shape| Shape { form, ..shape }));
+    }
+    let answers = [("document", false), ("empty", true)];
+    let quiet = fields.get("answer").and_then(|at| reader.choice(&at, "an answer", &answers));
+    let challenge = fields.get("challenge").map(|at| challenge(reader, &at));
     let registration = fields.get("register").and_then(|at| registration(reader, &at, slug));
-    Some(Webhook { secret: secret?, scheme: scheme?, shape: shape?, registration })
+    Some(Webhook {
+        secret: secret?,
+        scheme: scheme?,
+        shapes: shapes.into_iter().collect::<Option<_>>()?,
+        challenge,
+        quiet: quiet.unwrap_or_default(),
+        registration,
+    })
 }
 
-fn shape(reader: &mut Reader<'_>, fields: &Fields<'_>, slug: &str) -> Option<Shape> {
+fn shape(reader: &mut Reader<'_>, fields: &Fields<'_>, slug: &str, timed: bool) -> Option<Shape> {
     let is_event = reader.required(fields, "is_event").map(|at| reader.conditions(&at)).unwrap_or_default();
     let mut path = |name: &str| reader.required(fields, name).and_then(|at| reader.path(&at));
-    let (dedupe_key, r#type, time) = (path("dedupe_key"), path("type"), path("time"));
+    let (dedupe_key, r#type) = (path("dedupe_key"), path("type"));
+    if timed {
+        reader.required(fields, "time");
+    }
+    let time = reader.optional_path(fields, "time");
     let live = reader.optional_path(fields, "live");
     let subject = fields.get("subject").map(|at| reader.paths(&at)).unwrap_or_default();
+    let without = fields.get("without").map(|at| reader.paths(&at)).unwrap_or_default();
     Some(Shape {
         slug: slug.to_owned(),
         is_event,
         dedupe_key: dedupe_key?,
         r#type: r#type?,
-        time: time?,
+        time,
         live,
         subject,
+        form: None,
+        without,
     })
+}
+
+fn challenge(reader: &mut Reader<'_>, at: &At<'_>) -> Challenge {
+    let fields = reader.fields(at, "`challenge`", &["when", "answer"]);
+    let when = reader.required(&fields, "when").map(|at| reader.conditions(&at)).unwrap_or_default();
+    let answer = reader.required(&fields, "answer").map(|at| at.entries()).unwrap_or_default();
+    let member = |(field, at): (&yaml::Field, At<'_>)| Some((field.name.clone(), reader.path(&at)?));
+    Challenge { when, answer: answer.into_iter().filter_map(member).collect() }
 }
 
 fn scheme(reader: &mut Reader<'_>, at: &At<'_>) -> Scheme {
     let fields =
         reader.fields(at, "`verify`", &["scheme", "header", "timestamp", "signature", "tolerance_s"]);
-    if let Some(at) = reader.required(&fields, "scheme") {
-        reader.choice(&at, "a signature scheme", &[("hmac_sha256_timestamped", ())]);
-    }
+    let signed = reader.required(&fields, "scheme");
+    let signed = signed.and_then(|at| reader.choice(&at, "a signature scheme", &Signed::NAMES));
     Scheme {
+        signed: signed.unwrap_or(Signed::Timestamped),
         header: reader.required_text(&fields, "header"),
         timestamp: reader.required_text(&fields, "timestamp"),
         signature: reader.required_text(&fields, "signature"),
@@ -105,7 +136,7 @@ fn poll(reader: &mut Reader<'_>, at: &At<'_>, slug: &str, like: Option<&Shape>) 
     let fields = reader.fields(at, "`poll`", &[&own[..], &SHAPE[..]].concat());
     let shape = match like {
         Some(like) if SHAPE.iter().all(|name| fields.get(name).is_none()) => Some(like.clone()),
-        _ => shape(reader, &fields, slug),
+        _ => shape(reader, &fields, slug, true),
     };
     let format =
         fields.get("times").and_then(|at| reader.choice(&at, "a way to write times", &TimeFormat::NAMES));

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::credentials::{Credentials, Secret};
-use crate::path::Path;
+use crate::path::{Path, differs};
 use crate::signature::{Rejection, Scheme};
 
 /// The longest dedupe key, type or subject that is believed.
@@ -16,7 +16,11 @@ pub struct Webhook {
     /// The credential field that holds the signing secrets.
     pub(crate) secret: String,
     pub(crate) scheme: Scheme,
-    pub(crate) shape: Shape,
+    /// The first one that fits reads a delivery.
+    pub(crate) shapes: Vec<Shape>,
+    pub(crate) challenge: Option<Challenge>,
+    /// The vendor makes something of an answer's body, so that there is none.
+    pub(crate) quiet: bool,
     pub(crate) registration: Option<Registration>,
 }
 
@@ -28,10 +32,23 @@ pub(crate) struct Shape {
     pub is_event: Vec<(Path, Value)>,
     pub dedupe_key: Path,
     pub r#type: Path,
-    pub time: Path,
+    /// Without it, what is delivered has the time at which it came.
+    pub time: Option<Path>,
     pub live: Option<Path>,
     /// The first of these that is there.
     pub subject: Vec<Path>,
+    /// The event is JSON in this field of a form.
+    pub form: Option<String>,
+    /// What of it is not kept: a secret.
+    pub without: Vec<Path>,
+}
+
+/// A delivery by which the vendor asks whether somebody is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Challenge {
+    pub when: Vec<(Path, Value)>,
+    /// Members of the answer, and where the delivery has them.
+    pub answer: Vec<(String, Path)>,
 }
 
 /// How a webhook's address is made known to the vendor, and taken back.
@@ -123,22 +140,58 @@ impl Webhook {
         self.registration.as_ref()
     }
 
-    /// What a verified body says.
-    pub fn incoming(&self, body: &[u8]) -> Result<Incoming, NotAnEvent> {
-        let data = serde_json::from_slice(body);
-        self.shape.read(data.map_err(|error| NotAnEvent { detail: format!("not JSON: {error}") })?)
+    /// What a verified body is to be answered with, where it only asks whether somebody is there.
+    pub fn challenge(&self, body: &[u8]) -> Option<Value> {
+        let challenge = self.challenge.as_ref()?;
+        let data: Value = serde_json::from_slice(body).ok()?;
+        differs(&challenge.when, &data).is_none().then_some(())?;
+        let member = |(name, path): &(String, Path)| Some((name.clone(), path.get(&data)?.clone()));
+        challenge.answer.iter().map(member).collect::<Option<_>>().map(Value::Object)
+    }
+
+    /// Whether a delivery is answered without a body.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// What a verified body says that came in now.
+    pub fn incoming(&self, body: &[u8], now: Timestamp) -> Result<Incoming, NotAnEvent> {
+        let not = |detail: String| NotAnEvent { detail };
+        let mut fitting = None;
+        let mut unread = None;
+        for shape in &self.shapes {
+            let data = match shape.data(body) {
+                Ok(data) => data,
+                Err(why) => {
+                    unread.get_or_insert(why);
+                    continue;
+                }
+            };
+            match differs(&shape.is_event, &data) {
+                None => return shape.read(data, Some(now)),
+                Some(why) => drop(fitting.get_or_insert(why)),
+            }
+        }
+        Err(not(fitting.or(unread).unwrap_or_default()))
     }
 }
 
 impl Shape {
-    /// What an event says.
-    pub fn read(&self, data: Value) -> Result<Incoming, NotAnEvent> {
+    /// The JSON that a body holds, if it is written as these events are.
+    fn data(&self, body: &[u8]) -> Result<Value, String> {
+        let json = match &self.form {
+            None => return serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}")),
+            Some(field) => url::form_urlencoded::parse(body).find(|(name, _)| name == field),
+        };
+        let (name, json) = json.ok_or("not a form with an event in it")?;
+        serde_json::from_str(&json).map_err(|error| format!("`{name}` is not JSON: {error}"))
+    }
+
+    /// What an event says. One that came in has a time in any case.
+    pub fn read(&self, mut data: Value, arrived: Option<Timestamp>) -> Result<Incoming, NotAnEvent> {
         let not = |detail: String| NotAnEvent { detail };
-        for (path, expected) in &self.is_event {
-            let found = path.get(&data);
-            if found != Some(expected) && !found.is_some_and(|found| one_of(expected, found)) {
-                return Err(not(format!("`{}` is not {expected}", path.as_str())));
-            }
+        if let Some(why) = differs(&self.is_event, &data) {
+            return Err(not(why));
         }
         let name = |path: &Path| match path.get(&data) {
             Some(Value::String(text)) if !text.is_empty() && text.len() <= NAME_BYTES_MAX => Ok(text.clone()),
@@ -151,33 +204,40 @@ impl Shape {
                 _ => return Err(not(format!("`{}` is not a boolean", path.as_str()))),
             },
         };
-        let time =
-            time(&self.time, &data).ok_or_else(|| not(format!("`{}` is not a time", self.time.as_str())))?;
+        let time = match (&self.time, arrived) {
+            (Some(path), _) => {
+                time(path, &data).ok_or_else(|| not(format!("`{}` is not a time", path.as_str())))?
+            }
+            (None, arrived) => arrived.ok_or_else(|| not("it has no time".to_owned()))?,
+        };
         let subject = match self.subject.iter().find_map(|path| path.get(&data)) {
             Some(Value::String(text)) if text.len() <= NAME_BYTES_MAX => Some(text.clone()),
             _ => None,
         };
-        Ok(Incoming {
-            dedupe_key: name(&self.dedupe_key)?,
-            r#type: format!("{}.{}", self.slug, name(&self.r#type)?),
-            time,
-            live,
-            subject,
-            data,
-        })
+        let dedupe_key = name(&self.dedupe_key)?;
+        let r#type = format!("{}.{}", self.slug, name(&self.r#type)?);
+        self.without.iter().for_each(|path| path.remove(&mut data));
+        Ok(Incoming { dedupe_key, r#type, time, live, subject, data })
     }
 }
 
-/// Conditions name several values as a list.
-fn one_of(expected: &Value, found: &Value) -> bool {
-    expected.as_array().is_some_and(|values| values.contains(found))
-}
-
-/// Unix seconds, or RFC 3339.
+/// Unix seconds (in a text also with a fraction), or RFC 3339.
 fn time(path: &Path, data: &Value) -> Option<Timestamp> {
     match path.get(data)? {
         Value::Number(number) => Timestamp::from_second(number.as_i64()?).ok(),
-        Value::String(text) => text.parse().ok(),
+        Value::String(text) => unix(text).or_else(|| text.parse().ok()),
         _ => None,
     }
+}
+
+/// `1700000000.000100`; digits beyond microseconds don't count.
+fn unix(text: &str) -> Option<Timestamp> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if seconds.is_empty() || !digits(seconds) || !digits(fraction) {
+        return None;
+    }
+    let micros: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
+    Timestamp::from_microsecond(seconds.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)?)
+        .ok()
 }

@@ -154,6 +154,26 @@ fn problems_have_a_place_and_a_remedy() {
             "`things.lit` is not an operation",
         ),
         ("check: things.list\n", "triggers: {webhook: {secret: key}}\n", "`verify` is missing"),
+        (
+            "check: things.list\n",
+            "triggers: {webhook: {secret: key, verify: {scheme: hmac_sha256}}}\n",
+            "`hmac_sha256` is not a signature scheme",
+        ),
+        (
+            "check: things.list\n",
+            "triggers: {webhook: {secret: key, also: [{from: payload}]}}\n",
+            "`from` is not part of a kind of event",
+        ),
+        (
+            "check: things.list\n",
+            "triggers: {webhook: {secret: key, challenge: {when: {type: x}}}}\n",
+            "`answer` is missing",
+        ),
+        (
+            "check: things.list\n",
+            "triggers: {webhook: {secret: key, answer: nil}}\n",
+            "`nil` is not an answer",
+        ),
         ("title: Acme", "title: [", "this is not YAML"),
     ] {
         assert!(SOUND.contains(from), "{from}");

@@ -46,6 +46,8 @@ mod on_sqlite {
     mod lanes;
     #[path = "migrations.rs"]
     mod migrations;
+    #[path = "notices.rs"]
+    mod notices;
     #[path = "schedules.rs"]
     mod schedules;
     #[path = "waits.rs"]
@@ -82,6 +84,8 @@ mod on_postgres {
     mod lanes;
     #[path = "migrations.rs"]
     mod migrations;
+    #[path = "notices.rs"]
+    mod notices;
     #[path = "schedules.rs"]
     mod schedules;
     #[path = "waits.rs"]

@@ -23,6 +23,7 @@ use anyhow::Context as _;
 use flow::clock::Clock as _;
 use tokio::time::Instant;
 use twins::life;
+use twins::slack;
 use twins::webhook::{Policy, Post};
 
 use crash::Crashes;
@@ -132,7 +133,7 @@ fn month_wait(args: &Args) -> Duration {
 }
 
 /// Stays up until Ctrl-C, which [`run`] turns into an error: nothing after this happens. What somebody now does in
-/// the simulated Stripe is delivered like what happened before.
+/// the simulated Stripe is delivered like what happened before, and so are clicks on buttons in the simulated Slack.
 async fn stay(world: &World, ready: &setup::Ready, directory: tempfile::TempDir, json: bool) {
     let kept = directory.keep();
     if !json {
@@ -141,9 +142,11 @@ async fn stay(world: &World, ready: &setup::Ready, directory: tempfile::TempDir,
     eprintln!("data directory: {} (kept)", kept.display());
     eprintln!("up until Ctrl-C");
     let clock = Arc::new(|| WallClock.now());
+    let slack = slack::Post::new(world.slack.clone(), clock.clone());
     let mut post = Post::new(world.stripe.clone(), &world.stripe_version, 0, Policy::prompt(), clock);
     loop {
         post.turn().await;
+        slack.turn().await;
         tokio::time::sleep(TURN).await;
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use twins::stripe::Endpoint;
 
 use super::server::Server;
-use super::world::{CHARTMOGUL_KEY, SLACK_TOKEN, World};
+use super::world::{CHARTMOGUL_KEY, SLACK_SIGNING_SECRET, SLACK_TOKEN, World};
 use crate::client::Client;
 
 /// The flows under demonstration: F1, F2, F3.
@@ -43,8 +43,11 @@ pub async fn connect(server: &Server, world: &World) -> anyhow::Result<Ready> {
         "credentials": {"api_key": CHARTMOGUL_KEY}});
     client.put("/v1/connections/chartmogul", chartmogul).await?;
     let slack = json!({"connector": "slack", "live": false, "base_url": world.slack_url,
-        "credentials": {"token": SLACK_TOKEN}});
-    client.put("/v1/connections/slack", slack).await?;
+        "credentials": {"token": SLACK_TOKEN, "signing_secret": SLACK_SIGNING_SECRET}});
+    let slack = client.put("/v1/connections/slack", slack).await?;
+    let path = slack["hook"]["path"].as_str().context("the Slack connection has no hook")?;
+    world.slack.listen(&format!("{}{path}", line.url), SLACK_SIGNING_SECRET);
+    world.slack.reached_at(&world.slack_url);
 
     for name in ["stripe", "chartmogul", "slack"] {
         let checked = client.post(&format!("/v1/connections/{name}/check"), json!({})).await?;

@@ -15,6 +15,8 @@ use twins::stripe::{self, Stripe};
 pub const CHARTMOGUL_KEY: &str = "cm_demo_0123456789abcdef0123456789abcdef";
 /// Slack's.
 pub const SLACK_TOKEN: &str = "xoxb-demo-000000000000-sandbox";
+/// What Slack signs clicks on buttons with.
+pub const SLACK_SIGNING_SECRET: &str = "demo0123456789abcdef0123456789ab";
 
 /// The simulated vendors. Dropping it closes their ports.
 pub struct World {

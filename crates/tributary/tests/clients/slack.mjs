@@ -48,10 +48,34 @@ const { members } = await slack.users.list();
 const { user } = await slack.users.lookupByEmail({ email: members[0].profile.email });
 assert.equal(user.id, members[0].id);
 
+assert.equal((await slack.users.info({ user: user.id })).user.profile.email, members[0].profile.email);
+await slack.conversations.join({ channel: billing.id });
+const direct = await slack.conversations.open({ users: user.id });
+const whispered = await slack.chat.postMessage({ channel: user.id, text: 'whispered' });
+assert.equal(whispered.channel, direct.channel.id);
+await slack.chat.postEphemeral({ channel: billing.id, user: user.id, text: 'only you' });
+await slack.reactions.add({ channel: billing.id, timestamp: posted.ts, name: 'eyes' });
+const reacted = await slack.reactions.get({ channel: billing.id, timestamp: posted.ts });
+assert.deepEqual(reacted.message.reactions.map(({ name, count }) => [name, count]), [['eyes', 1]]);
+await fails('already_reacted', slack.reactions.add({ channel: billing.id, timestamp: posted.ts, name: 'eyes' }));
+await slack.reactions.remove({ channel: billing.id, timestamp: posted.ts, name: 'eyes' });
+const thread = await slack.conversations.replies({ channel: billing.id, ts: posted.ts });
+assert.deepEqual(thread.messages.map(message => message.ts), [posted.ts, second.ts]);
+assert.ok((await slack.conversations.members({ channel: billing.id })).members.includes(user.id));
+assert.match((await slack.chat.getPermalink({ channel: billing.id, message_ts: posted.ts })).permalink, /^https:/);
+
+// Three requests, and the second to the address that the first one answers.
+const file = Buffer.from('id,amount\nin_1,4900\n');
+await slack.files.uploadV2({ channel_id: billing.id, file, filename: 'unpaid.csv', title: 'Unpaid' });
+const { files } = await slack.files.list({ channel: billing.id });
+assert.deepEqual(files.map(one => [one.name, one.title, one.size]), [['unpaid.csv', 'Unpaid', file.length]]);
+
 await fails('channel_not_found', slack.chat.postMessage({ channel: '#nowhere', text: 'x' }));
 await fails('no_text', slack.chat.postMessage({ channel: '#billing', text: '' }));
 await fails('users_not_found', slack.users.lookupByEmail({ email: 'nobody@example.com' }));
 await fails('message_not_found', slack.chat.update({ channel: billing.id, ts: '1.000001', text: 'x' }));
+await fails('user_not_found', slack.users.info({ user: 'U0NOBODY' }));
+await fails('invalid_trigger_id', slack.views.open({ trigger_id: '1.2.3', view: { type: 'modal' } }));
 await fails('unknown_method', slack.apiCall('no.such.method'));
 await fails('invalid_auth', new WebClient('xoxb-wrong', options).auth.test());
 console.log(JSON.stringify({ ok: true, channel: billing.id }));

@@ -12,7 +12,7 @@ use twins::slack::{Config, Slack};
 
 use crate::app::{Answer, TestApp, event, open};
 
-fn flow(with: &str) -> String {
+pub fn flow(with: &str) -> String {
     format!(
         "document: {{dsl: '1.0.3', namespace: test, name: refund, version: '1.0.0'}}\n\
          schedule: {{on: {{one: {{with: {{source: stripe, type: stripe.invoice.paid}}}}}}}}\n\
@@ -31,7 +31,7 @@ async fn asking(with: &str) -> TestApp {
 }
 
 /// Looks until something is there.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let found = async {
         loop {
             if let Some(found) = look().await {
@@ -44,7 +44,7 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 /// The only question, once it is asked.
-async fn question(app: &TestApp) -> Value {
+pub async fn question(app: &TestApp) -> Value {
     let id = until("question", async || {
         let listed = app.get("/v1/approvals?status=open").await.expect(200);
         listed["approvals"][0]["id"].as_str().map(str::to_owned)
@@ -54,7 +54,7 @@ async fn question(app: &TestApp) -> Value {
 }
 
 /// The only run, once it is over.
-async fn ended(app: &TestApp) -> Value {
+pub async fn ended(app: &TestApp) -> Value {
     let id = until("end", async || {
         let run = app.get("/v1/runs").await.expect(200)["runs"][0].clone();
         let over = ["completed", "failed"].iter().any(|status| run["status"] == *status);

@@ -87,10 +87,10 @@ impl Clients {
     }
 
     /// Starts a JavaScript module that runs until its standard input ends; answers the first line that it prints.
-    pub async fn keep(&self, script: &str) -> (tokio::process::Child, String) {
+    pub async fn keep(&self, script: &str, environment: &[(&str, &str)]) -> (tokio::process::Child, String) {
         use tokio::io::{AsyncBufReadExt as _, BufReader};
         let mut command = Command::new("node");
-        command.arg(script).current_dir(&self.home).kill_on_drop(true);
+        command.arg(script).current_dir(&self.home).envs(environment.iter().copied()).kill_on_drop(true);
         let mut process = command
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())

@@ -144,7 +144,8 @@ async fn a_check_says_in_plain_words_whether_the_vendor_takes_the_key() {
         app.post("/v1/connections/slack/check", json!({})).await.expect(200)
     };
     let good = connect("xoxb-right", &url).await;
-    assert_eq!((&good["ok"], &good["detail"]), (&json!(true), &json!("Slack accepts the credentials")));
+    let words = "Slack accepts the credentials. It has no signing_secret yet: until it has, every webhook delivery is refused";
+    assert_eq!((&good["ok"], &good["detail"]), (&json!(true), &json!(words)));
     let bad = connect("xoxb-wrong", &url).await;
     assert_eq!(bad["ok"], false);
     assert!(bad["detail"].as_str().expect("words").contains("does not accept the credentials"), "{bad}");

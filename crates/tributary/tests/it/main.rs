@@ -4,6 +4,7 @@
 mod alerts;
 mod app;
 mod approvals;
+mod buttons;
 mod clients;
 #[path = "../../../store/tests/suite/cluster.rs"]
 mod cluster;
@@ -14,6 +15,7 @@ mod demo;
 mod events;
 mod flow_schema;
 mod hooks;
+mod interactions;
 mod nodes;
 mod oauth;
 mod operation;

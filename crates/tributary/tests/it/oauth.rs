@@ -51,7 +51,7 @@ struct Stage {
 
 impl Stage {
     async fn new(grant: &str) -> Stage {
-        let (process, url) = clients::ensure().await.keep("oauth.mjs").await;
+        let (process, url) = clients::ensure().await.keep("oauth.mjs", &[]).await;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("mock.yaml"), CONNECTOR.replace("GRANT", grant)).unwrap();
         let app = TestApp::start_with(|config| config.connectors = Some(folder.path().to_owned())).await;

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use twins::slack::{Config, Slack};
+use flow::clock::Clock as _;
+use serde_json::json;
+use tributary::ambient::WallClock;
+use twins::Twin as _;
+use twins::slack::{Config, Post, Slack};
+use twins::wire::Request;
 
 use crate::clients;
 
@@ -10,9 +15,55 @@ use crate::clients;
 async fn the_official_client_posts_edits_and_reads() {
     let slack = Slack::new(Config::new("xoxb-it"));
     let (url, _port) = clients::serve(Arc::new(slack.clone())).await;
+    slack.reached_at(&url);
     let environment = [("SLACK_URL", url.as_str()), ("SLACK_TOKEN", "xoxb-it")];
     let printed = clients::ensure().await.node("slack.mjs", &environment).await;
     assert!(printed.contains(r#""ok":true"#), "{printed}");
     let texts: Vec<String> = slack.messages().into_iter().map(|message| message.text).collect();
-    assert_eq!(texts, ["Payment failed: Adam Smith", "second"]);
+    assert_eq!(texts, ["Payment failed: Adam Smith", "second", "whispered"]);
+    assert_eq!(slack.ephemerals()[0].text, "only you");
+    let files = slack.files();
+    assert_eq!(files[0].bytes.as_deref(), Some(b"id,amount\nin_1,4900\n".as_slice()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_framework_believes_what_the_twin_sends() {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let slack = Slack::new(Config::new("xoxb-it"));
+    let (url, _port) = clients::serve(Arc::new(slack.clone())).await;
+    let environment =
+        [("SLACK_URL", url.as_str()), ("SLACK_TOKEN", "xoxb-it"), ("SLACK_SIGNING_SECRET", SECRET)];
+    let (_process, line) = clients::ensure().await.keep("slack_app.mjs", &environment).await;
+    let port = serde_json::from_str::<serde_json::Value>(&line).unwrap()["port"].as_u64().unwrap();
+    let address = format!("http://127.0.0.1:{port}/slack/events");
+    let post = Post::new(slack.clone(), Arc::new(|| WallClock.now()));
+    let blocks = json!([{"type": "actions", "elements": [
+        {"type": "button", "action_id": "yes", "value": "refunded", "text": {"type": "plain_text", "text": "Yes"}}]}]);
+    let message = Request::new("POST", "/api/chat.postMessage")
+        .with_header("Authorization", "Bearer xoxb-it")
+        .with_header("Content-Type", "application/json")
+        .with_body(json!({"channel": "billing", "text": "Refund?", "blocks": blocks}).to_string());
+    slack.handle(&message);
+    let ts = slack.messages()[0].ts.clone();
+
+    for (secret, status) in [("another", 401), (SECRET, 200)] {
+        slack.listen(&address, secret);
+        slack.verify().unwrap();
+        slack.press("dana", &ts, "Yes").unwrap();
+        slack
+            .tell(&json!({"type": "app_mention", "user": slack.user_id("ravi"), "text": "hi",
+                "ts": "1.2", "channel": slack.messages()[0].channel, "event_ts": "1.2"}))
+            .unwrap();
+        for reply in post.turn().await {
+            assert_eq!(reply.unwrap().status, status, "{secret}");
+        }
+    }
+    // It acknowledges before it acts.
+    let acted = async {
+        while slack.messages()[0].text != "refunded by dana" || slack.ephemerals().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), acted).await.expect("it acts");
+    assert_eq!((slack.messages().len(), slack.ephemerals()[0].text.as_str()), (1, "heard: hi"));
 }

@@ -1,15 +1,25 @@
-//! Slack's Web API as far as alerts and approvals need it: messages, channels, users.
+//! Slack's Web API as far as flows need it: messages, channels, users, files; and what people do with messages.
 //!
 //! A method is called under `/api/<method>` or `/<method>`, by GET or POST, with JSON or a form; errors are
 //! `{ok: false, error}` with status 200, and only too many requests are a 429.
 //!
-//! Start at [`Slack`]; `methods` has the methods, `params` reads what they were given.
+//! People press buttons ([`Slack::press`]), and [`Post`] tells the app that gave an address ([`Slack::listen`]).
+//!
+//! Start at [`Slack`]; `methods` knows the methods, `params` reads what they were given.
 
+mod blocks;
+mod chat;
+mod conversations;
+mod files;
+mod interaction;
 mod methods;
 mod params;
+mod post;
+mod sandbox;
 mod state;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +28,10 @@ use serde_json::{Value, json};
 
 use crate::Twin;
 use crate::wire::{Request, Response};
+pub use files::File;
+pub use interaction::Outgoing;
 use params::Params;
+pub use post::{Post, deliver};
 use state::State;
 
 /// A person of the workspace.
@@ -28,6 +41,9 @@ pub struct User {
     pub name: String,
     pub real_name: String,
     pub email: String,
+    /// Whose they are, if not of this workspace: channels can be shared with others.
+    pub team: Option<String>,
+    pub deleted: bool,
 }
 
 /// How a twin is made.
@@ -50,6 +66,8 @@ impl Config {
             name: name.to_owned(),
             real_name: real_name.to_owned(),
             email: format!("{name}@example.com"),
+            team: None,
+            deleted: false,
         };
         Config {
             token: token.to_owned(),
@@ -77,6 +95,18 @@ pub struct Message {
     /// `{event_type, event_payload}`.
     pub metadata: Option<Value>,
     pub edited: bool,
+    /// Names, each with the ids of those who reacted so.
+    pub reactions: Vec<(String, Vec<String>)>,
+}
+
+/// A message that only one person sees.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ephemeral {
+    pub channel: String,
+    /// The person's id.
+    pub user: String,
+    pub text: String,
+    pub blocks: Option<Value>,
 }
 
 /// The simulated Slack. A clone is another handle to the same one.
@@ -109,6 +139,84 @@ impl Slack {
         self.state().limited = (count, retry_after_s);
     }
 
+    /// Messages that one person each sees, in the order of posting.
+    pub fn ephemerals(&self) -> Vec<Ephemeral> {
+        self.state().ephemerals.clone()
+    }
+
+    /// Files, those that are not uploaded yet too.
+    pub fn files(&self) -> Vec<File> {
+        self.state().files.clone()
+    }
+
+    /// The id of a person by their handle.
+    pub fn user_id(&self, name: &str) -> Option<String> {
+        self.state().users.iter().find(|(_, user)| user.name == name).map(|(id, _)| id.clone())
+    }
+
+    /// Somebody joins, perhaps from another team whose channel is shared.
+    pub fn join(&self, name: &str, email: &str, team: Option<&str>) {
+        let mut state = self.state();
+        let id = format!("U0SANDBOX{:02}", state.users.len());
+        let user = User {
+            name: name.to_owned(),
+            real_name: name.to_owned(),
+            email: email.to_owned(),
+            team: team.map(str::to_owned),
+            deleted: false,
+        };
+        state.users.push((id, user));
+    }
+
+    /// Has a message show other blocks, as it does on a screen that was not refreshed.
+    pub fn put_back(&self, ts: &str, blocks: Value) {
+        let mut state = self.state();
+        state.messages.iter_mut().filter(|message| message.ts == ts).for_each(|message| {
+            message.blocks = Some(blocks.clone());
+        });
+    }
+
+    /// Where the twin is reached: addresses that it gives out begin so.
+    pub fn reached_at(&self, url: &str) {
+        url.trim_end_matches('/').clone_into(&mut self.state().base_url);
+    }
+
+    /// The app gives an address at which it wants to be told of what people do.
+    pub fn listen(&self, url: &str, signing_secret: &str) {
+        let (url, signing_secret) = (url.to_owned(), signing_secret.to_owned());
+        self.state().app = Some(interaction::App { url, signing_secret });
+    }
+
+    /// Asks the app's address whether it is there; the text that it has to answer.
+    ///
+    /// # Errors
+    /// In words, when the app has given none.
+    pub fn verify(&self) -> Result<String, &'static str> {
+        interaction::verify(&mut self.state())
+    }
+
+    /// Something happens that the Events API tells of: `{"type": "app_mention", …}`.
+    ///
+    /// # Errors
+    /// In words, when the app has given no address.
+    pub fn tell(&self, event: &Value) -> Result<(), &'static str> {
+        interaction::tell(&mut self.state(), event)
+    }
+
+    /// Somebody, by handle or id, presses a button, by its text or `action_id`, of the message of this ts. The app is
+    /// told by [`Post::turn`].
+    ///
+    /// # Errors
+    /// In words, when there is no such thing.
+    pub fn press(&self, user: &str, ts: &str, button: &str) -> Result<(), &'static str> {
+        interaction::press(&mut self.state(), user, ts, button)
+    }
+
+    /// What the app is still to be told, taken away.
+    pub fn outgoing(&self) -> Vec<Outgoing> {
+        std::mem::take(&mut self.state().outgoing)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,6 +236,12 @@ impl Twin for Slack {
             return Response::json(429, &body).with_header("retry-after", &retry_after_s.to_string());
         }
         let path = request.path.trim_matches('/');
+        if let Some(id) = path.strip_prefix(files::UPLOAD) {
+            return files::take(&mut state, id, request);
+        }
+        if let Some(response) = sandbox::handle(&mut state, request, path) {
+            return response;
+        }
         let method = path.strip_prefix("api/").unwrap_or(path);
         let body = match Params::of(request) {
             Err(error) => json!({"ok": false, "error": error}),

@@ -131,3 +131,67 @@ fn an_update_replaces_and_a_deletion_removes() {
     assert!(slack.messages().is_empty());
     assert_eq!(call(&slack, "chat.update", named("c"))["error"], "message_not_found");
 }
+
+fn buttons() -> Value {
+    json!([
+        {"type": "section", "text": {"type": "plain_text", "text": "Give it back?"}},
+        {"type": "actions", "block_id": "choices", "elements": [
+            {"type": "button", "action_id": "yes", "value": "1", "text": {"type": "plain_text", "text": "Approve"}},
+            {"type": "button", "action_id": "no", "value": "2", "text": {"type": "plain_text", "text": "Reject"}},
+        ]},
+    ])
+}
+
+#[test]
+fn a_button_that_is_pressed_is_told_to_the_app() {
+    let slack = Slack::new(Config::new("xoxb-1"));
+    let posted =
+        call(&slack, "chat.postMessage", json!({"channel": "#billing", "text": "a", "blocks": buttons()}));
+    let ts = posted["ts"].as_str().unwrap();
+    assert_eq!(slack.press("dana", ts, "Approve"), Err("the app has given no address"));
+    slack.listen("http://127.0.0.1:1/hooks/hook_1", "s3cret");
+    for (user, ts, button) in [("nobody", ts, "yes"), ("dana", "1.0", "yes"), ("dana", ts, "maybe")] {
+        assert!(slack.press(user, ts, button).is_err(), "{user} {ts} {button}");
+    }
+    slack.press("dana", ts, "Reject").unwrap();
+    slack.press("ravi", ts, "no").unwrap();
+    let sent = slack.outgoing();
+    assert!(sent.len() == 2 && slack.outgoing().is_empty());
+    let payload = |n: usize| -> Value {
+        let form: Vec<_> = form_urlencoded::parse(&sent[n].body).into_owned().collect();
+        assert_eq!(form[0].0, "payload");
+        serde_json::from_str(&form[0].1).unwrap()
+    };
+    let (first, second) = (payload(0), payload(1));
+    assert_eq!((&first["user"]["username"], &first["actions"][0]["value"]), (&json!("dana"), &json!("2")));
+    assert_eq!((&first["actions"][0]["block_id"], &first["message"]["ts"]), (&json!("choices"), &json!(ts)));
+    assert_ne!(first["trigger_id"], second["trigger_id"], "each is another one");
+
+    let view = json!({"type": "modal", "title": {"type": "plain_text", "text": "t"}, "blocks": []});
+    let open = json!({"trigger_id": first["trigger_id"], "view": view});
+    assert_eq!(call(&slack, "views.open", open.clone())["ok"], true);
+    assert_eq!(call(&slack, "views.open", open)["error"], "invalid_trigger_id", "once");
+}
+
+#[test]
+fn what_slack_refuses_of_blocks_is_refused() {
+    let slack = Slack::new(Config::new("xoxb-1"));
+    let button = |text: &str| json!({"type": "button", "text": {"type": "plain_text", "text": text}});
+    let actions = |elements: Value| json!([{"type": "actions", "elements": elements}]);
+    for (blocks, fine) in [
+        (buttons(), true),
+        (actions(json!([button(&"x".repeat(75))])), true),
+        (actions(json!([button(&"x".repeat(76))])), false),
+        (actions(json!([button("")])), false),
+        (actions(json!([])), false),
+        (actions(json!([{"type": "button", "text": {"type": "mrkdwn", "text": "x"}}])), false),
+        (json!([{"type": "section"}]), false),
+        (json!([{"type": "section", "text": {"type": "mrkdwn", "text": "x".repeat(3_001)}}]), false),
+        (json!([{"type": "divider", "block_id": "a"}, {"type": "divider", "block_id": "a"}]), false),
+        (json!(vec![json!({"type": "divider"}); 51]), false),
+    ] {
+        let answer =
+            call(&slack, "chat.postMessage", json!({"channel": "#billing", "text": "a", "blocks": blocks}));
+        assert_eq!(answer["error"], if fine { Value::Null } else { json!("invalid_blocks") }, "{blocks}");
+    }
+}

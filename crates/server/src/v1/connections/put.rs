@@ -81,11 +81,13 @@ pub async fn put(
     if let Some(refresh) = refresh {
         authorize::keep(&app, &name, &Tokens::to_renew(refresh)).await?;
     }
-    if manifest.webhook().is_some() && present.is_none() {
+    let mut hooks = app.store().hooks(app.workspace()).await?;
+    // One that was made before its connector took webhooks is given an address as well.
+    if manifest.webhook().is_some() && !hooks.iter().any(|hook| hook.connection == name) {
         let hook = HookId::random(&mut app.rng());
         app.store().put_hook(app.workspace(), &hook, &name, now).await?;
+        hooks = app.store().hooks(app.workspace()).await?;
     }
-    let hooks = app.store().hooks(app.workspace()).await?;
     let status = if present.is_none() { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(document(&app, &info, hooks.iter().find(|hook| hook.connection == name)))))
 }
