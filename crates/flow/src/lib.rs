@@ -24,6 +24,7 @@ pub mod id;
 pub mod journal;
 pub mod machine;
 pub mod nearest;
+pub mod pattern;
 pub mod schedule;
 pub mod schema;
 pub mod yaml;

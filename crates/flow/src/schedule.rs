@@ -161,7 +161,11 @@ impl Cron {
 fn told(why: &croner::errors::CronError) -> String {
     let text = why.to_string();
     let told = text.split_once(": ").map_or(text.as_str(), |(_, told)| told);
-    told.trim_end_matches('.').to_owned()
+    let told = told.trim_end_matches('.');
+    if told.contains("out of bounds") {
+        return format!("{told}: minutes are 0–59, hours 0–23, days 1–31, months 1–12, weekdays 0–7");
+    }
+    told.to_owned()
 }
 
 fn zone(name: &str) -> Result<TimeZone, (String, Option<String>)> {

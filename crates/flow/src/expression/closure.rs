@@ -1,7 +1,7 @@
 //! Functions of terms: those that apply a term to each element, and those that give any number of results.
 
-use regex_lite::{Captures, Regex};
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::builtins::Builtin;
 use super::eval::{Env, Many, One, Run, Stop, Take};
@@ -10,6 +10,7 @@ use super::node::{Node, Part, Step, Term};
 use super::operator;
 use super::plain::text_of;
 use super::value::{Fields, Kind, Text, Val, copied, float};
+use crate::pattern::{Caught, Pattern};
 
 impl<'v> Run<'_, 'v> {
     /// Calls a function of terms that gives one value.
@@ -17,7 +18,7 @@ impl<'v> Run<'_, 'v> {
         &self,
         builtin: Builtin,
         args: &'v [Node],
-        regex: Option<&Regex>,
+        regex: Option<&Arc<Pattern>>,
         input: &Val<'v>,
         env: Option<&Env<'_, 'v>>,
     ) -> One<'v> {
@@ -75,7 +76,7 @@ impl<'v> Run<'_, 'v> {
         &self,
         builtin: Builtin,
         args: &'v [Node],
-        regex: Option<&Regex>,
+        regex: Option<&Arc<Pattern>>,
         input: &Val<'v>,
         env: Option<&Env<'_, 'v>>,
         take: Take<'_, 'v>,
@@ -268,7 +269,7 @@ impl<'v> Run<'_, 'v> {
         &self,
         builtin: Builtin,
         args: &'v [Node],
-        regex: Option<&Regex>,
+        regex: Option<&Arc<Pattern>>,
         input: &Val<'v>,
         env: Option<&Env<'_, 'v>>,
         take: Take<'_, 'v>,
@@ -280,47 +281,44 @@ impl<'v> Run<'_, 'v> {
         let every = builtin == Builtin::Scan
             || flags.as_ref().and_then(Val::as_str).is_some_and(|flags| flags.contains('g'));
         let regex = self.pattern(name, &pattern, flags.as_ref(), regex, text)?;
-        for captures in regex.captures_iter(text).take(if every { usize::MAX } else { 1 }) {
+        let count = |steps| self.meter.step(steps).map_err(Stop::from);
+        regex.each(text, every, count, |caught| {
             self.meter.step(8)?;
             take(if builtin == Builtin::Capture {
-                self.named(&regex, &captures)?
+                self.named(&regex, caught)?
             } else {
-                self.scanned(&captures)?
-            })?;
-        }
-        Ok(())
+                self.scanned(caught)?
+            })
+        })
+    }
+
+    fn caught(&self, caught: &Caught<'_, '_>, group: usize) -> One<'v> {
+        caught.group(group).map_or(Ok(Val::Null), |text| Ok(Val::text(text, self.meter)?))
     }
 
     /// What the named groups caught, as an object.
-    fn named(&self, regex: &Regex, captures: &Captures<'_>) -> One<'v> {
+    fn named(&self, regex: &Pattern, caught: &Caught<'_, '_>) -> One<'v> {
         let mut object = Fields::new();
-        for name in regex.capture_names().flatten() {
-            let caught =
-                captures.name(name).map(|caught| Val::text(caught.as_str(), self.meter)).transpose()?;
-            object.insert(Text::Shared(name.into()), caught.unwrap_or(Val::Null));
+        for (group, name) in regex.names() {
+            object.insert(Text::Shared(name.into()), self.caught(caught, group)?);
         }
         Ok(Val::object(object, self.meter)?)
     }
 
     /// The whole match, or what its groups caught as a list.
-    fn scanned(&self, captures: &Captures<'_>) -> One<'v> {
-        if captures.len() == 1 {
-            return Ok(Val::text(&captures[0], self.meter)?);
+    fn scanned(&self, caught: &Caught<'_, '_>) -> One<'v> {
+        if caught.groups() == 1 {
+            return self.caught(caught, 0);
         }
-        let mut groups = Vec::new();
-        for group in captures.iter().skip(1) {
-            groups.push(
-                group.map(|group| Val::text(group.as_str(), self.meter)).transpose()?.unwrap_or(Val::Null),
-            );
-        }
-        Ok(Val::list(groups, self.meter)?)
+        let groups = (1..caught.groups()).map(|group| self.caught(caught, group));
+        Ok(Val::list(groups.collect::<Result<_, _>>()?, self.meter)?)
     }
 
     fn substitute(
         &self,
         builtin: Builtin,
         args: &'v [Node],
-        regex: Option<&Regex>,
+        regex: Option<&Arc<Pattern>>,
         input: &Val<'v>,
         env: Option<&Env<'_, 'v>>,
     ) -> One<'v> {
@@ -332,15 +330,17 @@ impl<'v> Run<'_, 'v> {
             || flags.as_ref().and_then(Val::as_str).is_some_and(|flags| flags.contains('g'));
         let regex = self.pattern(name, &pattern, flags.as_ref(), regex, text)?;
         let (mut made, mut end) = (String::new(), 0);
-        for captures in regex.captures_iter(text).take(if every { usize::MAX } else { 1 }) {
-            let Some(whole) = captures.get(0) else { continue };
-            let replacement = self.one(&args[1], &self.named(&regex, &captures)?, env)?;
+        let count = |steps| self.meter.step(steps).map_err(Stop::from);
+        regex.each(text, every, count, |caught| {
+            let whole = caught.whole();
+            let replacement = self.one(&args[1], &self.named(&regex, caught)?, env)?;
             let before = made.len();
-            made.push_str(&text[end..whole.start()]);
+            made.push_str(&text[end..whole.start]);
             made.push_str(text_of(name, &replacement)?);
             self.meter.make(made.len() - before)?;
-            end = whole.end();
-        }
+            end = whole.end;
+            Ok(())
+        })?;
         made.push_str(&text[end..]);
         Ok(Val::text(&made, self.meter)?)
     }

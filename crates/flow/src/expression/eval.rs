@@ -1,7 +1,8 @@
 //! Evaluates a compiled expression. Terms that give one result are evaluated directly ([`Run::one`]); the others hand
 //! each result to a callback ([`Run::each`]). Everything is counted by the meter.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use super::Scope;
 use super::builtins::Shape;
@@ -9,6 +10,7 @@ use super::meter::{Limit, Meter};
 use super::node::{Compare, Fold, Format, Node, Term, TextPart};
 use super::operator;
 use super::value::{Fields, Text, Val};
+use crate::pattern::Pattern;
 
 /// Why an evaluation ended early.
 #[derive(Debug)]
@@ -51,11 +53,13 @@ pub struct Run<'r, 'v> {
     pub meter: &'r Meter,
     /// Numbers the takers that may have enough.
     takers: Cell<usize>,
+    /// The last regular expression that was compiled, with its flags.
+    pub pattern: RefCell<Option<(String, String, Arc<Pattern>)>>,
 }
 
 impl<'r, 'v> Run<'r, 'v> {
     pub fn new(scope: &'v dyn Scope, meter: &'r Meter) -> Self {
-        Self { scope, meter, takers: Cell::new(0) }
+        Self { scope, meter, takers: Cell::new(0), pattern: RefCell::new(None) }
     }
 
     /// The one result of a term; none or several are an error.

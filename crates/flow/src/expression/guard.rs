@@ -1,8 +1,8 @@
 //! What stands before the parser, and what is refused by name: text that is too much, words of jq that may never end
-//! or that read the world, regular expressions that are too large.
+//! or that read the world.
 
 use super::Problem;
-use super::meter::{MAX_DEPTH, MAX_OPERATORS, MAX_PATTERN, MAX_TEXT};
+use super::meter::{MAX_DEPTH, MAX_OPERATORS, MAX_TEXT};
 
 /// Words of jq that exist but not here, and why.
 pub const REFUSED: &[(&str, &str)] = &[
@@ -110,20 +110,4 @@ pub fn syntax(text: &str, at: usize) -> Problem {
         format!("this expression can't be read from `{near}` on")
     };
     Problem::new(at, "expression_syntax", message)
-}
-
-/// Compiles a regular expression, bounded; its matching takes time linear in the text.
-pub fn regex(pattern: &str, flags: &str) -> Result<regex_lite::Regex, String> {
-    let mut builder = regex_lite::RegexBuilder::new(pattern);
-    builder.size_limit(MAX_PATTERN).nest_limit(32);
-    for flag in flags.chars() {
-        match flag {
-            'i' => builder.case_insensitive(true),
-            'x' => builder.ignore_whitespace(true),
-            's' => builder.dot_matches_new_line(true),
-            'g' | 'n' => &mut builder,
-            _ => return Err(format!("`{flag}` is not a flag of a regular expression: g, i, n, s and x are")),
-        };
-    }
-    builder.build().map_err(|error| format!("the regular expression `{pattern}` is wrong: {error}"))
 }

@@ -23,8 +23,6 @@ pub const MAX_RANGE: u64 = 100_000;
 pub const MAX_VALUE_DEPTH: usize = 100;
 /// The longest text that is matched with a regular expression, in bytes.
 pub const MAX_MATCHED: usize = 64 * 1024;
-/// The size of a compiled regular expression, in bytes.
-pub const MAX_PATTERN: usize = 16 * 1024;
 
 /// Which limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

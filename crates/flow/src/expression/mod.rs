@@ -206,11 +206,6 @@ fn strip(text: &str) -> (&str, usize) {
     }
 }
 
-/// A regular expression in the syntax, and with the bounds, of those in expressions.
-pub(crate) fn pattern(text: &str) -> Result<regex_lite::Regex, String> {
-    guard::regex(text, "")
-}
-
 /// Whether text is a whole expression: `${ … }`.
 pub fn is_expression(text: &str) -> bool {
     let trimmed = text.trim();

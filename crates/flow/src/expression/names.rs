@@ -3,13 +3,15 @@
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::Term as Tree;
 use serde_json::Value;
+use std::sync::Arc;
 
 use super::Problem;
 use super::builtins::{self, Builtin};
 use super::check::{Check, like, literal, single};
-use super::guard::{self, REFUSED, offset};
+use super::guard::{REFUSED, offset};
 use super::node::{Node, Term, TextPart, Variable};
 use crate::nearest::nearest;
+use crate::pattern::{Dialect, Pattern};
 
 impl<'a> Check<'a> {
     pub(super) fn variable(&mut self, name: &'a str) -> Node {
@@ -132,7 +134,7 @@ impl<'a> Check<'a> {
     }
 
     /// A constant pattern is compiled once, here.
-    fn regex(&mut self, name: &str, builtin: Builtin, args: &[Node]) -> Option<regex_lite::Regex> {
+    fn regex(&mut self, name: &str, builtin: Builtin, args: &[Node]) -> Option<Arc<Pattern>> {
         let (index, flags) = builtin.pattern()?;
         let Some(Term::Constant(Value::String(pattern))) = args.get(index).map(|node| &node.term) else {
             return None;
@@ -142,8 +144,8 @@ impl<'a> Check<'a> {
             Some(Term::Constant(Value::String(flags))) => flags,
             Some(_) => return None,
         };
-        match guard::regex(pattern, flags) {
-            Ok(regex) => Some(regex),
+        match Pattern::new(pattern, flags, Dialect::Jq) {
+            Ok(regex) => Some(Arc::new(regex)),
             Err(why) => {
                 self.problem(name, "expression_syntax", why);
                 None

@@ -1,7 +1,7 @@
 //! The compiled form of an expression: only what is allowed can be said in it.
 
-use regex_lite::Regex;
 use serde_json::Value;
+use std::sync::Arc;
 
 use super::builtins::Builtin;
 
@@ -112,7 +112,7 @@ pub enum Term {
     Try(Box<Node>, Option<Box<Node>>),
     Reduce(Box<Fold>),
     Foreach(Box<Fold>),
-    Call(Builtin, Vec<Node>, Option<Regex>),
+    Call(Builtin, Vec<Node>, Option<Arc<crate::pattern::Pattern>>),
 }
 
 /// `reduce` or `foreach`: `source as pattern (init; update; extract)`.

@@ -2,15 +2,15 @@
 
 use base64::Engine;
 use jiff::Timestamp;
-use regex_lite::Regex;
 use serde_json::Value;
+use std::sync::Arc;
 
 use super::builtins::Builtin;
 use super::eval::{One, Run, Stop};
-use super::guard;
 use super::meter::{MAX_MATCHED, Meter};
 use super::operator::{self, field, finite, index, to_json, to_text};
 use super::value::{Fields, Kind, Text, Val, copied, float, from_text, integer};
+use crate::pattern::{Dialect, Pattern};
 
 pub fn wrong<'v>(of: &str, needs: &str, value: &Val<'v>) -> Stop<'v> {
     Stop::error(format!("`{of}` needs {needs}, not {}", value.preview()))
@@ -39,7 +39,7 @@ impl<'v> Run<'_, 'v> {
         builtin: Builtin,
         input: &Val<'v>,
         args: &[Val<'v>],
-        regex: Option<&Regex>,
+        regex: Option<&Arc<Pattern>>,
     ) -> One<'v> {
         self.meter.step(1)?;
         let name = builtin.name();
@@ -179,7 +179,7 @@ impl<'v> Run<'_, 'v> {
         builtin: Builtin,
         input: &Val<'v>,
         args: &[Val<'v>],
-        regex: Option<&Regex>,
+        regex: Option<&Arc<Pattern>>,
     ) -> One<'v> {
         let name = builtin.name();
         // jq leaves what is not text as it is here.
@@ -199,6 +199,7 @@ impl<'v> Run<'_, 'v> {
         let text = text_of(name, input)?;
         self.meter.step(text.len() / 16)?;
         let made = |text: &str| Ok(Val::text(text, self.meter)?);
+        let count = |steps| self.meter.step(steps).map_err(Stop::from);
         match builtin {
             Builtin::AsciiDowncase => made(&text.to_ascii_lowercase()),
             Builtin::AsciiUpcase => made(&text.to_ascii_uppercase()),
@@ -210,12 +211,19 @@ impl<'v> Run<'_, 'v> {
             Builtin::Split if args.len() == 1 => operator::split(text, text_of(name, &args[0])?, self.meter),
             Builtin::Split => {
                 let regex = self.pattern(name, &args[0], args.get(1), None, text)?;
-                let parts =
-                    regex.split(text).map(|part| Val::text(part, self.meter)).collect::<Result<_, _>>()?;
+                let (mut parts, mut end) = (Vec::new(), 0);
+                regex.each(text, true, count, |caught| {
+                    let whole = caught.whole();
+                    parts.push(Val::text(&text[end..whole.start], self.meter)?);
+                    end = whole.end;
+                    Ok(())
+                })?;
+                parts.push(Val::text(&text[end..], self.meter)?);
                 Ok(Val::list(parts, self.meter)?)
             }
             Builtin::Test => {
-                Ok(Val::Bool(self.pattern(name, &args[0], args.get(1), regex, text)?.is_match(text)))
+                let regex = self.pattern(name, &args[0], args.get(1), regex, text)?;
+                Ok(Val::Bool(regex.is_match(text, count)?))
             }
             Builtin::Index | Builtin::RightIndex | Builtin::Indices => {
                 let places = self.places(text, text_of(name, &args[0])?)?;
@@ -255,26 +263,34 @@ impl<'v> Run<'_, 'v> {
         }
     }
 
-    /// The regular expression of an argument: compiled before where it is constant.
-    pub fn pattern<'p>(
+    /// The regular expression of an argument: compiled before where it is constant, else once as long as it stays the
+    /// same.
+    pub fn pattern(
         &self,
         name: &str,
         pattern: &Val<'v>,
         flags: Option<&Val<'v>>,
-        compiled: Option<&'p Regex>,
+        compiled: Option<&Arc<Pattern>>,
         text: &str,
-    ) -> Result<std::borrow::Cow<'p, Regex>, Stop<'v>> {
+    ) -> Result<Arc<Pattern>, Stop<'v>> {
         if text.len() > MAX_MATCHED {
             return Err(Stop::error(format!("`{name}` reads at most {MAX_MATCHED} bytes of text")));
         }
-        // Matching takes time in proportion to the text and to the (bounded) pattern.
-        self.meter.step(text.len() * 8 + 64)?;
+        self.meter.step(16)?;
         if let Some(compiled) = compiled {
-            return Ok(std::borrow::Cow::Borrowed(compiled));
+            return Ok(compiled.clone());
         }
-        self.meter.step(10_000)?;
-        let flags = flags.map_or(Ok(""), |flags| text_of(name, flags))?;
-        guard::regex(text_of(name, pattern)?, flags).map(std::borrow::Cow::Owned).map_err(Stop::error)
+        let (pattern, flags) = (text_of(name, pattern)?, flags.map_or(Ok(""), |flags| text_of(name, flags))?);
+        self.meter.step(pattern.len() / 16)?;
+        let mut last = self.pattern.borrow_mut();
+        if let Some((_, _, known)) = last.as_ref().filter(|last| last.0 == pattern && last.1 == flags) {
+            return Ok(known.clone());
+        }
+        // A class of many characters is a few of the pattern's.
+        self.meter.step(10_000 + 1_000 * pattern.len())?;
+        let compiled = Arc::new(Pattern::new(pattern, flags, Dialect::Jq).map_err(Stop::error)?);
+        *last = Some((pattern.to_owned(), flags.to_owned(), compiled.clone()));
+        Ok(compiled)
     }
 }
 

@@ -246,7 +246,7 @@ impl<'v> Val<'v> {
         meter.step(1)?;
         let size = match self {
             Self::Text(text) => text.as_str().len() + 2,
-            _ => 8,
+            _ => ROOM,
         };
         *left = left.checked_sub(size as u64).ok_or(Limit::Result)?;
         Ok(match self {
@@ -264,7 +264,7 @@ impl<'v> Val<'v> {
             Self::Object(fields) => {
                 let mut object = serde_json::Map::with_capacity(fields.len());
                 for (name, value) in fields.iter() {
-                    let size = name.as_str().len() as u64 + 3;
+                    let size = name.as_str().len() as u64 + 7;
                     *left = left.checked_sub(size).ok_or(Limit::Result)?;
                     object.insert(name.as_str().to_owned(), value.write_json(meter, left)?);
                 }
@@ -351,22 +351,25 @@ pub fn copied(count: usize, meter: &Meter) -> Result<(), Limit> {
     meter.make(count * size_of::<Val<'_>>())
 }
 
+/// Bytes that a number or an empty list counts for: more than its text, since it needs far more room in memory.
+const ROOM: usize = 16;
+
 /// Counts the size of a value from outside; its depth is bounded by whoever read it.
 fn weigh(value: &Value, left: &mut u64) -> Result<(), Limit> {
     let size = match value {
         Value::String(text) => text.len() as u64 + 2,
         Value::Array(items) => {
             items.iter().try_for_each(|item| weigh(item, left))?;
-            2
+            ROOM as u64
         }
         Value::Object(fields) => {
             for (name, field) in fields {
                 weigh(field, left)?;
-                *left = left.checked_sub(name.len() as u64 + 3).ok_or(Limit::Result)?;
+                *left = left.checked_sub(name.len() as u64 + 7).ok_or(Limit::Result)?;
             }
-            2
+            ROOM as u64
         }
-        _ => 8,
+        _ => ROOM as u64,
     };
     *left = left.checked_sub(size).ok_or(Limit::Result)?;
     Ok(())

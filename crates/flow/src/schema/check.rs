@@ -1,8 +1,10 @@
 //! Applies rules to a value.
 
 use serde_json::Value;
+use std::cell::Cell;
 
 use super::{KINDS, Kind, MAX_DEPTH, MAX_LISTED, MAX_WORK, Rule, Rules, Test};
+use crate::pattern::Pattern;
 
 /// Checks a value against the rules' root.
 pub fn value(rules: &Rules, value: &Value) -> Result<(), String> {
@@ -140,11 +142,22 @@ impl<'a> Checker<'a> {
                     || self.fail(path, || format!("has {length} characters, not {}", between(*min, *max)))
             }
             Test::Pattern(pattern, regex) => {
-                self.work = self.work.saturating_sub(u32::try_from(text.len() / 16).unwrap_or(u32::MAX));
-                regex.is_match(text) || self.fail(path, || format!("does not match `{pattern}`"))
+                self.matches(regex, text) || self.fail(path, || format!("does not match `{pattern}`"))
             }
             _ => true,
         }
+    }
+
+    /// Whether a text matches; one that takes too much work does not, and there is none left then.
+    fn matches(&mut self, pattern: &Pattern, text: &str) -> bool {
+        let work = Cell::new(self.work);
+        let matched = pattern.is_match(text, |steps| {
+            let left = work.get().saturating_sub(u32::try_from(steps).unwrap_or(u32::MAX));
+            work.set(left);
+            if left == 0 { Err(()) } else { Ok(()) }
+        });
+        self.work = work.get();
+        matched.unwrap_or(false)
     }
 
     fn array(&mut self, test: &'a Test, items: &[Value], path: &str, depth: usize) -> bool {
@@ -213,9 +226,11 @@ impl<'a> Checker<'a> {
                         met = true;
                         holds &= self.rule(rule, field, &below, depth);
                     }
-                    for (_, rule) in patterns.iter().filter(|(pattern, _)| pattern.is_match(name)) {
-                        met = true;
-                        holds &= self.rule(rule, field, &below, depth);
+                    for (pattern, rule) in patterns {
+                        if self.matches(pattern, name) {
+                            met = true;
+                            holds &= self.rule(rule, field, &below, depth);
+                        }
                     }
                     if let (false, Some(rule)) = (met, others) {
                         holds &= self.rule(rule, field, &below, depth);

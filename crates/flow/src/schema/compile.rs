@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{KINDS, Kind, Rule, Rules, Test, Wrong};
 use crate::nearest::nearest;
+use crate::pattern::{Dialect, Pattern};
 
 /// Keywords that say nothing about a value.
 const REMARKS: &[&str] = &[
@@ -299,7 +300,7 @@ impl Compiler<'_> {
         test(min, max)
     }
 
-    fn regex(&mut self, value: &Value, path: &str) -> Option<regex_lite::Regex> {
+    fn regex(&mut self, value: &Value, path: &str) -> Option<Pattern> {
         let Some(text) = value.as_str() else {
             self.wrong(path, "a pattern is text");
             return None;
@@ -307,8 +308,8 @@ impl Compiler<'_> {
         self.pattern(text, path)
     }
 
-    fn pattern(&mut self, text: &str, path: &str) -> Option<regex_lite::Regex> {
-        crate::expression::pattern(text).map_err(|why| self.wrong(path, why)).ok()
+    fn pattern(&mut self, text: &str, path: &str) -> Option<Pattern> {
+        Pattern::new(text, "", Dialect::Schema).map_err(|why| self.wrong(path, why)).ok()
     }
 
     fn list<'v>(&mut self, value: &'v Value, path: &str) -> &'v [Value] {

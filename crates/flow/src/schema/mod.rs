@@ -1,7 +1,7 @@
 //! JSON Schema, as flows describe their data with: draft 2020-12 without what needs other documents or hidden state.
 //!
 //! Compiled once, when a flow is read. `format` is a remark, as the draft has it by default. What is not understood is
-//! refused when the flow is read, never ignored. Patterns run in linear time; the work of one check is bounded.
+//! refused when the flow is read, never ignored. The work of one check is bounded, that of patterns too.
 
 mod check;
 mod compile;
@@ -9,6 +9,8 @@ mod compile;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use crate::pattern::Pattern;
 
 /// The most steps of one check; each rule that is applied to a value is one.
 const MAX_WORK: u32 = 2_000_000;
@@ -49,35 +51,15 @@ enum Test {
     ExclusiveMinimum(f64),
     ExclusiveMaximum(f64),
     MultipleOf(f64),
-    Length {
-        min: usize,
-        max: usize,
-    },
-    Pattern(String, regex_lite::Regex),
-    Items {
-        prefix: Vec<Rule>,
-        rest: Option<Box<Rule>>,
-    },
-    ItemCount {
-        min: usize,
-        max: usize,
-    },
+    Length { min: usize, max: usize },
+    Pattern(String, Pattern),
+    Items { prefix: Vec<Rule>, rest: Option<Box<Rule>> },
+    ItemCount { min: usize, max: usize },
     Unique,
-    Contains {
-        rule: Box<Rule>,
-        min: usize,
-        max: usize,
-    },
-    Properties {
-        known: BTreeMap<String, Rule>,
-        patterns: Vec<(regex_lite::Regex, Rule)>,
-        others: Option<Box<Rule>>,
-    },
+    Contains { rule: Box<Rule>, min: usize, max: usize },
+    Properties { known: BTreeMap<String, Rule>, patterns: Vec<(Pattern, Rule)>, others: Option<Box<Rule>> },
     PropertyNames(Box<Rule>),
-    PropertyCount {
-        min: usize,
-        max: usize,
-    },
+    PropertyCount { min: usize, max: usize },
     Required(Vec<String>),
     Dependent(BTreeMap<String, Vec<String>>),
     DependentSchemas(BTreeMap<String, Rule>),
@@ -85,11 +67,7 @@ enum Test {
     Any(Vec<Rule>),
     One(Vec<Rule>),
     Not(Box<Rule>),
-    If {
-        condition: Box<Rule>,
-        then: Option<Box<Rule>>,
-        otherwise: Option<Box<Rule>>,
-    },
+    If { condition: Box<Rule>, then: Option<Box<Rule>>, otherwise: Option<Box<Rule>> },
     Reference(String),
 }
 

@@ -142,4 +142,19 @@ fn work_is_bounded() {
         check(json!({"uniqueItems": true}), Value::Array(all)),
         Err("it takes too many steps to check".to_owned())
     );
+    let long = "a".repeat(1 << 20);
+    let matched = check(json!({"pattern": "(a?){200}b"}), json!(long));
+    assert_eq!(matched, Err("it takes too many steps to check".to_owned()));
+    assert_eq!(check(json!({"pattern": "^[a-z]+$"}), json!("a".repeat(100_000))), Ok(()));
+}
+
+/// Classes are JavaScript's, of ASCII.
+#[test]
+fn patterns_are_of_ascii() {
+    for (pattern, yes, no) in
+        [("^\\d+$", "12", "١٢"), ("^[\\w-]+$", "a_-1", "é"), ("\\bx", "éx", "ax"), ("^\\D$", "١", "1")]
+    {
+        assert_eq!(check(json!({"pattern": pattern}), json!(yes)), Ok(()), "{pattern}");
+        assert!(check(json!({"pattern": pattern}), json!(no)).is_err(), "{pattern}");
+    }
 }
