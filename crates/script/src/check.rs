@@ -29,6 +29,17 @@ pub fn check(language: &str, code: &str) -> Option<Mistake> {
 }
 
 fn javascript(code: &str) -> Option<Mistake> {
+    let (message, place) = read(code)?;
+    let (line, column) = match place {
+        Some((1, column)) => (1, column.saturating_sub(BEFORE.len()).max(1)),
+        Some(place) => place,
+        None => place_of_pattern(code, &message)?,
+    };
+    Some(Mistake { line, column, message: shortened(&message) })
+}
+
+/// The first mistake in JavaScript, and its place in the text that is read, where the reader tells it.
+fn read(code: &str) -> Option<(String, Option<(usize, usize)>)> {
     let runtime = Runtime::new().ok()?;
     runtime.set_memory_limit(MEMORY_BYTES_MAX);
     runtime.set_max_stack_size(STACK_BYTES_MAX);
@@ -43,11 +54,20 @@ fn javascript(code: &str) -> Option<Mistake> {
         let thrown = ctx.catch();
         let stack = thrown.as_exception()?.stack().unwrap_or_default();
         let words = thrown.get::<Coerced<String>>().ok()?.0;
-        let message = words.strip_prefix("SyntaxError: ")?;
-        let (line, column) = place(&stack)?;
-        let column = if line == 1 { column.saturating_sub(BEFORE.len()).max(1) } else { column };
-        Some(Mistake { line, column, message: shortened(message) })
+        Some((words.strip_prefix("SyntaxError: ")?.to_owned(), place(&stack)))
     })
+}
+
+/// Where a regular expression is that is wrong, of which the reader tells no place: it ends where the code, cut off
+/// there, has that mistake for the first time.
+fn place_of_pattern(code: &str, message: &str) -> Option<(usize, usize)> {
+    let ends: Vec<usize> = code.char_indices().map(|(at, c)| at + c.len_utf8()).collect();
+    let is_read = |end: &usize| read(&code[..*end]).is_none_or(|(found, _)| found != message);
+    let end = *ends.get(ends.partition_point(is_read))?;
+    let start = code[..end].trim_end_matches('/').rfind('/').unwrap_or(0);
+    let before = &code[..start];
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Some((before.matches('\n').count() + 1, column))
 }
 
 /// Line and column of the first line of a stack: `at script:3:5`.
@@ -124,6 +144,9 @@ mod tests {
             ("js", "let a; let a;", 1, 13, "redefinition"),
             ("js", "for (;;) {\n  retrun 1 2\n}", 2, 10, ""),
             ("js", "import x from 'fs'", 1, 8, ""),
+            ("js", "const a = 1;\nreturn stdin.replace(/a(b/g, '') + a;", 2, 22, ""),
+            ("js", "return /[z-a]/.test(stdin)", 1, 8, ""),
+            ("js", "return 4 / 2 + /x{2,1}/u.exec('é')", 1, 16, ""),
             ("jq", ".a |", 1, 5, "not complete"),
             ("jq", ".a\n| lenght", 2, 3, "no filter `lenght`"),
             ("jq", ".a | map(.b; .c)", 1, 6, "`map` of 2 arguments"),
