@@ -201,6 +201,15 @@ const MAPPED: &str = "  - look: {call: acme.things.get, with: {connection: acme,
   - after: {call: acme.states.set, with: {connection: acme, name: s, value: '${ [$steps.all[].name, (.[1].error.status)] }'}}
 ";
 
+/// Programs are started once more where nobody knows whether they were.
+const PROGRAMS: &str = "  - look: {call: acme.things.get, with: {connection: acme, id: t}}
+  - count: {run: {shell: {command: wc, arguments: ['${ .name }', 2]}}}
+  - write: {call: acme.charges.create, with: {connection: acme, name: '${ $steps.count[0] }'}}
+  - attempt:
+      try: [{broken: {run: {container: {image: fail, arguments: ['${ $steps.look.name }']}}}}]
+      catch: {errors: {with: {status: 500}}, as: problem, do: [{keep: {set: {detail: '${ $problem.detail }'}}}]}
+";
+
 /// It tells itself what it listens for: events come early, while it does something with another, and late.
 const LISTENS: &str = "  - both:
       fork:
@@ -290,6 +299,7 @@ pub fn cases() -> Vec<Case> {
         case("forked", FORKED),
         case("timed", TIMED),
         case("scripted", SCRIPTED),
+        case("programs", PROGRAMS),
         case("mapped", MAPPED),
         case("listens", LISTENS),
         Case { decides: Some("approve".to_owned()), ..case("asked", ASKED) },

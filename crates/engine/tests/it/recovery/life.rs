@@ -241,6 +241,8 @@ fn pasts<'l>(entries: &[Entry], past: &'l [Past]) -> Vec<(&'static str, &'l [Pas
     let mut open = None;
     for entry in entries {
         match entry {
+            // Of a program the vendor is not asked.
+            Entry::Intent { operation, .. } if operation.starts_with("run.") => {}
             Entry::Intent { effect, .. } => {
                 intents += 1;
                 open = Some(effect);
