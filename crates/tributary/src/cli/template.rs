@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::{Exit, Global, answer, open, pairs, segment};
+use super::{Exit, Global, answer, open, open_or_create, pairs, segment};
 use crate::print;
 
 #[derive(Debug, Subcommand)]
@@ -64,7 +64,7 @@ pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
                 "settings": settings(&args.set)?,
                 "connections": connections(&args.connection)?,
             });
-            let client = open(global).await?;
+            let client = open_or_create(global).await?;
             let document =
                 client.post(&format!("/v1/templates/{}/install", segment(&args.slug)), body).await?;
             answer(global, &document, super::flow::deployed);

@@ -258,6 +258,9 @@ fn pair(given: &Path) -> anyhow::Result<(PathBuf, PathBuf, Suite)> {
         Some(_) => given.to_owned(),
         None => given.with_extension("test.yaml"),
     };
+    if !given.exists() {
+        return Err(Usage(format!("there is no file {}", given.display())).into());
+    }
     if !tests.is_file() {
         return Err(
             Usage(format!("{} has no tests: write {} beside it", given.display(), tests.display())).into()

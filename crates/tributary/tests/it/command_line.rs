@@ -204,6 +204,26 @@ fn connectors_of_a_folder_are_like_the_built_in_ones() {
     }
 }
 
+/// Deploying may be the first thing ever done: it is kept.
+#[test]
+fn a_flow_that_is_deployed_before_there_is_a_data_directory_is_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, file) = (directory.path().join("data"), directory.path().join("first.yaml"));
+    let flow =
+        "document: {dsl: '1.0.3', namespace: t, name: first, version: '1.0.0'}\ndo: [{a: {set: {x: 1}}}]\n";
+    std::fs::write(&file, flow).expect("written");
+    let file = file.to_str().expect("text");
+    let tried = run(&data, &["flow", "deploy", file, "--dry-run"], "");
+    assert_eq!((tried.status.code(), data.exists()), (Some(0), false), "{}", words(&tried));
+    let deployed = run(&data, &["flow", "deploy", file], "");
+    assert_eq!(deployed.status.code(), Some(0), "{}", words(&deployed));
+    let listed = json_of(&run(&data, &["flow", "list", "--json"], ""));
+    assert_eq!(listed["flows"][0]["name"], "first");
+    let missing = run(&data, &["flow", "test", "missing.yaml"], "");
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(words(&missing).contains("there is no file missing.yaml"), "{}", words(&missing));
+}
+
 #[test]
 fn every_command_has_help_with_an_example() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use server::File;
 
 use super::read;
-use crate::cli::{Exit, Global, Usage, answer, open, template};
+use crate::cli::{Exit, Global, Usage, answer, open, open_or_create, template};
+use crate::client::Client;
 use crate::folder::Source;
 use crate::print;
 
@@ -52,7 +53,7 @@ pub async fn run(global: &Global, args: &Deploy) -> anyhow::Result<Exit> {
             Usage("--set and --connection go with one file: deploy the files one by one".to_owned()).into()
         );
     }
-    let client = open(global).await?;
+    let client = way(global, args.dry_run).await?;
     let mut flows = Vec::new();
     for file in &args.files {
         let body = json!({
@@ -71,6 +72,11 @@ pub async fn run(global: &Global, args: &Deploy) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// What is deployed has to be kept somewhere, even where nothing is yet.
+async fn way(global: &Global, dry_run: bool) -> anyhow::Result<Client> {
+    if dry_run { open(global).await } else { open_or_create(global).await }
+}
+
 async fn folder(global: &Global, source: &Source, dry_run: bool) -> anyhow::Result<Exit> {
     let folder = source.read()?;
     let files = |files: &[File]| -> Vec<Value> {
@@ -79,7 +85,7 @@ async fn folder(global: &Global, source: &Source, dry_run: bool) -> anyhow::Resu
     let body = json!({
         "files": files(&folder.files), "values": files(&folder.values), "dry_run": dry_run,
     });
-    let report = open(global).await?.put("/v1/flows", body).await?;
+    let report = way(global, dry_run).await?.put("/v1/flows", body).await?;
     answer(global, &report, |report| {
         let mut lines = Vec::new();
         for flow in report["flows"].as_array().into_iter().flatten() {
