@@ -7,7 +7,7 @@ use connect::BoxFuture;
 use flow::EffectRef;
 use flow::journal::{Entry, Outcome};
 use jiff::Timestamp;
-use store::{ClaimedRun, Ended, Parked, Progress};
+use store::{ClaimedRun, Ended, Lives, NewEvent, Parked, Progress};
 
 use crate::Node;
 use crate::held::Held;
@@ -58,6 +58,9 @@ struct Waiting {
     /// Signals that were taken, and effects that wait for signals no longer: forgotten with the next commit.
     taken: Vec<u64>,
     over: Vec<EffectRef>,
+    /// What became of tasks, and how far that is from what came from outside.
+    lives: Vec<NewEvent>,
+    hops: u32,
 }
 
 /// What ends the present work on a run.
@@ -115,9 +118,16 @@ impl<'a> Journal<'a> {
         self.waiting().over.push(at);
     }
 
+    /// Tells of a task's life with the entries that it came of.
+    pub fn tell(&self, event: NewEvent, hops: u32) {
+        let mut waiting = self.waiting();
+        waiting.lives.push(event);
+        waiting.hops = hops;
+    }
+
     /// Makes everything durable.
     pub async fn save(&self) -> Result<(), Lost> {
-        self.commit(Close::Not, |waiting| !waiting.entries.is_empty()).await
+        self.commit(Close::Not, |waiting| !waiting.entries.is_empty() || !waiting.lives.is_empty()).await
     }
 
     /// What a request without an intent needs: that the result of a write before it is durable, and the claim.
@@ -128,7 +138,8 @@ impl<'a> Journal<'a> {
 
     /// Whether much waits for a commit.
     pub fn has_much(&self) -> bool {
-        self.waiting().entries.len() >= ENTRIES_WAITING_MAX
+        let waiting = self.waiting();
+        waiting.entries.len() + waiting.lives.len() >= ENTRIES_WAITING_MAX
     }
 
     /// Makes everything durable and puts the run aside until `until`, or until it is told something after the signal
@@ -139,6 +150,9 @@ impl<'a> Journal<'a> {
 
     /// Makes everything durable and ends the run.
     pub async fn finish(&self, outcome: Outcome) -> Result<(), Lost> {
+        if !self.waiting().lives.is_empty() {
+            self.save().await?;
+        }
         self.push(Entry::Finished { outcome: outcome.clone(), at: self.node.clock.now() });
         let waited = self.waited.load(Ordering::Relaxed);
         self.commit(Close::Finish { outcome, waited }, |_| true).await?;
@@ -163,6 +177,8 @@ impl<'a> Journal<'a> {
                 entries: std::mem::take(&mut waiting.entries),
                 taken: std::mem::take(&mut waiting.taken),
                 over: std::mem::take(&mut waiting.over),
+                lives: std::mem::take(&mut waiting.lives),
+                hops: waiting.hops,
             }
         };
         let written = commit.insert(Box::pin(write(self.node, self.held, batch, close))).await;
@@ -176,6 +192,8 @@ struct Batch {
     entries: Vec<Entry>,
     taken: Vec<u64>,
     over: Vec<EffectRef>,
+    lives: Vec<NewEvent>,
+    hops: u32,
 }
 
 /// One commit, tried again for as long as there may be room later.
@@ -194,8 +212,9 @@ async fn write(node: &Node, held: &Held, batch: Batch, close: Close) -> Result<(
 async fn attempt(node: &Node, held: &Held, batch: &Batch, close: &Close) -> Result<(), store::Error> {
     let Held { store, claim, .. } = held;
     let ClaimedRun { workspace, run, epoch, .. } = claim;
-    let Batch { entries, taken, over } = batch;
-    let progress = Progress { entries, taken, over };
+    let Batch { entries, taken, over, lives, hops } = batch;
+    let lives = Lives { events: lives, hops: *hops };
+    let progress = Progress { entries, taken, over, lives };
     let passed_on = match close {
         Close::Not => {
             store.progress(workspace, run, *epoch, progress).await?;
@@ -214,6 +233,9 @@ async fn attempt(node: &Node, held: &Held, batch: &Batch, close: &Close) -> Resu
     };
     if passed_on {
         node.runs.notify_one();
+    }
+    if !lives.events.is_empty() {
+        node.events.notify_one();
     }
     Ok(())
 }

@@ -55,6 +55,10 @@ pub const ALERT_ANSWER_BYTES_MAX: usize = 64 << 10;
 pub const ALERT_DETAIL_MAX: usize = 600;
 /// Journal entries that wait for the next commit that is needed anyway; more get a commit of their own.
 pub const ENTRIES_WAITING_MAX: usize = 128;
+/// Events of tasks' lives that one pass of a run tells, where the flow asks for them; the next ones are not told.
+pub const TASK_EVENTS_MAX: usize = 10_000;
+/// The largest output that such an event carries, in bytes of JSON.
+pub const TASK_OUTPUT_MAX: usize = 64 << 10;
 /// The arguments of a call and its answer together, in bytes of JSON: what one journal entry can hold, with room for
 /// what else is in it.
 pub const RESULT_BYTES_MAX: usize = 15 << 20;

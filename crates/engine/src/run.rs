@@ -16,6 +16,7 @@ use crate::held::Held;
 use crate::history::{History, Started};
 use crate::journal::{Journal, Lost};
 use crate::key::Origin;
+use crate::lifecycle::Tasks;
 use crate::limits::CLAIMS_MAX;
 use crate::work::Work;
 use crate::{Node, connections, fault, manifests};
@@ -184,16 +185,24 @@ impl Run<'_> {
 
     /// Tells the machine what the journal knows, then goes on; `effects` were performed so far.
     async fn drive(self, effects: u64) -> Result<Ending, Lost> {
-        let started = self.begin();
+        let told = match self.tells_tasks() {
+            true => Some(self.hops().await? + 1),
+            false => None,
+        };
+        let (started, fresh) = self.begin();
         let began = started.at;
-        let (machine, asked) = Machine::start(Start {
+        let mut tasks = told.map(|hops| Tasks::new(hops, began));
+        let (mut machine, asked) = Machine::start(Start {
             document: self.deployment.document.clone(),
             run: self.claim.run.clone(),
             input: started.input,
             settings: started.settings,
             started_at: started.at,
         });
-        let mut work = Work::new(&self, machine, asked, effects);
+        if let Some(tasks) = &mut tasks {
+            tasks.tell(&self, machine.changes(), !fresh);
+        }
+        let mut work = Work::new(&self, machine, asked, effects, tasks);
         let inputs = std::mem::take(&mut self.history().inputs);
         for input in inputs {
             let at = input.at().clone();
@@ -202,8 +211,9 @@ impl Run<'_> {
             }
         }
         // Past that, it is not known any more that it was told.
-        let fresh = self.node.clock.now().duration_since(began) < store::DEDUPE_LIFE / 2;
-        if effects == 0 && fresh {
+        let known = self.node.clock.now().duration_since(began) < store::DEDUPE_LIFE / 2;
+        let begins = effects == 0 || self.history().retried;
+        if begins && known {
             self.tell_start(began).await?;
         }
         work.go().await
@@ -215,12 +225,12 @@ impl Run<'_> {
     }
 
     /// What this pass works with. A new run begins; a state flow that left its lane begins afresh, since what it had
-    /// read may be old by now; any other run goes on where its journal ends.
-    fn begin(&self) -> Started {
+    /// read may be old by now; any other run goes on where its journal ends. Whether it does not go on.
+    fn begin(&self) -> (Started, bool) {
         let mut history = self.history();
         let afresh = self.deployment.is_state_flow() && (history.parked || history.retried);
         if let Some(started) = history.started.as_ref().filter(|_| !afresh) {
-            return started.clone();
+            return (started.clone(), false);
         }
         let now = self.node.clock.now();
         let started = match history.started.take() {
@@ -238,7 +248,7 @@ impl Run<'_> {
         let entry = Entry::Started { flow, version, input, settings, manifests, at };
         history.begin(started.clone(), afresh);
         self.journal.push(entry);
-        started
+        (started, true)
     }
 
     pub fn document(&self) -> &flow::Document {

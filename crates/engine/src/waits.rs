@@ -78,7 +78,8 @@ impl Run<'_> {
         let mut except = self.history().heard.clone();
         except.extend(claim.event.iter().map(|event| event.id.as_str().to_owned()));
         let since = claim.event.as_ref().map_or(claim.created_at, |event| event.received_at);
-        let back = LookBack { since, except: &except, now: self.node.clock.now() };
+        let event = claim.event.as_ref().map(|event| &event.id);
+        let back = LookBack { event, since, except: &except, now: self.node.clock.now() };
         self.hold(|| store.look_back(&claim.workspace, &claim.run, claim.epoch, at, &wanted, back)).await?;
         Ok(())
     }

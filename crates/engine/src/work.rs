@@ -29,6 +29,7 @@ use crate::effect::{Call, Performed};
 use crate::fault;
 use crate::history::event_of;
 use crate::journal::Lost;
+use crate::lifecycle::Tasks;
 use crate::limits::{EFFECTS_MAX, RESULT_BYTES_MAX, SIGNALS_READ_MAX};
 use crate::plain::is_plain;
 use crate::run::{Ending, Run};
@@ -54,6 +55,8 @@ pub struct Work<'r, 'a> {
     skipped: BTreeMap<String, u64>,
     /// Effects begun, over all claims.
     effects: u64,
+    /// Where tasks' lives are told.
+    tasks: Option<Tasks>,
 }
 
 /// A call that is being performed.
@@ -119,7 +122,13 @@ enum Next {
 }
 
 impl<'r, 'a> Work<'r, 'a> {
-    pub fn new(run: &'r Run<'a>, machine: Machine, asked: Vec<Effect>, effects: u64) -> Self {
+    pub fn new(
+        run: &'r Run<'a>,
+        machine: Machine,
+        asked: Vec<Effect>,
+        effects: u64,
+        tasks: Option<Tasks>,
+    ) -> Self {
         Self {
             run,
             machine,
@@ -132,6 +141,7 @@ impl<'r, 'a> Work<'r, 'a> {
             seen: 0,
             skipped: BTreeMap::new(),
             effects,
+            tasks,
         }
     }
 
@@ -143,7 +153,7 @@ impl<'r, 'a> Work<'r, 'a> {
         if !matches!(input, Input::Heard { .. }) {
             self.asked.remove(place);
         }
-        self.advance(input);
+        self.advance(input, true);
         true
     }
 
@@ -418,7 +428,7 @@ impl<'r, 'a> Work<'r, 'a> {
         });
         if let Some((filter, event)) = taken {
             self.run.history().heard.insert(event_of(&name));
-            self.advance(Input::Heard { at, filter, event, now });
+            self.advance(Input::Heard { at, filter, event, now }, false);
         }
     }
 
@@ -463,7 +473,7 @@ impl<'r, 'a> Work<'r, 'a> {
                     at: now,
                 });
                 self.over(&at);
-                self.advance(Input::Resolved { at, outcome, now });
+                self.advance(Input::Resolved { at, outcome, now }, false);
             }
         }
     }
@@ -481,14 +491,17 @@ impl<'r, 'a> Work<'r, 'a> {
             Sleeping::Wait(at) => {
                 let now = self.run.node.clock.now();
                 self.run.journal.push(Entry::Elapsed { effect: at.clone(), at: now });
-                self.advance(Input::Elapsed { at, now });
+                self.advance(Input::Elapsed { at, now }, false);
             }
         }
     }
 
-    /// Tells the machine something, and drops what it awaits no longer.
-    fn advance(&mut self, input: Input) {
+    /// Tells the machine something that is in the journal already or is to be, and drops what it awaits no longer.
+    fn advance(&mut self, input: Input, durable: bool) {
         let asked = self.machine.advance(input);
+        if let Some(tasks) = &mut self.tasks {
+            tasks.tell(self.run, self.machine.changes(), durable);
+        }
         let mut overtaken = Vec::new();
         let machine = &self.machine;
         let mut awaited = |at: &EffectRef| {

@@ -14,7 +14,7 @@ use crate::stats::counter;
 use crate::unit::{By, values};
 use crate::{
     Accepted, Backend, Error, Event, EventOutcome, EventQuery, EventStatus, EventSummary, FlowOutcome,
-    Listed, MAX_PAGE, NewEvent, NewQuarantine, Page, Result, Store, Unit, payload,
+    Listed, MAX_PAGE, NewEvent, NewQuarantine, Page, Param, Result, Store, Unit, payload,
 };
 
 /// The columns of an event, in the hot table and in history.
@@ -30,7 +30,7 @@ const REMEMBER: &str = "INSERT INTO dedupe (workspace, connection, key, event, d
     VALUES (?1, ?2, ?3, ?4, 1, ?5) \
     ON CONFLICT (workspace, connection, key) DO UPDATE SET deliveries = dedupe.deliveries + 1";
 /// Inserts nothing if the key was remembered for another event: that one is the original.
-const STORE: &str = "INSERT INTO events (workspace, id, connection, dedupe_key, type, time, received_at, live, \
+pub(crate) const STORE: &str = "INSERT INTO events (workspace, id, connection, dedupe_key, type, time, received_at, live, \
     subject, status, replays, payload, problem) \
     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12 WHERE EXISTS (SELECT 1 FROM dedupe \
     WHERE workspace = ?1 AND connection = ?3 AND key = ?4 AND event = ?2)";
@@ -66,6 +66,34 @@ const LIST: &str = concat!(
      ORDER BY seq DESC LIMIT ?10"
 );
 
+/// Adds to a unit that an event is durable, once by its dedupe key.
+pub(crate) fn storing(unit: Unit, ws: &WorkspaceId, event: &NewEvent, now: Timestamp) -> Result<Unit> {
+    let place = unit.statements().len() + 1;
+    Ok(unit
+        .one(REMEMBER, values![ws, &event.connection, &event.dedupe_key, &event.id, now])
+        .then(STORE, stored(ws, event, now)?)
+        .tally(ws, counter::RECEIVED, By::Rows(place))
+        .tally(ws, counter::DUPLICATE, By::Missed(place)))
+}
+
+/// What [`STORE`] takes.
+pub(crate) fn stored(ws: &WorkspaceId, event: &NewEvent, now: Timestamp) -> Result<Vec<Param>> {
+    Ok(values![
+        ws,
+        &event.id,
+        &event.connection,
+        &event.dedupe_key,
+        &event.r#type,
+        event.time,
+        now,
+        event.live,
+        event.subject.as_deref(),
+        "accepted",
+        payload::encode(&event.data)?,
+        None::<&str>,
+    ])
+}
+
 impl Store {
     /// Makes a verified event durable, once: the same dedupe key on the same connection is a duplicate for as long
     /// as dedupe keys are kept.
@@ -81,29 +109,7 @@ impl Store {
         with: Unit,
         now: Timestamp,
     ) -> Result<Accepted> {
-        let payload = payload::encode(&event.data)?;
-        let unit = Unit::new()
-            .one(REMEMBER, values![ws, &event.connection, &event.dedupe_key, &event.id, now])
-            .then(
-                STORE,
-                values![
-                    ws,
-                    &event.id,
-                    &event.connection,
-                    &event.dedupe_key,
-                    &event.r#type,
-                    event.time,
-                    now,
-                    event.live,
-                    event.subject.as_deref(),
-                    "accepted",
-                    payload,
-                    None::<&str>,
-                ],
-            )
-            .tally(ws, counter::RECEIVED, By::Rows(1))
-            .tally(ws, counter::DUPLICATE, By::Missed(1))
-            .and(with);
+        let unit = storing(Unit::new(), ws, &event, now)?.and(with);
         let followers = self.followers();
         let Some(first) = followers.first() else {
             let ticket = self.queue.send(unit).await?;
@@ -175,9 +181,19 @@ impl Store {
         if done.rows.get(1) == Some(&1) {
             return Ok(Accepted::Stored(id));
         }
-        let original = self.first(REMEMBERED, values![ws, connection, key]).await?;
-        let original = original.ok_or(Error::Conflict { what: "dedupe" })?;
-        Ok(Accepted::Duplicate(original.get("event")?))
+        let original = self.remembered(ws, connection, key).await?;
+        Ok(Accepted::Duplicate(original.ok_or(Error::Conflict { what: "dedupe" })?))
+    }
+
+    /// The event that a dedupe key was first seen with.
+    pub(crate) async fn remembered(
+        &self,
+        ws: &WorkspaceId,
+        connection: &str,
+        key: &str,
+    ) -> Result<Option<EventId>> {
+        let row = self.first(REMEMBERED, values![ws, connection, key]).await?;
+        row.map(|row| row.get("event")).transpose()
     }
 
     /// Events that no dispatcher has seen yet, of every workspace, in the order of acceptance; at most
@@ -228,6 +244,12 @@ impl Store {
             Backend::Sqlite(_) => Ok(true),
             Backend::Postgres(postgres) => postgres.is_on_duty().await,
         }
+    }
+
+    /// An event's number, which orders events by acceptance; none if it is kept no longer.
+    pub(crate) async fn number_of(&self, ws: &WorkspaceId, id: &EventId) -> Result<Option<i64>> {
+        let found = self.search(&[one(ws, id)]).await?;
+        found.into_iter().flatten().flatten().next().map(|row| row.get("seq")).transpose()
     }
 
     /// An event with its body.

@@ -30,6 +30,7 @@ mod history;
 mod inbox;
 mod keys;
 pub mod listening;
+pub mod lives;
 pub mod manifests;
 pub mod notices;
 mod page;
@@ -64,6 +65,7 @@ pub use grants::{Grant, NewGrant};
 pub use health::Health;
 pub use history::{DEDUPE_LIFE, FACT_LIFE};
 pub use listening::{Answers, LookBack};
+pub use lives::{Lives, life_key};
 pub use page::{Listed, MAX_PAGE, Page};
 pub use polls::Poll;
 pub use runs::{

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::row::Query;
 use crate::stats::{NODE, counter};
 use crate::unit::{By, Lock, values};
-use crate::waits::{place_of, short, waiting};
+use crate::waits::{PROVE, place_of, short, waiting};
 use crate::{Error, Result, Store, Unit};
 
 /// Events of one filter that a run finds when it looks back; the oldest.
@@ -31,18 +31,17 @@ const NOTE: &str = "INSERT INTO listened (workspace, type, form, asked) VALUES (
 const LISTENED: &str = "SELECT type, asked FROM listened WHERE workspace = ?1 ORDER BY type, form";
 const LISTEN: &str = "INSERT INTO listeners (workspace, type, form, key, run, effect) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (workspace, type, form, key, run, effect) DO NOTHING";
+/// After the event of number ?7, where both numbers are known; a clock may have been set back.
 const FOUND: &str = "SELECT seq, event FROM heard \
-    WHERE workspace = ?1 AND type = ?2 AND form = ?3 AND key = ?4 AND at >= ?5 ORDER BY seq LIMIT ?6";
-/// The run is still the caller's.
-const PROVE: &str = "UPDATE runs SET entries = entries \
-    WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
+    WHERE workspace = ?1 AND type = ?2 AND form = ?3 AND key = ?4 \
+    AND CASE WHEN accepted IS NULL OR ?7 IS NULL THEN at >= ?5 ELSE accepted > ?7 END ORDER BY seq LIMIT ?6";
 const TELL: &str = "INSERT INTO signals (workspace, run, effect, name, payload, at) \
     SELECT workspace, run, effect, ?4, NULL, ?5 FROM waits WHERE workspace = ?1 AND run = ?2 AND effect = ?3 \
     ON CONFLICT (workspace, run, effect, name) DO NOTHING";
 const LOOKED: &str = "UPDATE waits SET looked = 1 WHERE workspace = ?1 AND run = ?2 AND effect = ?3";
 
-const HEAR: &str = "INSERT INTO heard (workspace, type, form, key, event, at) \
-    SELECT ?1, ?2, ?3, ?4, id, received_at FROM events WHERE workspace = ?1 AND id = ?5 \
+const HEAR: &str = "INSERT INTO heard (workspace, type, form, key, event, at, accepted) \
+    SELECT ?1, ?2, ?3, ?4, id, received_at, seq FROM events WHERE workspace = ?1 AND id = ?5 \
     ON CONFLICT (workspace, event, type, form) DO NOTHING";
 /// Those who listen for ?2 to ?4 and come after run ?5 and effect ?6, in order.
 macro_rules! next {
@@ -101,7 +100,8 @@ pub struct Answers {
 /// Who looks back, and how far.
 #[derive(Clone, Copy, Debug)]
 pub struct LookBack<'a> {
-    /// Events that came before are not found.
+    /// Events that came before are not found: by this event's number, or, where there is none, by the time.
+    pub event: Option<&'a EventId>,
     pub since: Timestamp,
     /// Nor are these.
     pub except: &'a BTreeSet<String>,
@@ -164,9 +164,14 @@ impl Store {
         wanted: &[Answers],
         back: LookBack<'_>,
     ) -> Result<usize> {
+        let after = match back.event {
+            Some(event) => self.number_of(ws, event).await?,
+            None => None,
+        };
         let query = |Answers { r#type, form, key }: &Answers| {
             let key = short(key.clone());
-            Ok(Query::new(FOUND, values![ws, r#type, digest_of(form)?, key, back.since, LOOK_BACK_MAX]))
+            let params = values![ws, r#type, digest_of(form)?, key, back.since, LOOK_BACK_MAX, after];
+            Ok(Query::new(FOUND, params))
         };
         let queries: Vec<Query> = wanted.iter().map(query).collect::<Result<_>>()?;
         let mut found = BTreeMap::new();
@@ -292,7 +297,6 @@ mod tests {
             LISTENED,
             LISTEN,
             FOUND,
-            PROVE,
             TELL,
             LOOKED,
             HEAR,

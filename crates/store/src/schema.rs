@@ -17,6 +17,7 @@ pub(crate) const MAIN: &[&str] = &[
     include_str!("schema/006-awaited.sql"),
     include_str!("schema/007-grants.sql"),
     include_str!("schema/008-notices.sql"),
+    include_str!("schema/009-heard.sql"),
 ];
 
 /// The steps of a history file.

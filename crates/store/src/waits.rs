@@ -28,7 +28,7 @@ const MAX_READ: i64 = 256;
 const MAX_TEXT: usize = 200;
 
 /// The run is still the caller's.
-const PROVE: &str = "UPDATE runs SET entries = entries \
+pub(crate) const PROVE: &str = "UPDATE runs SET entries = entries \
     WHERE workspace = ?1 AND id = ?2 AND epoch = ?3 AND status = 'running'";
 /// A pass that began afresh may await another run than the one before.
 const WAIT: &str = "INSERT INTO waits (workspace, run, effect, awaited, looked) VALUES (?1, ?2, ?3, ?4, 0) \
@@ -77,7 +77,7 @@ const LEFT: &str =
     "SELECT workspace, run, effect, awaited FROM waits WHERE looked = 2 ORDER BY workspace, run LIMIT ?1";
 const AWAITED: &str = "SELECT 1 FROM waits WHERE workspace = ?1 AND awaited = ?2 AND awaited IS NOT NULL AND looked <> 2 LIMIT 1";
 
-const NOTE_HOPS: &str = "INSERT INTO hops (workspace, event, n, at) VALUES (?1, ?2, ?3, ?4) \
+pub(crate) const NOTE_HOPS: &str = "INSERT INTO hops (workspace, event, n, at) VALUES (?1, ?2, ?3, ?4) \
     ON CONFLICT (workspace, event) DO NOTHING";
 const HOPS: &str = "SELECT n FROM hops WHERE workspace = ?1 AND event = ?2";
 

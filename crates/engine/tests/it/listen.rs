@@ -164,7 +164,12 @@ fn what_was_found_and_is_told_again_is_heard_once() {
         let path = waits[0].effect.split('#').next().unwrap();
         let at = flow::EffectRef { path: path.into(), visit: 1, generation: 0 };
         let wanted = [store::Answers { r#type: "item".into(), form: Vec::new(), key: "[]".into() }];
-        let back = store::LookBack { since: jiff::Timestamp::UNIX_EPOCH, except: &Default::default(), now };
+        let back = store::LookBack {
+            event: None,
+            since: jiff::Timestamp::UNIX_EPOCH,
+            except: &Default::default(),
+            now,
+        };
         let found = node
             .drive(store.look_back(&workspace, &claim.run, claim.epoch, &at, &wanted, back))
             .await

@@ -12,6 +12,17 @@ use crate::yaml::Kind;
 /// The versions of the language that are understood.
 const VERSIONS: &[&str] = &["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
 
+/// Whose lives runs tell of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lifecycle {
+    #[default]
+    Nothing,
+    /// Their own.
+    Runs,
+    /// Their own and their tasks'.
+    Tasks,
+}
+
 /// What `document` says.
 #[derive(Debug, Default)]
 pub struct Head {
@@ -24,8 +35,7 @@ pub struct Head {
     pub settings: IndexMap<String, Setting>,
     pub concurrency: Option<Concurrency>,
     pub dedup: Option<Expression>,
-    /// Runs tell of their lives.
-    pub lifecycle: bool,
+    pub lifecycle: Lifecycle,
 }
 
 impl<'a> Reader<'a> {
@@ -132,9 +142,11 @@ impl<'a> Reader<'a> {
             self.alerts(&alerts);
         }
         if let Some(lifecycle) = at.get("lifecycle") {
-            match lifecycle.node.kind {
-                Kind::Bool(tells) => head.lifecycle = tells,
-                _ => self.expected(&lifecycle, "`lifecycle`", "true or false"),
+            match &lifecycle.node.kind {
+                Kind::Bool(false) => {}
+                Kind::Bool(true) => head.lifecycle = Lifecycle::Runs,
+                _ if lifecycle.node.as_str() == Some("tasks") => head.lifecycle = Lifecycle::Tasks,
+                _ => self.expected(&lifecycle, "`lifecycle`", "true, false or `tasks`"),
             }
         }
     }
@@ -270,5 +282,34 @@ impl SettingKind {
     /// Whether a value is of this kind; null is of none but `Any`.
     pub fn allows(self, value: &Value) -> bool {
         self == Self::Any || self == Self::of(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Document;
+
+    #[test]
+    fn lives_are_told_where_the_flow_says_so() {
+        let read = |metadata: &str| {
+            let text = format!(
+                "document: {{dsl: '1.0.3', namespace: t, name: t, version: '1.0.0', metadata: {{{metadata}}}}}\n\
+                 do: [{{a: {{set: {{x: 1}}}}}}]\n"
+            );
+            Document::parse("t.yaml", &text)
+        };
+        for (metadata, told) in [
+            ("", (false, false)),
+            ("lifecycle: false", (false, false)),
+            ("lifecycle: true", (true, false)),
+            ("lifecycle: tasks", (true, true)),
+        ] {
+            let document = read(metadata).unwrap();
+            assert_eq!((document.tells_life(), document.tells_tasks()), told, "{metadata}");
+        }
+        for wrong in ["lifecycle: task", "lifecycle: [tasks]", "lifecycle: 1"] {
+            let found = read(wrong).unwrap_err();
+            assert!(found[0].message.contains("true, false or `tasks`"), "{wrong}: {found:?}");
+        }
     }
 }

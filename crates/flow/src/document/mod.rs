@@ -422,7 +422,12 @@ impl Document {
 
     /// Whether its runs tell of their lives: `document.metadata.lifecycle`.
     pub fn tells_life(&self) -> bool {
-        self.head.lifecycle
+        self.head.lifecycle != metadata::Lifecycle::Nothing
+    }
+
+    /// Whether they tell of their tasks' lives too: `lifecycle: tasks`.
+    pub fn tells_tasks(&self) -> bool {
+        self.head.lifecycle == metadata::Lifecycle::Tasks
     }
 
     /// The key of the fact that an event tells: `document.metadata.dedup.key`.

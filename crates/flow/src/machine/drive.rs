@@ -8,7 +8,7 @@ use super::scope::Extra;
 use super::strand::Waiting;
 use super::{
     Effect, EffectRef, MAX_ITEMS, MAX_RECORDED, MAX_STEPS, Machine, Purpose, Status, StepRecord, StepState,
-    weigh,
+    TaskChange, weigh,
 };
 use crate::Fault;
 use crate::document::task::{Action, Case, Delay, For, Raise, Task, Template, Then, Try};
@@ -138,6 +138,8 @@ impl Machine {
             self.note(StepState::Skipped);
             return Ok(self.go(Then::Continue, raw_input));
         }
+        self.changed(TaskChange::Created);
+        self.changed(TaskChange::Started);
         if let Some(schema) = task.schemas.as_ref().and_then(|schemas| schemas.input.as_ref()) {
             schema.check(&raw_input).map_err(|why| Fault::validation(format!("the task's input: {why}")))?;
         }
@@ -484,6 +486,7 @@ impl Machine {
     }
 
     fn retry(&mut self, state: TryState) -> Next {
+        self.changed(TaskChange::Retried);
         let input = self.input_of_current();
         let Some(frame) = self.here.frames.last() else { return Next::Over(Ok(input)) };
         let tasks = frame.tasks.clone();
@@ -522,6 +525,9 @@ impl Machine {
     /// Notes how the topmost frame's task ended.
     fn note(&mut self, state: StepState) {
         let now = self.now;
+        if let Some(place) = self.current().map(|current| current.record) {
+            self.changed_end(place, &state);
+        }
         if let Some(record) = self.record() {
             record.state = state;
             record.ended_at = Some(now);

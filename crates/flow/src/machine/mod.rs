@@ -17,6 +17,7 @@
 //! Several effects may be awaited at a time. One that is awaited no longer ([`Machine::awaits`]) was overtaken: by a
 //! timeout, by a branch that won or failed, or by the end of the run.
 
+mod changes;
 mod drive;
 mod extend;
 mod frame;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 use crate::hearing::Interest;
 use crate::{Document, Fault, RunId};
+pub use changes::{Change, TaskChange};
 use drive::Next;
 use frame::{Frame, Owner};
 use strand::{Strand, Waiting};
@@ -185,6 +187,8 @@ pub struct Machine {
     timeout: Option<EffectRef>,
     status: Status,
     steps: Vec<StepRecord>,
+    /// What became of tasks since it was last asked for, if it is told.
+    changes: Option<Vec<Change>>,
     entered: usize,
     recorded: usize,
 }
@@ -207,6 +211,7 @@ impl Machine {
     pub fn start(start: Start) -> (Self, Vec<Effect>) {
         let event = start.input;
         let mut machine = Self {
+            changes: start.document.tells_tasks().then(Vec::new),
             document: start.document,
             run: start.run,
             started_at: start.started_at,

@@ -318,9 +318,10 @@ impl Machine {
         self.note_cancelled(&frames);
     }
 
-    /// Notes the tasks that were being done.
+    /// Notes the tasks that were being done, the innermost first.
     pub(super) fn note_cancelled(&mut self, frames: &[Frame]) {
-        for current in frames.iter().filter_map(|frame| frame.current.as_ref()) {
+        for current in frames.iter().rev().filter_map(|frame| frame.current.as_ref()) {
+            self.changed_end(current.record, &StepState::Cancelled);
             if let Some(record) = self.steps.get_mut(current.record) {
                 record.state = StepState::Cancelled;
                 record.ended_at = Some(self.now);

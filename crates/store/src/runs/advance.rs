@@ -5,6 +5,7 @@ use flow::{EffectRef, RunId, WorkspaceId};
 use jiff::Timestamp;
 
 use super::{PASS_ON, RunStatus};
+use crate::lives::{Lives, telling};
 use crate::row::Query;
 use crate::stats::counter;
 use crate::unit::{By, Expect, values};
@@ -45,6 +46,8 @@ pub struct Progress<'a> {
     pub taken: &'a [u64],
     /// Effects that wait for signals no longer.
     pub over: &'a [EffectRef],
+    /// What became of its tasks, where that is told.
+    pub lives: Lives<'a>,
 }
 
 /// What becomes of a run that is put aside.
@@ -88,13 +91,17 @@ impl Store {
         epoch: u64,
         progress: Progress<'_>,
     ) -> Result<()> {
-        let Progress { entries, taken, over } = progress;
-        if entries.is_empty() && taken.is_empty() && over.is_empty() {
+        let Progress { entries, taken, over, lives } = progress;
+        if entries.is_empty() && taken.is_empty() && over.is_empty() && lives.events.is_empty() {
             return Ok(());
         }
         let unit = Unit::new().one(EXTEND, values![ws, run, epoch, entries.len() as u64]);
         let unit = waits::taking(written(unit, ws, run, entries)?, ws, run, taken, over);
-        self.fenced(unit, run, epoch).await
+        self.fenced(telling(unit, ws, lives)?, run, epoch).await?;
+        if !lives.events.is_empty() {
+            self.told();
+        }
+        Ok(())
     }
 
     /// A run's journal, numbered from 1.
@@ -128,7 +135,7 @@ impl Store {
         progress: Progress<'_>,
         parked: Parked,
     ) -> Result<bool> {
-        let Progress { entries, taken, over } = progress;
+        let Progress { entries, taken, over, lives } = progress;
         let Parked { until, seen, hold } = parked;
         let unit = Unit::new()
             .one(PARK, values![ws, run, epoch, entries.len() as u64, until, hold])
@@ -138,7 +145,12 @@ impl Store {
             Some(seen) => waits::parking(unit, ws, run, seen),
             None => unit,
         };
-        self.passing_on(unit.then(PASS_ON, values![ws, run]), run, epoch).await
+        let unit = telling(unit, ws, lives)?.then(PASS_ON, values![ws, run]);
+        let passed_on = self.passing_on(unit, run, epoch).await?;
+        if !lives.events.is_empty() {
+            self.told();
+        }
+        Ok(passed_on)
     }
 
     /// Ends a run. Writes `entries`, and [`Entry::Finished`] unless it is the last of them already. Whether another run

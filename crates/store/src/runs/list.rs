@@ -31,7 +31,7 @@ const LIST: &str = concat!(
      AND (?6 IS NULL OR lower(id) LIKE ?6 ESCAPE '\\' OR lower(lane) LIKE ?6 ESCAPE '\\' \
      OR lower(subject) LIKE ?6 ESCAPE '\\') ORDER BY seq DESC LIMIT ?7"
 );
-const STATUS: &str = "SELECT status FROM runs WHERE workspace = ?1 AND id = ?2";
+const STATUS: &str = "SELECT status, flow, retries FROM runs WHERE workspace = ?1 AND id = ?2";
 const RETRY: &str = "UPDATE runs SET status = 'queued', retries = retries + 1, finished_at = NULL, fault = NULL, \
     node = NULL, ready_at = NULL WHERE workspace = ?1 AND id = ?2 AND status = 'failed' \
     AND (event IS NULL OR EXISTS (SELECT 1 FROM events WHERE workspace = ?1 AND id = runs.event))";
@@ -114,19 +114,28 @@ impl Store {
     }
 
     async fn cancel_one(&self, ws: &WorkspaceId, id: &RunId, now: Timestamp) -> Result<()> {
-        let status = self.first(STATUS, values![ws, id]).await?.map(|row| row.get::<String>("status"));
-        let unit = match status.transpose()?.as_deref() {
-            Some("failed") => Unit::new()
+        let row = self.first(STATUS, values![ws, id]).await?;
+        let status = row.as_ref().map(|row| row.get::<String>("status")).transpose()?;
+        let unit = match (status.as_deref(), row) {
+            // It has told that it failed.
+            (Some("failed"), _) => Unit::new()
                 .one(CANCEL_HELD, values![ws, id, now])
                 .then(MARK_OUTCOMES, values![ws, id, false])
                 .tally(ws, counter::FAILED, By::Fixed(-1)),
-            _ => Unit::new().one(CANCEL, values![ws, id, now]),
+            (_, Some(row)) => {
+                let (flow, retries): (String, u32) = (row.get("flow")?, row.get("retries")?);
+                let unit = Unit::new().one(CANCEL, values![ws, id, now]);
+                self.cancelling(unit, ws, id, (&flow, retries), now).await?
+            }
+            (_, None) => Unit::new().one(CANCEL, values![ws, id, now]),
         };
         let cancelled = Outcome::Fault(Fault::runtime("the run was cancelled"));
         let unit = waits::leaving(unit.in_lane_of(ws.as_str(), id.as_str()), ws, id);
         let unit = waits::ending(unit, ws, id, &cancelled, now)?;
         let unit = unit.then(PASS_ON, values![ws, id]).tally(ws, counter::CANCELLED, By::Fixed(1));
-        self.intervene(unit, ws, id, "it is over").await
+        self.intervene(unit, ws, id, "it is over").await?;
+        self.told();
+        Ok(())
     }
 
     /// Cancels some of the runs that only cancelled runs wait for; how many were looked at. Nothing is left to do at 0.

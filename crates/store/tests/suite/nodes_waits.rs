@@ -34,7 +34,7 @@ async fn listen(store: Store, run: RunId) {
 }
 
 async fn look_back(store: &Store, run: &RunId) -> usize {
-    let back = LookBack { since: at(0), except: &BTreeSet::new(), now: at(6) };
+    let back = LookBack { event: None, since: at(0), except: &BTreeSet::new(), now: at(6) };
     store.look_back(&ws(), run, 1, &effect(), &answers(), back).await.unwrap()
 }
 
@@ -117,5 +117,34 @@ async fn a_run_that_is_told_something_while_it_parks_goes_on() {
             [&run],
             "telling first: {telling_first}"
         );
+    }
+}
+
+/// Whoever has read a signal's number has read all that came before it: the second to tell waits for the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_are_numbered_in_the_order_in_which_they_can_be_read() {
+    for statement in ["INSERT INTO signals", "COMMIT"] {
+        let (first, second) = two().await;
+        let (run, _) = ground(&second).await;
+        second.store.wait(&ws(), &run, 1, &effect()).await.unwrap();
+        let say = |store: Store, run: RunId, name: &'static str| async move {
+            assert!(store.signal(&ws(), &run, &place_of(&effect()), name, &json!(1), at(5)).await.unwrap());
+        };
+        first.gate.stop_at(statement);
+        let (one, two) = (run.clone(), run.clone());
+        let before = first.spawn(|store| say(store, one, "one"));
+        first.gate.reached().await;
+        let after = second.spawn(|store| say(store, two, "two"));
+        over_or_waiting(&second, &after).await;
+        assert!(
+            !after.is_finished(),
+            "{statement}: it would be read before the other, and have the higher number"
+        );
+        assert_eq!(told(&second.store, &run).await, 0);
+        first.gate.open();
+        done(before).await;
+        done(after).await;
+        let signals = second.store.signals(&ws(), &run, 0).await.unwrap();
+        assert_eq!(signals.iter().map(|signal| signal.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
     }
 }

@@ -85,7 +85,7 @@ fn a_signal_is_told_once_and_only_to_what_waits() {
     assert_eq!(names(&world, &run.run, seq), ["two"]);
     // It takes the first, and what waited is over.
     let entries = [Entry::Elapsed { effect: effect("/a"), at: at(1) }];
-    let progress = Progress { entries: &entries, taken: &[seq], over: &[] };
+    let progress = Progress { entries: &entries, taken: &[seq], over: &[], ..Progress::default() };
     world.go(world.store.progress(&world.ws, &run.run, run.epoch, progress)).unwrap();
     assert_eq!(names(&world, &run.run, 0), ["two"]);
     let progress = Progress { over: &[effect("/a")], ..Progress::default() };
@@ -192,12 +192,33 @@ fn a_run_that_begins_to_listen_finds_what_came_before() {
     world.go(world.store.listen(ws, id, epoch, &place, &wanted)).unwrap();
     let except = BTreeSet::from([taken.as_str().to_owned()]);
     for (since, found) in [(at(11), 0), (at(10), 2)] {
-        let back = LookBack { since, except: &except, now: at(50) };
+        let back = LookBack { event: None, since, except: &except, now: at(50) };
         assert_eq!(world.go(world.store.look_back(ws, id, epoch, &place, &wanted, back)).unwrap(), found);
     }
     assert_eq!(names(&world, id, 0), [missed.as_str(), last.as_str()]);
     let looked = world.go(world.store.waits(ws, id)).unwrap();
     assert_eq!(looked.iter().map(|wait| wait.looked).collect::<Vec<_>>(), [false, true]);
+}
+
+/// By the events' numbers, whatever the clock said when they came.
+#[test]
+fn a_clock_that_was_set_back_hides_nothing() {
+    let world = world();
+    hear(&world, "before", "7");
+    let trigger = world.accept("trigger", at(9_000));
+    let after = hear(&world, "after", "7").0;
+    let run = waiting(&world, "k");
+    let (ws, id, epoch, place) = (&world.ws, &run.run, run.epoch, effect("/l"));
+    let wanted = [answers("7")];
+    world.go(world.store.listen(ws, id, epoch, &place, &wanted)).unwrap();
+    let none = BTreeSet::new();
+    let found = |event| {
+        let back = LookBack { event, since: at(9_000), except: &none, now: at(50) };
+        world.go(world.store.look_back(ws, id, epoch, &place, &wanted, back)).unwrap()
+    };
+    assert_eq!(found(None), 0);
+    assert_eq!(found(Some(&trigger)), 1);
+    assert_eq!(names(&world, id, 0), [after.as_str()]);
 }
 
 #[test]
@@ -263,4 +284,33 @@ fn a_cancelled_run_takes_with_it_what_it_alone_awaits() {
         assert_eq!(world.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
     }
     assert_eq!(world.go(world.store.stats(None)).unwrap().runs_cancelled, 4);
+}
+
+/// A pass that began afresh starts another run: its end is awaited, and no longer the first one's.
+#[test]
+fn who_awaits_another_run_is_told_of_that_ones_end() {
+    let world = world();
+    let parent = waiting(&world, "k");
+    let (store, holder) = (&world.store, (&parent.run, parent.epoch));
+    let new = |id: &RunId| NewRun {
+        id: id.clone(),
+        flow: "f".into(),
+        revision: 1,
+        lane: None,
+        on_failure: OnFailure::Continue,
+        input: json!({}),
+    };
+    for id in ["run_first", "run_second"] {
+        let child = RunId::new(id);
+        let new = Some(new(&child));
+        world.go(store.start_child(&world.ws, holder, Some(&effect("/c")), &child, new, at(5))).unwrap();
+    }
+    let claimed: Vec<ClaimedRun> = world.claim(9, at(2000));
+    for claimed in claimed {
+        let outcome = Outcome::Output(json!(claimed.run.as_str()));
+        let ended = Ended { outcome: &outcome, waited: false, awaited: true };
+        world.go(store.end(&world.ws, &claimed.run, claimed.epoch, &[], ended, at(7))).unwrap();
+        let told = names(&world, &parent.run, 0).len();
+        assert_eq!(told, usize::from(claimed.run.as_str() == "run_second"), "{}", claimed.run);
+    }
 }
