@@ -7,12 +7,16 @@
 //! | nobody renews it | a renewal is begun in the store, then the vendor is asked, then the answer is stored |
 //! | somebody renews it | it is waited for |
 //! | the vendor refused to renew it a moment ago | that refusal |
+//! | this node has a newer one that the store has not taken yet | that one |
 //!
 //! The old refresh token stays until the new one is durable. A vendor that takes each of them once, and whose answer was
 //! lost with a node, refuses the old one: the error then says that, and that somebody has to agree again. A renewal goes on
-//! when the call that wanted it is given up, so that no answer is lost that way.
+//! when the call that wanted it is given up, and what it brought is stored as soon as the store takes it ([`unsaved`]), so
+//! that no answer is lost that way.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod unsaved;
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use connect::auth::{Access, Grant, Granted, Lender, Tokens};
@@ -24,6 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 use store::{NewGrant, Secrets, Store};
 
 use crate::Timer;
+use unsaved::Unsaved;
 
 /// For a renewal, from its beginning in the store to the answer there: above what a request for a token may take.
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
@@ -47,12 +52,13 @@ pub struct Keeper {
 impl Keeper {
     /// Lends the tokens of connections to whoever calls with them.
     pub fn lender(self: Arc<Self>) -> Lender {
+        let unsaved = Arc::new(Unsaved::default());
         Arc::new(move |workspace, connection| {
             let grant = self.catalog.get(&connection.connector)?.grant()?.clone();
             let name = connection.name.clone();
             let place = Place { workspace: workspace.clone(), name };
-            let kept = Mutex::default();
-            Some(Arc::new(Kept { keeper: self.clone(), grant, place, kept }))
+            let (keeper, unsaved, kept) = (self.clone(), unsaved.clone(), Mutex::default());
+            Some(Arc::new(Kept { keeper, grant, place, unsaved, kept }))
         })
     }
 
@@ -62,34 +68,21 @@ impl Keeper {
         place: Place,
         connection: Connection,
         held: Option<store::Grant>,
+        unsaved: Weak<Unsaved>,
     ) -> Result<Arc<Granted>, Error> {
         let n = held.as_ref().map_or(0, |held| held.n);
         let cut_off = held.as_ref().is_some_and(|held| held.cut_off);
         let tokens = held.as_ref().and_then(tokens_of);
         let Place { workspace, name } = &place;
         let asked = grant.renew(&*self.transport, &connection, tokens.as_ref(), self.clock.now()).await;
-        let now = self.clock.now();
         match asked {
-            Ok(tokens) => {
-                let kept = {
-                    let mut rng = Chance(&self.rng);
-                    self.store.renewed(workspace, name, n, new_grant(&tokens), &mut rng, now).await
-                };
-                match kept {
-                    Ok(()) => {
-                        tracing::info!(connection = %name, "access was renewed");
-                        Ok(Arc::new(tokens.granted(n + 1)))
-                    }
-                    // Somebody agreed anew meanwhile: theirs is the one that counts, at the next request.
-                    Err(store::Error::Conflict { .. }) => Ok(Arc::new(tokens.granted(n + 1))),
-                    Err(error) => Err(unavailable(&error)),
-                }
-            }
+            Ok(tokens) => Ok(self.keep(place, n, tokens, unsaved).await),
             Err(error) => {
                 let error = if cut_off && error.code == "grant_refused" { lost(error) } else { error };
                 // An answer that never came may have spent the refresh token.
                 let answered = !error.unknown;
                 let problem = serde_json::json!({"code": error.code, "detail": error.detail}).to_string();
+                let now = self.clock.now();
                 let back = self.store.not_renewed(workspace, name, n, &problem, answered, now).await;
                 if let Err(failed) = back {
                     tracing::warn!(connection = %name, error = %failed, "a renewal is given back by its lease only");
@@ -102,7 +95,7 @@ impl Keeper {
 }
 
 /// A connection's place in the store.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     workspace: WorkspaceId,
     name: String,
@@ -113,6 +106,7 @@ struct Kept {
     keeper: Arc<Keeper>,
     grant: Arc<Grant>,
     place: Place,
+    unsaved: Arc<Unsaved>,
     kept: Mutex<Option<(Arc<Granted>, Option<Timestamp>)>>,
 }
 
@@ -133,6 +127,13 @@ impl Kept {
             return Ok(granted);
         }
         for _ in 0..LOOKS_MAX {
+            if let Some((granted, end)) = self.unsaved.of(&self.place) {
+                if refused == Some(granted.n) || !good_until(end, keeper.clock.now()) {
+                    let detail = "what the vendor granted last is not stored yet, and can be renewed only then";
+                    return Err(passing(detail.to_owned()));
+                }
+                return Ok(granted);
+            }
             let stored = keeper.store.grant(workspace, name).await.map_err(|error| unavailable(&error))?;
             let now = keeper.clock.now();
             if let Some(stored) = &stored
@@ -157,6 +158,7 @@ impl Kept {
                         self.place.clone(),
                         connection.clone(),
                         stored,
+                        Arc::downgrade(&self.unsaved),
                     );
                     let renewed = tokio::spawn(renewal).await;
                     let renewed = renewed.map_err(|_| passing("the renewal broke off".to_owned()))??;
@@ -173,9 +175,7 @@ impl Kept {
     fn at_hand(&self, refused: Option<u64>) -> Option<Arc<Granted>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (granted, end) = kept.as_ref().filter(|(granted, _)| refused != Some(granted.n))?;
-        let now = self.keeper.clock.now();
-        let good = end.is_none_or(|end| end.duration_since(now) > MARGIN);
-        good.then(|| granted.clone())
+        good_until(*end, self.keeper.clock.now()).then(|| granted.clone())
     }
 
     fn keep(&self, granted: Granted, end: Option<Timestamp>) -> Arc<Granted> {
@@ -199,6 +199,10 @@ impl Kept {
 
 /// As [`Tokens::good_at`] has it.
 const MARGIN: SignedDuration = SignedDuration::from_secs(60);
+
+fn good_until(end: Option<Timestamp>, now: Timestamp) -> bool {
+    end.is_none_or(|end| end.duration_since(now) > MARGIN)
+}
 
 /// A source of randomness that is locked for each use only, so that it can be held across an await.
 struct Chance<'a>(&'a Mutex<Box<dyn Rng>>);

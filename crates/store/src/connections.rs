@@ -9,7 +9,7 @@ use crate::row::Row;
 use crate::seal::Sealed;
 use crate::stats::{NODE, counter};
 use crate::unit::{By, values};
-use crate::{Error, Result, Secrets, Store, Unit, grants, polls, seal};
+use crate::{Error, MasterKey, Result, Secrets, Store, Unit, grants, polls, seal};
 
 /// A connection to be made or replaced (by name).
 #[derive(Debug)]
@@ -84,18 +84,20 @@ impl Store {
         now: Timestamp,
     ) -> Result<ConnectionInfo> {
         let NewConnection { name, connector, live, base_url, credentials } = connection;
-        let keys = &self.inner.keys;
-        let _sealing = keys.sealing().await;
-        let sealed = seal::seal(&keys.current(), Sealed::Credentials, ws, &name, &credentials, rng)?;
         let names: Vec<&str> = credentials.names().collect();
         let names =
             serde_json::to_string(&names).map_err(|error| Error::corrupt("credential names", error))?;
         let id = ConnectionId::random(rng);
-        let unit = Unit::new()
-            .one(PUT, values![ws, &name, &id, connector, live, base_url, names, sealed, now])
-            .then(grants::FORGIVE, values![ws, &name])
-            .tally(NODE, counter::GENERATION, By::Fixed(1));
-        self.commit(keys.fence(unit)).await?;
+        let put = |key: &MasterKey| {
+            let sealed = seal::seal(key, Sealed::Credentials, ws, &name, &credentials, rng)?;
+            let put = values![ws, &name, &id, &connector, live, base_url.as_ref(), &names, sealed, now];
+            Ok(Unit::new().one(PUT, put).then(grants::FORGIVE, values![ws, &name]).tally(
+                NODE,
+                counter::GENERATION,
+                By::Fixed(1),
+            ))
+        };
+        self.commit_sealed(put).await?;
         let stored = self.first(ONE, values![ws, &name]).await?;
         info_of(&stored.ok_or_else(|| Error::not_found("connection", name))?)
     }

@@ -16,7 +16,7 @@ use crate::row::Row;
 use crate::seal::Sealed;
 use crate::stats::{NODE, counter};
 use crate::unit::{By, values};
-use crate::{Error, Result, Secrets, Store, Unit, seal};
+use crate::{Error, MasterKey, Result, Secrets, Store, Unit, seal};
 
 /// Tokens to be kept.
 #[derive(Debug)]
@@ -101,15 +101,17 @@ impl Store {
         rng: &mut dyn Rng,
         now: Timestamp,
     ) -> Result<()> {
-        let _sealing = self.inner.keys.sealing().await;
-        let (sealed, scopes) = self.sealed(ws, connection, &grant, rng)?;
-        let put = values![ws, connection, sealed, scopes, grant.expires_at, now];
-        let unit = Unit::new().one(PUT, put).tally(NODE, counter::GENERATION, By::Fixed(1));
-        self.commit(self.inner.keys.fence(unit)).await.map(drop)
+        let scopes = scopes_of(&grant)?;
+        let put = |key: &MasterKey| {
+            let sealed = seal::seal(key, Sealed::Grant, ws, connection, &grant.tokens, rng)?;
+            let put = values![ws, connection, sealed, scopes.as_ref(), grant.expires_at, now];
+            Ok(Unit::new().one(PUT, put).tally(NODE, counter::GENERATION, By::Fixed(1)))
+        };
+        self.commit_sealed(put).await.map(drop)
     }
 
     /// Takes the renewal of the `n`th grant on: nobody else does until the lease is over. A conflict: somebody else
-    /// has it, or there is a newer grant.
+    /// has it, or there is a newer grant. [`Error::Key`]: this node could not store what comes of it.
     pub async fn begin_renewal(
         &self,
         ws: &WorkspaceId,
@@ -119,23 +121,28 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let lease = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
-        self.commit(Unit::new().one(BEGIN, values![ws, connection, n, now, lease])).await.map(drop)
+        let begin = |_: &MasterKey| Ok(Unit::new().one(BEGIN, values![ws, connection, n, now, lease]));
+        self.commit_sealed(begin).await.map(drop)
     }
 
-    /// Keeps what the vendor granted in the place of the `n`th. A conflict: there is a newer one already.
+    /// Keeps what the vendor granted in the place of the `n`th. A conflict: there is a newer one already. After any other
+    /// error the same may be tried again: whoever drops the tokens loses them.
     pub async fn renewed(
         &self,
         ws: &WorkspaceId,
         connection: &str,
         n: u64,
-        grant: NewGrant,
+        grant: &NewGrant,
         rng: &mut dyn Rng,
         now: Timestamp,
     ) -> Result<()> {
-        let _sealing = self.inner.keys.sealing().await;
-        let (sealed, scopes) = self.sealed(ws, connection, &grant, rng)?;
-        let renewed = values![ws, connection, n, sealed, scopes, grant.expires_at, now];
-        self.commit(self.inner.keys.fence(Unit::new().one(RENEWED, renewed))).await.map(drop)
+        let scopes = scopes_of(grant)?;
+        let renewed = |key: &MasterKey| {
+            let sealed = seal::seal(key, Sealed::Grant, ws, connection, &grant.tokens, rng)?;
+            let renewed = values![ws, connection, n, sealed, scopes.as_ref(), grant.expires_at, now];
+            Ok(Unit::new().one(RENEWED, renewed))
+        };
+        self.commit_sealed(renewed).await.map(drop)
     }
 
     /// Gives a renewal back that brought nothing. `answered`: the vendor said so; otherwise its answer may be lost.
@@ -151,19 +158,11 @@ impl Store {
         let given = values![ws, connection, n, problem, now, answered];
         self.commit(Unit::new().then(NOT_RENEWED, given)).await.map(drop)
     }
+}
 
-    fn sealed(
-        &self,
-        ws: &WorkspaceId,
-        connection: &str,
-        grant: &NewGrant,
-        rng: &mut dyn Rng,
-    ) -> Result<(Vec<u8>, Option<String>)> {
-        let sealed =
-            seal::seal(&self.inner.keys.current(), Sealed::Grant, ws, connection, &grant.tokens, rng)?;
-        let scopes = grant.scopes.as_ref().map(serde_json::to_string).transpose();
-        Ok((sealed, scopes.map_err(|error| Error::corrupt("scopes", error))?))
-    }
+fn scopes_of(grant: &NewGrant) -> Result<Option<String>> {
+    let scopes = grant.scopes.as_ref().map(serde_json::to_string).transpose();
+    scopes.map_err(|error| Error::corrupt("scopes", error))
 }
 
 #[cfg(test)]

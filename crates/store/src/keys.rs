@@ -23,14 +23,15 @@ use crate::row::Row;
 use crate::seal::{self, KEY_BYTES, KEY_FILE, MasterKey, Sealed};
 use crate::stats::{NODE, counter};
 use crate::unit::{By, values};
-use crate::{Error, Result, Secrets, Store, Unit, directory};
+use crate::{Error, Result, Secrets, Store, Unit, UnitResult, directory};
 
 /// The key that is to take the place of the other.
 const NEXT_FILE: &str = "key.new";
 /// What links are signed with, once it does not follow from the master key any more.
 const LINKS_FILE: &str = "links";
 
-const NOTED: &str = "SELECT value FROM meta WHERE name = 'master_key'";
+/// The key that is in use, and the one that is taking its place.
+const NOTED: &str = "SELECT value FROM meta WHERE name IN ('master_key', 'master_key_next') ORDER BY name";
 const NOTE_NEXT: &str = "INSERT INTO meta (name, value) VALUES ('master_key_next', ?1) \
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 const NOTE: &str = "UPDATE meta SET value = ?2 WHERE name = 'master_key' AND (value = ?1 OR value = ?2)";
@@ -93,7 +94,7 @@ impl Keys {
         }
     }
 
-    pub fn current(&self) -> MasterKey {
+    fn current(&self) -> MasterKey {
         self.ring().current
     }
 
@@ -104,10 +105,6 @@ impl Keys {
 
     fn ring(&self) -> Ring {
         self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub async fn sealing(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
-        self.sealing.read().await
     }
 
     /// Opens an envelope with whichever key it is sealed by. Another node may have changed keys: then the one that its
@@ -130,38 +127,59 @@ impl Keys {
         opened
     }
 
-    /// The statement that refuses a unit whose envelope nobody could open.
-    pub fn fence(&self, unit: Unit) -> Unit {
-        unit.one(FENCE, values![self.current().fingerprint()])
+    /// Takes up the key that is noted, where the present one is not: the operator put it here.
+    fn take_up(&self, noted: &[String]) -> Result<Option<MasterKey>> {
+        let file = read(&self.directory.join(KEY_FILE))?.map(MasterKey::from_bytes);
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let is_noted = |key: &MasterKey| noted.contains(&key.fingerprint());
+        let Some(key) = ring.other.clone().into_iter().chain(file).find(is_noted) else { return Ok(None) };
+        keep_links(&self.directory, &ring.current)?;
+        ring.other = Some(std::mem::replace(&mut ring.current, key.clone()));
+        Ok(Some(key))
+    }
+
+    /// The present key and the one that is to take its place, which lies beside it from now on. A change that was cut off
+    /// is the same one again.
+    fn change(&self, rng: &mut dyn Rng) -> Result<Change> {
+        let path = self.directory.join(NEXT_FILE);
+        let ring = self.ring();
+        if let Some(bytes) = read(&path)? {
+            let new = MasterKey::from_bytes(bytes);
+            return match ring.other {
+                // This process has gone over to it already.
+                Some(old) if new.fingerprint() == ring.current.fingerprint() => Ok(Change { old, new }),
+                _ => Change::of(ring.current, new),
+            };
+        }
+        let mut bytes = [0; KEY_BYTES];
+        rng.fill(&mut bytes);
+        let change = Change::of(ring.current, MasterKey::from_bytes(bytes))?;
+        seal::create(&self.directory, &path, &bytes)?;
+        Ok(change)
     }
 
     /// Has everything sealed with the new key from now on. Both keys open.
-    fn change(&self, rng: &mut dyn Rng) -> Result<Change> {
-        let path = self.directory.join(NEXT_FILE);
+    fn go_over(&self, change: &Change) -> Result<()> {
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
-        let new = match read(&path)? {
-            Some(bytes) => bytes,
-            None => {
-                let mut bytes = [0; KEY_BYTES];
-                rng.fill(&mut bytes);
-                seal::create(&self.directory, &path, &bytes)?;
-                bytes
-            }
-        };
-        keep_links(&self.directory, &ring.current)?;
-        let new = MasterKey::from_bytes(new);
-        if new.fingerprint() == ring.current.fingerprint() {
-            return Err(Error::Key("the new key is the present one: chance repeats itself".into()));
-        }
-        let old = std::mem::replace(&mut ring.current, new.clone());
-        ring.other = Some(old.clone());
-        Ok(Change { old, new })
+        keep_links(&self.directory, &change.old)?;
+        ring.current = change.new.clone();
+        ring.other = Some(change.old.clone());
+        Ok(())
     }
 }
 
 struct Change {
     old: MasterKey,
     new: MasterKey,
+}
+
+impl Change {
+    fn of(old: MasterKey, new: MasterKey) -> Result<Change> {
+        if new.fingerprint() == old.fingerprint() {
+            return Err(Error::Key("the new key is the present one: chance repeats itself".into()));
+        }
+        Ok(Change { old, new })
+    }
 }
 
 /// Links that are under way stay good: their key stops following from the master key.
@@ -191,8 +209,10 @@ impl Store {
             // Whatever is sealed with the old key is stored by now, and found below.
             let _alone = keys.sealing.write().await;
             let change = keys.change(rng)?;
+            // Noted before anything is sealed with it: where this fails, everything goes on with the old one.
             let next = Unit::new().then(NOTE_NEXT, values![change.new.fingerprint()]);
             self.commit(next).await?;
+            keys.go_over(&change)?;
             change
         };
         let mut sealed = self.reseal(&old, &new, rng).await?;
@@ -238,9 +258,36 @@ impl Store {
         }
     }
 
-    /// The fingerprint of the key that the database was sealed with.
-    pub async fn noted_key(&self) -> Result<Option<String>> {
-        self.first(NOTED, Vec::new()).await?.map(|row| row.get("value")).transpose()
+    /// Commits what is sealed with one of the keys that the database notes. [`Error::Key`]: this node has none of them.
+    pub(crate) async fn commit_sealed(
+        &self,
+        mut unit: impl FnMut(&MasterKey) -> Result<Unit>,
+    ) -> Result<UnitResult> {
+        let keys = &self.inner.keys;
+        let _sealing = keys.sealing.read().await;
+        let mut key = keys.current();
+        loop {
+            let fenced = unit(&key)?.one(FENCE, values![key.fingerprint()]);
+            let conflict = match self.commit(fenced).await {
+                Err(conflict @ Error::Conflict { .. }) => conflict,
+                done => return done,
+            };
+            let noted = self.noted_keys().await?;
+            if noted.contains(&key.fingerprint()) {
+                return Err(conflict);
+            }
+            let Some(other) = keys.take_up(&noted)? else {
+                let detail = "another one has taken the place of this node's: copy the file `key` here, from the data \
+                    directory where it was rotated";
+                return Err(Error::Key(detail.into()));
+            };
+            key = other;
+        }
+    }
+
+    /// The fingerprints of the keys that envelopes are sealed with.
+    async fn noted_keys(&self) -> Result<Vec<String>> {
+        self.rows(NOTED, Vec::new()).await?.iter().map(|row| row.get("value")).collect()
     }
 }
 

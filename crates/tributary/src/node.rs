@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, anyhow};
@@ -30,6 +30,8 @@ pub struct Node {
     pub clock: Arc<dyn Clock>,
     /// What flows may start here.
     pub programs: Programs,
+    /// One for everybody on this node: what it could not store yet is known to it alone.
+    lender: OnceLock<connect::auth::Lender>,
     committer: JoinHandle<()>,
 }
 
@@ -109,21 +111,25 @@ impl Node {
             transport: Arc::new(HttpTransport::new().context("outgoing HTTP")?),
             clock: Arc::new(WallClock),
             programs: Programs::default(),
+            lender: OnceLock::new(),
             committer,
         })
     }
 
     /// Lends the tokens that vendors granted to this node's connections.
     pub fn lender(&self) -> connect::auth::Lender {
-        let keeper = engine::grants::Keeper {
-            store: self.store.clone(),
-            catalog: self.catalog.clone(),
-            transport: self.transport.clone(),
-            clock: self.clock.clone(),
-            timer: Arc::new(engine::RuntimeTimer),
-            rng: Arc::new(Mutex::new(Box::new(SystemRng::default()))),
+        let new = || {
+            let keeper = engine::grants::Keeper {
+                store: self.store.clone(),
+                catalog: self.catalog.clone(),
+                transport: self.transport.clone(),
+                clock: self.clock.clone(),
+                timer: Arc::new(engine::RuntimeTimer),
+                rng: Arc::new(Mutex::new(Box::new(SystemRng::default()))),
+            };
+            Arc::new(keeper).lender()
         };
-        Arc::new(keeper).lender()
+        self.lender.get_or_init(new).clone()
     }
 
     /// The state of the server's routes. Makes the token if there is none.
@@ -152,7 +158,7 @@ impl Node {
 
     /// The engine on this node.
     pub fn engine(&self, alerts: Arc<dyn engine::AlertSink>, config: engine::Config) -> engine::Engine {
-        engine::Engine::new(engine::Deps {
+        let engine = engine::Engine::new(engine::Deps {
             store: self.store.clone(),
             catalog: self.catalog.clone(),
             transport: self.transport.clone(),
@@ -163,12 +169,14 @@ impl Node {
             scripts: Arc::new(Workers::new(self.programs.clone())),
             rehearsal: None,
             config,
-        })
+        });
+        engine.borrow(self.lender());
+        engine
     }
 
     /// Gives the data directory back. Whatever was made from this node must be gone before.
     pub fn close(self) {
-        drop(self.store);
+        drop((self.store, self.lender));
         if self.committer.join().is_err() {
             tracing::error!("the committer panicked");
         }

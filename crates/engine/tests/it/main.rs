@@ -14,6 +14,8 @@ mod flows;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod grants;
+#[cfg(test)]
 mod lanes;
 #[cfg(test)]
 mod lifecycle;

@@ -51,7 +51,7 @@ fn begin(world: &World, n: u64, seconds: i64) -> Result<()> {
 
 fn renewed(world: &World, n: u64, refresh: &str) -> Result<()> {
     world.with_chance(|chance| {
-        world.go(world.store.renewed(&world.ws, "crm", n, tokens(refresh), chance, at(50)))
+        world.go(world.store.renewed(&world.ws, "crm", n, &tokens(refresh), chance, at(50)))
     })
 }
 
@@ -113,4 +113,24 @@ fn it_begins_and_ends_with_its_connection() {
     assert_ne!(world.go(world.store.generation()).unwrap(), before, "whoever keeps tokens looks again");
     world.go(world.store.remove_connection(&world.ws, "crm")).unwrap();
     assert!(world.go(world.store.grant(&world.ws, "crm")).unwrap().is_none());
+}
+
+/// A node whose key is not in use any more is told so: who takes that for a newer grant drops the only refresh token.
+#[test]
+fn a_key_that_is_not_in_use_is_no_conflict() {
+    let world = world();
+    put(&world, "one");
+    begin(&world, 1, 10).unwrap();
+    let noted = |from: &str, to: &str| {
+        world.change(&format!("UPDATE meta SET name = '{to}' WHERE name = '{from}'"));
+    };
+    noted("master_key", "elsewhere");
+    let refused = renewed(&world, 1, "two");
+    assert!(matches!(refused, Err(Error::Key(_))), "{refused:?}");
+    let refused = begin(&world, 1, 90);
+    assert!(matches!(refused, Err(Error::Key(_))), "nobody is asked for what cannot be kept: {refused:?}");
+    noted("elsewhere", "master_key");
+    assert_eq!(refresh(&world), "one");
+    renewed(&world, 1, "two").unwrap();
+    assert_eq!((grant(&world).n, refresh(&world).as_str()), (2, "two"));
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use store::{Error, Health};
+use store::{Error, Health, NewConnection, Secrets};
 
-use super::world::{Ground, Settings, World, at};
+use super::world::{Chance, Ground, Settings, World, at};
 
 /// More pages than any test fills.
 const ROOM: u32 = 1 << 20;
@@ -63,4 +63,35 @@ fn refused_units_prove_nothing() {
             .is_err()
     );
     assert_ne!(world.store.health(), Health::Good);
+}
+
+/// The new key was not noted: everything is sealed with the old one still, and the rotation can be run again.
+#[test]
+fn a_rotation_that_is_not_taken_changes_nothing() {
+    let world = World::new();
+    let put = || {
+        let connection = NewConnection {
+            name: "crm".into(),
+            connector: "crm".into(),
+            live: false,
+            base_url: None,
+            credentials: Secrets::new([("key".to_owned(), "secret".to_owned())].into()),
+        };
+        world.with_chance(|chance| world.go(world.store.put_connection(&world.ws, connection, chance, at(0))))
+    };
+    put().unwrap();
+    std::fs::write(world.path().join("key"), "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n").unwrap();
+    world.change(
+        "CREATE TRIGGER refuse BEFORE INSERT ON meta WHEN new.name = 'master_key_next' \
+            BEGIN SELECT RAISE(ABORT, 'no room'); END",
+    );
+    let refused = world.go(world.store.rotate_key(&mut Chance(1)));
+    assert!(refused.is_err(), "{refused:?}");
+    put().unwrap();
+    world.change("DROP TRIGGER refuse");
+    put().unwrap();
+    assert_eq!(world.go(world.store.rotate_key(&mut Chance(1))).unwrap(), 1);
+    put().unwrap();
+    let opened = world.go(world.store.connection(&world.ws, "crm")).unwrap().unwrap();
+    assert_eq!(opened.credentials.get("key"), Some("secret"));
 }

@@ -115,3 +115,25 @@ fn a_rotation_that_is_cut_off_anywhere_loses_nothing() {
         assert!(whole, "it comes to its end at last");
     }
 }
+
+/// Whoever asked goes away in the middle: the same process takes credentials, and goes on with the rotation.
+#[test]
+fn a_rotation_that_is_given_up_is_gone_on_with_by_the_same_process() {
+    for steps in 1.. {
+        let world = world();
+        let given_up = world.go_for(steps, world.store.rotate_key(&mut Chance(15)));
+        put(&world, "a", "a");
+        all_open(&world);
+        let again = rotate(&world, 16);
+        assert!(again.is_ok(), "after {steps} steps: {again:?}");
+        all_open(&world);
+        put(&world, "a", "a");
+        let key = present_key(&world);
+        let world = world.reopen(Settings { key, ..Settings::default() });
+        all_open(&world);
+        if given_up.is_some() {
+            assert!(steps > NAMES.len(), "{steps}");
+            break;
+        }
+    }
+}

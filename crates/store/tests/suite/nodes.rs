@@ -20,6 +20,8 @@ use tokio::task::JoinHandle;
 use super::world::{at, key};
 use crate::cluster::cluster;
 
+#[path = "nodes_keys.rs"]
+mod keys;
 #[path = "nodes_waits.rs"]
 mod waits;
 
@@ -74,7 +76,7 @@ struct Node {
     gate: Gate,
     name: &'static str,
     database: String,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 async fn node(url: &str, name: &'static str, clock: LeaseClock, stops: bool) -> Node {
@@ -87,7 +89,7 @@ async fn node(url: &str, name: &'static str, clock: LeaseClock, stops: bool) -> 
     let committer = store.committer().unwrap();
     std::thread::Builder::new().name(name.into()).spawn(move || committer.run()).unwrap();
     let database = url.split(['/', '?']).nth(3).unwrap().to_owned();
-    Node { store, gate, name, database, _directory: directory }
+    Node { store, gate, name, database, directory }
 }
 
 fn ws() -> WorkspaceId {

@@ -222,6 +222,18 @@ impl World {
         }
     }
 
+    /// The same, but given up after so many steps of the committer.
+    pub fn go_for<T>(&self, steps: usize, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        for _ in 0..steps {
+            if let Poll::Ready(value) = self.poll(future.as_mut(), 0) {
+                return Some(value);
+            }
+            self.step();
+        }
+        None
+    }
+
     /// Polls a future until it is ready or has put something beside the `before` units that wait for the committer.
     fn poll<T>(&self, mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>, before: usize) -> Poll<T> {
         let Some(place) = &self.ground().postgres else {

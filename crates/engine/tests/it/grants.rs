@@ -1,0 +1,169 @@
+//! What a vendor granted, while the store does not take it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use connect::auth::{Access, Granted};
+use connect::{BoxFuture, Connection, Error, Secret, Transport, TransportError, wire};
+use engine::grants::Keeper;
+use flow::chance::Rng;
+use jiff::SignedDuration;
+use serde_json::json;
+use store::{NewConnection, NewGrant, Secrets};
+
+use crate::world::{Node, ROOM, World, default_workspace, read, run};
+
+const MANIFEST: &str = "
+manifest: 1
+slug: bank
+title: Bank
+version: 1.0.0
+summary: Takes each refresh token once
+base_url: https://api.bank.example
+hosts: [api.bank.example]
+credentials:
+  id: {title: Id, secret: false, help: There}
+  secret: {title: Secret, help: There}
+auth:
+  oauth2: {grant: authorization_code, authorize: /authorize, token: /token, client_id: id, client_secret: secret}
+errors:
+  rules: [{status: 401, class: auth}]
+operations:
+  things.list: {summary: List, request: GET /things, effects: read}
+";
+
+/// What is done when the vendor is asked.
+type Hook = Box<dyn Fn(u32) + Send>;
+
+/// A vendor that takes each refresh token once, and gives long ones: the database needs room for them.
+struct Bank {
+    world: Arc<World>,
+    /// Tokens asked for so far, and refused.
+    asked: Mutex<(u32, u32)>,
+    hook: Mutex<Option<Hook>>,
+}
+
+/// The refresh token of the `n`th answer.
+fn refresh(n: u32) -> String {
+    format!("rt-{n}-{}", "x".repeat(40_000))
+}
+
+impl Bank {
+    fn answer(&self, request: &wire::Request) -> wire::Response {
+        let form = String::from_utf8_lossy(&request.body).into_owned();
+        let (answered, refused) = *self.asked.lock().unwrap();
+        let good = form.contains(&format!("refresh_token=rt-{answered}-"));
+        *self.asked.lock().unwrap() = if good { (answered + 1, refused) } else { (answered, refused + 1) };
+        if let Some(hook) = &*self.hook.lock().unwrap() {
+            hook(answered + 1);
+        }
+        let (status, body) = if good {
+            let n = answered + 1;
+            (200, json!({"access_token": format!("at-{n}"), "refresh_token": refresh(n), "expires_in": 3600}))
+        } else {
+            (400, json!({"error": "invalid_grant"}))
+        };
+        wire::Response { status, headers: Vec::new(), body: body.to_string().into() }
+    }
+}
+
+impl Transport for Bank {
+    fn send(&self, request: wire::Request) -> BoxFuture<'_, Result<wire::Response, TransportError>> {
+        Box::pin(std::future::ready(Ok(self.answer(&request))))
+    }
+}
+
+struct Seed(u8);
+
+impl Rng for Seed {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_add(1);
+            *byte = self.0;
+        }
+    }
+}
+
+/// A connection that somebody agreed to, and whoever lends its tokens.
+async fn agreed(world: &Arc<World>, node: &mut Node<'_>) -> (Arc<Bank>, Connection, Arc<dyn Access>) {
+    let bank = Arc::new(Bank { world: world.clone(), asked: Mutex::default(), hook: Mutex::default() });
+    let (store, now, ws) = (node.store.clone(), bank.world.time.now(), default_workspace());
+    let credentials = || [("id", "me"), ("secret", "s3cret")];
+    let new = NewConnection {
+        name: "bank".to_owned(),
+        connector: "bank".to_owned(),
+        live: true,
+        base_url: None,
+        credentials: Secrets::new(credentials().map(|(name, value)| (name.into(), value.into())).into()),
+    };
+    node.drive(store.put_connection(&ws, new, &mut Seed(1), now)).await.unwrap();
+    let grant = NewGrant {
+        tokens: Secrets::new([("refresh".to_owned(), refresh(0))].into()),
+        scopes: None,
+        expires_at: Some(now),
+    };
+    node.drive(store.put_grant(&ws, "bank", grant, &mut Seed(2), now)).await.unwrap();
+    let mut catalog = connect::Catalog::default();
+    catalog.insert(connect::Manifest::parse("bank.yaml", MANIFEST).unwrap(), MANIFEST.to_owned());
+    let keeper = Keeper {
+        store,
+        catalog: Arc::new(catalog),
+        transport: bank.clone(),
+        clock: world.time.clone(),
+        timer: world.time.clone(),
+        rng: Arc::new(Mutex::new(Box::new(Seed(3)))),
+    };
+    let connection = Connection {
+        name: "bank".into(),
+        connector: "bank".into(),
+        live: true,
+        base_url: None,
+        credentials: credentials().map(|(name, value)| (name.to_owned(), Secret::new(value))).into(),
+        access: None,
+    };
+    let access = Arc::new(keeper).lender()(&ws, &connection).expect("it is granted");
+    (bank, connection, access)
+}
+
+async fn token(
+    node: &mut Node<'_>,
+    connection: &Connection,
+    access: &Arc<dyn Access>,
+) -> Result<Arc<Granted>, Error> {
+    node.drive(access.token(connection, None)).await
+}
+
+/// The disk is full just when the vendor has answered, for as long as it likes: the only refresh token is not dropped.
+#[test]
+fn what_the_store_does_not_take_is_kept_until_it_does() {
+    run(async {
+        let world = Arc::new(World::new());
+        let mut node = world.boot();
+        let (bank, connection, access) = agreed(&world, &mut node).await;
+        let pages = world.pages.clone();
+        *bank.hook.lock().unwrap() = Some(Box::new(move |n| {
+            if n == 1 {
+                pages.store(1, Ordering::SeqCst);
+            }
+        }));
+        let stored = |node: &Node<'_>| read(node.store.grant(&default_workspace(), "bank")).unwrap().unwrap();
+        for _ in 0..3 {
+            let granted = token(&mut node, &connection, &access).await.expect("what the vendor gave");
+            assert_eq!((granted.token.reveal(), granted.n), ("at-1", 2));
+            world.time.advance(SignedDuration::from_mins(5));
+        }
+        assert_eq!((stored(&node).n, *bank.asked.lock().unwrap()), (1, (1, 0)), "from memory");
+        // The vendor is not asked by the spent one meanwhile.
+        let refused = node.drive(access.token(&connection, Some(&Granted { token: Secret::new("at-1"), base_url: None, n: 2 }))).await;
+        assert_eq!(refused.expect_err("nothing to show").code, "grant_unavailable");
+
+        world.pages.store(ROOM, Ordering::SeqCst);
+        node.until(|node| stored(node).n == 2).await;
+        assert_eq!(stored(&node).tokens.unwrap().get("refresh"), Some(refresh(1).as_str()));
+        world.time.advance(SignedDuration::from_hours(2));
+        let renewed = token(&mut node, &connection, &access).await.expect("renewed by the new one");
+        assert_eq!((renewed.token.reveal(), *bank.asked.lock().unwrap()), ("at-2", (2, 0)));
+        drop(access);
+        node.stop().await;
+    });
+}
