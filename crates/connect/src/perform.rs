@@ -157,7 +157,10 @@ impl Call<'_> {
     /// Only the manifest's hosts, or the connection's loopback address; what a vendor answers cannot change that.
     fn url(&self, path: &str, query: &str, granted: Option<&Granted>) -> Result<Url, Error> {
         let home = self.manifest.base(self.operation, self.connection)?;
-        let base = granted.and_then(|granted| granted.base_url.as_ref()).unwrap_or(home);
+        // A connection's own address, and an operation's own host, are not the instance that the vendor names.
+        let moved = self.connection.base_url.is_none() && self.operation.base_url.is_none();
+        let instance = granted.and_then(|granted| granted.base_url.as_ref()).filter(|_| moved);
+        let base = instance.unwrap_or(home);
         if !path.starts_with('/') || path.starts_with("//") {
             return Err(Error::fatal(
                 "host_refused",

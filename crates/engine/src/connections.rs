@@ -75,7 +75,7 @@ impl Connections {
 }
 
 /// A stored connection as `connect` takes it.
-fn connection(stored: store::Connection) -> Result<Connection, Fault> {
+pub(crate) fn connection(stored: store::Connection) -> Result<Connection, Fault> {
     let store::Connection { info, credentials } = stored;
     let base_url = match info.base_url.as_deref().map(str::parse) {
         None => None,

@@ -74,13 +74,18 @@ impl Keeper {
         let cut_off = held.as_ref().is_some_and(|held| held.cut_off);
         let tokens = held.as_ref().and_then(tokens_of);
         let Place { workspace, name } = &place;
-        let asked = grant.renew(&*self.transport, &connection, tokens.as_ref(), self.clock.now()).await;
+        let asked = match self.present(&place, connection).await {
+            Ok(connection) => {
+                grant.renew(&*self.transport, &connection, tokens.as_ref(), self.clock.now()).await
+            }
+            Err(error) => Err(error),
+        };
         match asked {
             Ok(tokens) => Ok(self.keep(place, n, tokens, unsaved).await),
             Err(error) => {
                 let error = if cut_off && error.code == "grant_refused" { lost(error) } else { error };
-                // An answer that never came may have spent the refresh token.
-                let answered = !error.unknown;
+                // An answer that never came may have spent the refresh token; who was not asked says nothing about it.
+                let answered = !error.unknown && (error.status.is_some() || !cut_off);
                 let problem = serde_json::json!({"code": error.code, "detail": error.detail}).to_string();
                 let now = self.clock.now();
                 let back = self.store.not_renewed(workspace, name, n, &problem, answered, now).await;
@@ -91,6 +96,16 @@ impl Keeper {
                 Err(Error { unknown: false, ..error })
             }
         }
+    }
+
+    /// The connection as it is stored now: whoever asks may have opened it before its credentials were changed.
+    async fn present(&self, place: &Place, connection: Connection) -> Result<Connection, Error> {
+        let stored = self.store.connection(&place.workspace, &place.name).await;
+        let stored = stored.map_err(|error| unavailable(&error))?;
+        let gone = || passing(format!("connection `{}` was removed", place.name));
+        let present = crate::connections::connection(stored.ok_or_else(gone)?);
+        let present = present.map_err(|fault| passing(fault.detail))?;
+        Ok(Connection { access: connection.access, ..present })
     }
 }
 
@@ -148,7 +163,7 @@ impl Kept {
             if self.grant.asks_a_person()
                 && stored.as_ref().and_then(tokens_of).is_none_or(|tokens| tokens.refresh.is_none())
             {
-                return Err(self.nobody_agreed(stored.is_some_and(|stored| stored.n > 0)));
+                return Err(self.nobody_agreed(stored.as_ref()));
             }
             let n = stored.as_ref().map_or(0, |stored| stored.n);
             match keeper.store.begin_renewal(workspace, name, n, LEASE, now).await {
@@ -184,12 +199,14 @@ impl Kept {
         granted
     }
 
-    fn nobody_agreed(&self, before: bool) -> Error {
+    fn nobody_agreed(&self, stored: Option<&store::Grant>) -> Error {
         let name = &self.place.name;
-        let why = if before {
-            "what was agreed to is over, and the vendor gave nothing to renew it by"
-        } else {
-            "nobody has agreed to it yet"
+        let why = match stored {
+            Some(stored) if stored.tokens.is_some() => {
+                "what was agreed to is over, and the vendor gave nothing to renew it by"
+            }
+            Some(stored) if stored.n > 0 => "it was changed since somebody agreed to it",
+            _ => "nobody has agreed to it yet",
         };
         let detail =
             format!("connection `{name}`: {why}. `tributary connection authorize {name}` asks for it");

@@ -9,7 +9,7 @@ use crate::row::Row;
 use crate::seal::Sealed;
 use crate::stats::{NODE, counter};
 use crate::unit::{By, values};
-use crate::{Error, MasterKey, Result, Secrets, Store, Unit, grants, polls, seal};
+use crate::{Error, MasterKey, NewGrant, Result, Secrets, Store, Unit, grants, polls, seal};
 
 /// A connection to be made or replaced (by name).
 #[derive(Debug)]
@@ -21,6 +21,19 @@ pub struct NewConnection {
     pub base_url: Option<String>,
     /// Every credential, webhook signing secrets too.
     pub credentials: Secrets,
+}
+
+/// What changes together with a connection.
+#[derive(Debug, Default)]
+pub struct Along {
+    /// What was granted is over: it was granted to other credentials, or by another address.
+    pub over: bool,
+    /// What it is granted from now on.
+    pub grant: Option<NewGrant>,
+    /// A webhook address that it is given.
+    pub hook: Option<HookId>,
+    /// An address of its own, and the vendor's name for it.
+    pub registered: Option<(HookId, String)>,
 }
 
 /// A connection without its credentials.
@@ -83,6 +96,18 @@ impl Store {
         rng: &mut dyn Rng,
         now: Timestamp,
     ) -> Result<ConnectionInfo> {
+        self.put_connection_along(ws, connection, &Along::default(), rng, now).await
+    }
+
+    /// The same, together with what changes with it.
+    pub async fn put_connection_along(
+        &self,
+        ws: &WorkspaceId,
+        connection: NewConnection,
+        along: &Along,
+        rng: &mut dyn Rng,
+        now: Timestamp,
+    ) -> Result<ConnectionInfo> {
         let NewConnection { name, connector, live, base_url, credentials } = connection;
         let names: Vec<&str> = credentials.names().collect();
         let names =
@@ -91,11 +116,21 @@ impl Store {
         let put = |key: &MasterKey| {
             let sealed = seal::seal(key, Sealed::Credentials, ws, &name, &credentials, rng)?;
             let put = values![ws, &name, &id, &connector, live, base_url.as_ref(), &names, sealed, now];
-            Ok(Unit::new().one(PUT, put).then(grants::FORGIVE, values![ws, &name]).tally(
-                NODE,
-                counter::GENERATION,
-                By::Fixed(1),
-            ))
+            let mut unit = Unit::new().one(PUT, put).tally(NODE, counter::GENERATION, By::Fixed(1));
+            unit = match along.over {
+                true => unit.then(grants::END, values![ws, &name, now]),
+                false => unit.then(grants::FORGIVE, values![ws, &name]),
+            };
+            if let Some(grant) = &along.grant {
+                unit = grants::put(unit, key, (ws, &name), grant, rng, now)?;
+            }
+            if let Some(hook) = &along.hook {
+                unit = unit.one(PUT_HOOK, values![hook, ws, &name, now]);
+            }
+            if let Some((hook, registered)) = &along.registered {
+                unit = unit.one(REGISTER, values![ws, hook, registered]);
+            }
+            Ok(unit)
         };
         self.commit_sealed(put).await?;
         let stored = self.first(ONE, values![ws, &name]).await?;

@@ -62,6 +62,10 @@ const RENEWED: &str = "UPDATE grants SET n = n + 1, sealed = ?4, scopes = ?5, ex
 const NOT_RENEWED: &str = "UPDATE grants SET renew_until = NULL, problem = ?4, problem_at = ?5, \
     answered = CASE WHEN ?6 = 1 THEN begun ELSE answered END \
     WHERE workspace = ?1 AND connection = ?2 AND n = ?3";
+/// What was granted to other credentials is over. The number fences off a renewal that is under way.
+pub(crate) const END: &str = "UPDATE grants SET n = n + 1, sealed = NULL, scopes = NULL, expires_at = NULL, \
+    answered = begun, renew_until = NULL, problem = NULL, problem_at = NULL, updated_at = ?3 \
+    WHERE workspace = ?1 AND connection = ?2";
 /// Other credentials deserve another try.
 pub(crate) const FORGIVE: &str =
     "UPDATE grants SET problem = NULL, problem_at = NULL WHERE workspace = ?1 AND connection = ?2";
@@ -101,11 +105,9 @@ impl Store {
         rng: &mut dyn Rng,
         now: Timestamp,
     ) -> Result<()> {
-        let scopes = scopes_of(&grant)?;
         let put = |key: &MasterKey| {
-            let sealed = seal::seal(key, Sealed::Grant, ws, connection, &grant.tokens, rng)?;
-            let put = values![ws, connection, sealed, scopes.as_ref(), grant.expires_at, now];
-            Ok(Unit::new().one(PUT, put).tally(NODE, counter::GENERATION, By::Fixed(1)))
+            let unit = Unit::new().tally(NODE, counter::GENERATION, By::Fixed(1));
+            put(unit, key, (ws, connection), &grant, rng, now)
         };
         self.commit_sealed(put).await.map(drop)
     }
@@ -160,6 +162,19 @@ impl Store {
     }
 }
 
+/// Adds what puts a grant in the place of whatever was granted before.
+pub(crate) fn put(
+    unit: Unit,
+    key: &MasterKey,
+    (ws, connection): (&WorkspaceId, &str),
+    grant: &NewGrant,
+    rng: &mut dyn Rng,
+    now: Timestamp,
+) -> Result<Unit> {
+    let sealed = seal::seal(key, Sealed::Grant, ws, connection, &grant.tokens, rng)?;
+    Ok(unit.one(PUT, values![ws, connection, sealed, scopes_of(grant)?, grant.expires_at, now]))
+}
+
 fn scopes_of(grant: &NewGrant) -> Result<Option<String>> {
     let scopes = grant.scopes.as_ref().map(serde_json::to_string).transpose();
     scopes.map_err(|error| Error::corrupt("scopes", error))
@@ -171,7 +186,7 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        for sql in [ONE, PUT, BEGIN, RENEWED, NOT_RENEWED, REMOVE] {
+        for sql in [ONE, PUT, BEGIN, RENEWED, NOT_RENEWED, END, FORGIVE, REMOVE] {
             crate::database::check_plan(sql);
         }
     }

@@ -52,7 +52,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use committer::{Committer, Cut, Cuts};
-pub use connections::{Connection, ConnectionInfo, Hook, NewConnection};
+pub use connections::{Along, Connection, ConnectionInfo, Hook, NewConnection};
 pub use error::Error;
 pub use event::{
     Accepted, Event, EventOutcome, EventQuery, EventStatus, EventSummary, FlowOutcome, NewEvent,

@@ -215,6 +215,18 @@ impl Grant {
         &self.scopes
     }
 
+    /// Whether what was granted is bound to this credential, so that it is over when the credential changes. What a person
+    /// agreed to survives another secret of the same client.
+    pub fn binds(&self, field: &str) -> bool {
+        match &self.kind {
+            Kind::Code { parameters, endpoint, .. } => {
+                endpoint.client_id.as_deref() == Some(field)
+                    || parameters.iter().chain(&endpoint.parameters).any(|(_, text)| text.is_of(field))
+            }
+            Kind::Client { .. } | Kind::Jwt { .. } | Kind::Session(_) => true,
+        }
+    }
+
     /// Whether an answer refuses the token that was shown.
     pub(crate) fn refuses(&self, response: &wire::Response) -> bool {
         self.refused.contains(&response.status)
@@ -222,6 +234,10 @@ impl Grant {
 }
 
 impl Text {
+    fn is_of(&self, name: &str) -> bool {
+        matches!(self, Text::Field(field) if field == name)
+    }
+
     pub(crate) fn of(&self, connection: &Connection) -> Result<Secret, Error> {
         match self {
             Text::Constant(text) => Ok(Secret::new(text)),

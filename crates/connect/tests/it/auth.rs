@@ -326,6 +326,24 @@ async fn an_instance_elsewhere_is_not_believed() {
     }
 }
 
+/// A sandbox twin's address stays the connection's, whatever the real account was granted before.
+#[tokio::test]
+async fn an_instance_does_not_take_the_place_of_a_connections_own_address() {
+    let manifest = manifest(&jwt("RS256"));
+    let instance = "https://na1.eu.acme.example".parse().ok();
+    let granted = Arc::new(Granted { token: Secret::new("token-1"), base_url: instance, n: 1 });
+    for (base_url, host) in [(None, "na1.eu.acme.example"), (Some("http://127.0.0.1:9"), "127.0.0.1")] {
+        let connection = Connection {
+            base_url: base_url.map(|url| url.parse().expect("an address")),
+            access: Some(Arc::new(connect::auth::Fixed(granted.clone()))),
+            ..connection("s3cret")
+        };
+        let stage = Stage::json([json!([])]);
+        call(&stage, &manifest, &connection).await.expect("an answer");
+        assert_eq!(stage.asked()[0].url.host_str(), Some(host));
+    }
+}
+
 #[tokio::test]
 async fn a_login_gives_a_token_or_a_cookie() {
     let token = "  session: {login: /login, body: {user: $credentials.id, password: $credentials.secret}, token: data.token, header: X-Session, prefix: '', life_s: 600}";

@@ -2,12 +2,18 @@
 
 use super::world::{Task, World, at};
 use jiff::SignedDuration;
-use store::{Error, Grant, NewConnection, NewGrant, Result, Secrets};
+use flow::HookId;
+use store::{Along, Error, Grant, NewConnection, NewGrant, Result, Secrets};
 
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
 
 fn world() -> World {
     let world = World::new();
+    connect(&world, &Along::default()).unwrap();
+    world
+}
+
+fn connect(world: &World, along: &Along) -> Result<()> {
     let connection = NewConnection {
         name: "crm".into(),
         connector: "crm".into(),
@@ -15,10 +21,10 @@ fn world() -> World {
         base_url: None,
         credentials: Secrets::default(),
     };
-    world
-        .with_chance(|chance| world.go(world.store.put_connection(&world.ws, connection, chance, at(0))))
-        .unwrap();
-    world
+    world.with_chance(|chance| {
+        let put = world.store.put_connection_along(&world.ws, connection, along, chance, at(0));
+        world.go(put).map(drop)
+    })
 }
 
 fn tokens(refresh: &str) -> NewGrant {
@@ -133,4 +139,39 @@ fn a_key_that_is_not_in_use_is_no_conflict() {
     assert_eq!(refresh(&world), "one");
     renewed(&world, 1, "two").unwrap();
     assert_eq!((grant(&world).n, refresh(&world).as_str()), (2, "two"));
+}
+
+#[test]
+fn what_was_granted_to_other_credentials_is_over() {
+    let world = world();
+    put(&world, "one");
+    connect(&world, &Along::default()).unwrap();
+    assert_eq!(refresh(&world), "one", "the same credentials again");
+    begin(&world, 1, 10).unwrap();
+    connect(&world, &Along { over: true, ..Along::default() }).unwrap();
+    let over = grant(&world);
+    assert_eq!((over.n, over.tokens.is_none(), over.cut_off), (2, true, false));
+    assert!(matches!(renewed(&world, 1, "of the old"), Err(Error::Conflict { .. })), "it was under way");
+    begin(&world, 2, 11).unwrap();
+    renewed(&world, 2, "of the new").unwrap();
+    assert_eq!(refresh(&world), "of the new");
+}
+
+/// A connection, its grant and its address are there together or not at all.
+#[test]
+fn what_comes_with_a_connection_comes_whole() {
+    let world = World::new();
+    let hook = HookId::new("hook_1");
+    let missing = Along { registered: Some((hook.clone(), "we_1".into())), ..Along::default() };
+    assert!(matches!(connect(&world, &missing), Err(Error::Conflict { .. })), "there is no such address");
+    assert!(world.go(world.store.connections(&world.ws)).unwrap().is_empty());
+    let along = || Along { grant: Some(tokens("one")), hook: Some(hook.clone()), ..Along::default() };
+    connect(&world, &along()).unwrap();
+    assert_eq!(refresh(&world), "one");
+    connect(&world, &missing).unwrap();
+    let hooks = world.go(world.store.hooks(&world.ws)).unwrap();
+    assert_eq!((hooks.len(), hooks[0].registered.as_deref()), (1, Some("we_1")));
+    // The same address twice: nothing of it is kept.
+    assert!(connect(&world, &Along { grant: Some(tokens("two")), ..along() }).is_err());
+    assert_eq!(refresh(&world), "one");
 }

@@ -138,6 +138,17 @@ async fn a_person_agrees_once_and_the_rest_is_renewed() {
 
     assert_eq!(stage.agree().await["ok"], true);
     assert_eq!(stage.check().await["ok"], true);
+    // Another secret of the same client ends nothing; another client was agreed to by nobody.
+    let change = async |id: &str, secret: &str| {
+        let body = json!({"connector": "mock", "credentials": {"client_id": id, "client_secret": secret}});
+        stage.app.put("/v1/connections/mock", body).await.expect(200);
+        stage.check().await
+    };
+    assert_eq!(change("client-1", "another").await["ok"], true);
+    let other = change("client-2", "s:cret").await;
+    assert!(other["code"] == "grant_missing" && other["detail"].as_str().unwrap().contains("changed"), "{other}");
+    change("client-1", "s:cret").await;
+    assert_eq!(stage.agree().await["ok"], true);
     let shown = app.get("/v1/connections/mock").await;
     assert_eq!(shown.json()["grant"]["scopes"], json!(["read"]), "{}", shown.text);
     stage.app.stop().await;
@@ -169,7 +180,7 @@ async fn a_client_asks_for_itself() {
     assert_eq!((&counts["client"], &counts["api"]), (&json!(2), &json!(3)));
     let wrong = json!({"connector": "mock", "credentials": {"client_secret": "wrong"}});
     stage.app.put("/v1/connections/mock", wrong).await.expect(200);
-    stage.control("expire").await;
+    // What was granted to the credentials of before is shown no more, though it is good.
     let refused = stage.check().await;
     assert_eq!(refused["code"], "client_refused", "{refused}");
     assert!(!refused.to_string().contains("wrong"), "{refused}");

@@ -129,6 +129,11 @@ async fn a_webhook_is_registered_and_taken_back_by_the_vendors_api() {
         let signature = signature(secret, WallClock.now(), &body);
         stage.app.deliver(&path, &[("stripe-signature", signature)], body).await.expect(200);
     }
+    // Taken back and registered once more: another endpoint, not the vendor's answer of before.
+    stage.app.delete("/v1/connections/stripe/hook").await.expect(204);
+    stage.app.post("/v1/connections/stripe/hook", json!({})).await.expect(200);
+    let enabled = |stage: &Stage| stage.stripe.endpoints().iter().filter(|endpoint| endpoint.enabled).count();
+    assert_eq!(enabled(&stage), 1);
     stage.app.delete("/v1/connections/stripe").await.expect(204);
     assert!(stage.stripe.endpoints().iter().all(|endpoint| !endpoint.enabled), "it goes with its connection");
     stage.app.stop().await;

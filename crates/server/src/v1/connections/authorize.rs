@@ -153,12 +153,17 @@ pub async fn redeem(
 
 /// Puts tokens in the place of whatever was granted before.
 pub async fn keep(app: &App, name: &str, tokens: &Tokens) -> Result<(), Problem> {
-    let grant = NewGrant {
+    let grant = new_grant(tokens);
+    Ok(app.store().put_grant(app.workspace(), name, grant, &mut app.rng(), app.now()).await?)
+}
+
+/// Tokens as the store keeps them.
+pub fn new_grant(tokens: &Tokens) -> NewGrant {
+    NewGrant {
         tokens: Secrets::new(tokens.secrets()),
         scopes: tokens.scopes.clone(),
         expires_at: tokens.expires_at,
-    };
-    Ok(app.store().put_grant(app.workspace(), name, grant, &mut app.rng(), app.now()).await?)
+    }
 }
 
 fn words(title: &str, grant: &Grant, tokens: &Tokens, renewable: bool) -> String {

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use connect::{Connection, Manifest, Registration};
 use http::StatusCode;
 use serde_json::{Value, json};
-use store::{Hook, NewConnection, Secrets};
+use store::{Along, Hook, NewConnection, Secrets};
 
 use super::{find, ready};
 use crate::App;
@@ -35,7 +35,8 @@ pub async fn register(State(app): State<App>, Path(name): Path<String>) -> Resul
             --public-url https://…` first";
         Problem::new(Code::WrongState, detail)
     })?;
-    let answer = registering.call(&app, &registration.operation, registration.arguments(&url)).await?;
+    let key = registering.key(&url);
+    let answer = registering.call(&app, &registration.operation, registration.arguments(&url), &key).await?;
     let (id, secret) = registration.registered(&answer).ok_or_else(|| {
         Problem::new(Code::Internal, format!("{} registered the address and gave no secret", manifest.title))
     })?;
@@ -55,8 +56,8 @@ pub async fn register(State(app): State<App>, Path(name): Path<String>) -> Resul
         base_url: info.base_url.clone(),
         credentials,
     };
-    app.store().put_connection(app.workspace(), changed, &mut app.rng(), app.now()).await?;
-    app.store().register_hook(app.workspace(), &hook.id, Some(&id)).await?;
+    let along = Along { registered: Some((hook.id.clone(), id.clone())), ..Along::default() };
+    app.store().put_connection_along(app.workspace(), changed, &along, &mut app.rng(), app.now()).await?;
     let registered = Hook { registered: Some(id), ..hook.clone() };
     Ok(Json(hooks::document(&app, &registered)))
 }
@@ -78,7 +79,7 @@ pub async fn take_back(app: &App, name: &str) -> Result<(), Problem> {
     let registering = registering(app, name).await?;
     let Registering { registration, hook, .. } = &registering;
     let Some(id) = &hook.registered else { return Ok(()) };
-    registering.call(app, &registration.remove, registration.removal(id)).await?;
+    registering.call(app, &registration.remove, registration.removal(id), &format!("unhook-{id}")).await?;
     app.store().register_hook(app.workspace(), &hook.id, None).await?;
     Ok(())
 }
@@ -96,7 +97,10 @@ async fn registering<'a>(app: &'a App, name: &str) -> Result<Registering<'a>, Pr
     let manifest = app.catalog().get(&stored.info.connector).ok_or_else(by_hand)?;
     let registration = manifest.webhook().and_then(|webhook| webhook.registration()).ok_or_else(by_hand)?;
     let hooks = app.store().hooks(app.workspace()).await?;
-    let hook = hooks.into_iter().find(|hook| hook.connection == name).ok_or_else(by_hand)?;
+    let hook = hooks.into_iter().find(|hook| hook.connection == name).ok_or_else(|| {
+        let detail = format!("`{name}` has no webhook address yet: enter any of its credentials again, and it is given one");
+        Problem::new(Code::WrongState, detail)
+    })?;
     Ok(Registering { manifest, registration, stored, connection, hook })
 }
 
@@ -106,14 +110,22 @@ impl Registering<'_> {
         self.manifest.webhook().map(|webhook| webhook.secret_field().to_owned()).unwrap_or_default()
     }
 
-    async fn call(&self, app: &App, operation: &str, arguments: Value) -> Result<Value, Problem> {
+    /// The same as often as one registration is tried: a vendor that knows keys makes one endpoint of it. Another one
+    /// once it was stored (that changes the connection), or for another address: what was registered and taken back
+    /// before would only be answered again.
+    fn key(&self, url: &str) -> String {
+        let stored = self.stored.info.updated_at.as_microsecond();
+        let address = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
+        let address: String = address.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("hook-{}-{stored}-{address}", self.hook.id)
+    }
+
+    async fn call(&self, app: &App, operation: &str, arguments: Value, key: &str) -> Result<Value, Problem> {
         let Some(operation) = self.manifest.operation(operation) else {
             return Err(Problem::new(Code::Internal, format!("there is no operation {operation}")));
         };
-        // The same key as often as it is tried: a vendor that knows keys makes one endpoint of it.
-        let key = format!("hook-{}", self.hook.id);
         let called = async {
-            let prepared = connect::prepare(self.manifest, operation, &arguments, &key)?;
+            let prepared = connect::prepare(self.manifest, operation, &arguments, key)?;
             connect::perform(
                 app.transport(),
                 &self.connection,

@@ -8,7 +8,7 @@ use connect::{Manifest, Secret};
 use flow::HookId;
 use http::StatusCode;
 use serde_json::{Map, Value};
-use store::{NewConnection, Secrets};
+use store::{Along, NewConnection, Secrets};
 
 use super::{authorize, document, opened};
 use crate::App;
@@ -76,20 +76,33 @@ pub async fn put(
     check_base_url(manifest, &new, &mut fields);
     fields.finish(&MEMBERS)?;
 
-    let now = app.now();
-    let info = app.store().put_connection(app.workspace(), new, &mut app.rng(), now).await?;
-    if let Some(refresh) = refresh {
-        authorize::keep(&app, &name, &Tokens::to_renew(refresh)).await?;
-    }
-    let mut hooks = app.store().hooks(app.workspace()).await?;
-    // One that was made before its connector took webhooks is given an address as well.
-    if manifest.webhook().is_some() && !hooks.iter().any(|hook| hook.connection == name) {
-        let hook = HookId::random(&mut app.rng());
-        app.store().put_hook(app.workspace(), &hook, &name, now).await?;
-        hooks = app.store().hooks(app.workspace()).await?;
-    }
+    // One unit; one that was made before its connector took webhooks is given an address as well.
+    let hooks = app.store().hooks(app.workspace()).await?;
+    let has_hook = hooks.iter().any(|hook| hook.connection == name);
+    let along = Along {
+        over: present.as_ref().is_some_and(|present| is_over(manifest, present, &new)),
+        grant: refresh.map(|refresh| authorize::new_grant(&Tokens::to_renew(refresh))),
+        hook: (manifest.webhook().is_some() && !has_hook).then(|| HookId::random(&mut app.rng())),
+        registered: None,
+    };
+    let info =
+        app.store().put_connection_along(app.workspace(), new, &along, &mut app.rng(), app.now()).await?;
+    let hooks = app.store().hooks(app.workspace()).await?;
     let status = if present.is_none() { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(document(&app, &info, hooks.iter().find(|hook| hook.connection == name)))))
+}
+
+/// Whether what the vendor granted was granted to something else than what the connection is from now on.
+fn is_over(manifest: &Manifest, present: &store::Connection, new: &NewConnection) -> bool {
+    let Some(grant) = manifest.grant() else { return false };
+    let signing = manifest.webhook().map(|webhook| webhook.secret_field());
+    let mut names = present.credentials.names().chain(new.credentials.names());
+    present.info.base_url != new.base_url
+        || present.info.live != new.live
+        || names.any(|name| {
+            let changed = present.credentials.get(name) != new.credentials.get(name);
+            changed && signing != Some(name) && grant.binds(name)
+        })
 }
 
 /// The problem of fields that are known to hold a mistake.
