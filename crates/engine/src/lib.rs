@@ -313,9 +313,15 @@ impl Node {
     /// A connection, as soon as the database can say.
     async fn connection(&self, workspace: &WorkspaceId, name: &str) -> Result<Arc<Connection>, Fault> {
         let lender = self.lender();
+        let mut told = false;
         loop {
             match self.connections.open(&self.store, workspace, name, Some(lender)).await {
-                Err(NotOpen::Store(error)) if error.passes() => self.timer.sleep(limits::HEALTH_PROBE).await,
+                Err(NotOpen::Store(error)) if error.passes() => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(connection = name, %error, "what needs it waits");
+                    }
+                    self.timer.sleep(limits::HEALTH_PROBE).await;
+                }
                 opened => return opened.map_err(|not| not.into_fault(name)),
             }
         }

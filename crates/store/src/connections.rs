@@ -145,7 +145,7 @@ impl Store {
     /// A connection with its credentials. Fails closed: an envelope that does not open is an error, not absence.
     pub async fn connection(&self, ws: &WorkspaceId, name: &str) -> Result<Option<Connection>> {
         let Some(row) = self.first(ONE, values![ws, name]).await? else { return Ok(None) };
-        let credentials = self.inner.keys.open(Sealed::Credentials, ws, name, row.bytes("sealed")?)?;
+        let credentials = self.open_sealed(Sealed::Credentials, ws, name, row.bytes("sealed")?).await?;
         Ok(Some(Connection { info: info_of(&row)?, credentials }))
     }
 

@@ -12,7 +12,6 @@ use flow::WorkspaceId;
 use flow::chance::Rng;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::row::Row;
 use crate::seal::Sealed;
 use crate::stats::{NODE, counter};
 use crate::unit::{By, values};
@@ -74,18 +73,16 @@ pub(crate) const REMOVE: &str = "DELETE FROM grants WHERE workspace = ?1 AND con
 impl Store {
     /// What a connection was granted, if anything was. Fails closed, as [`Store::connection`] does.
     pub async fn grant(&self, ws: &WorkspaceId, connection: &str) -> Result<Option<Grant>> {
-        let row = self.first(ONE, values![ws, connection]).await?;
-        row.map(|row| self.grant_of(ws, connection, &row)).transpose()
-    }
-
-    fn grant_of(&self, ws: &WorkspaceId, connection: &str, row: &Row) -> Result<Grant> {
-        let open = |sealed| self.inner.keys.open(Sealed::Grant, ws, connection, sealed);
-        let tokens = row.maybe_bytes("sealed")?.map(open).transpose()?;
+        let Some(row) = self.first(ONE, values![ws, connection]).await? else { return Ok(None) };
+        let tokens = match row.maybe_bytes("sealed")? {
+            Some(sealed) => Some(self.open_sealed(Sealed::Grant, ws, connection, sealed).await?),
+            None => None,
+        };
         let scopes: Option<String> = row.get("scopes")?;
         let scopes = scopes.map(|text| serde_json::from_str(&text)).transpose();
         let (problem, problem_at): (Option<String>, Option<Timestamp>) =
             (row.get("problem")?, row.get("problem_at")?);
-        Ok(Grant {
+        Ok(Some(Grant {
             n: row.get("n")?,
             tokens,
             scopes: scopes.map_err(|error| Error::corrupt("scopes", error))?,
@@ -93,7 +90,7 @@ impl Store {
             cut_off: row.get::<u64>("begun")? != row.get::<u64>("answered")?,
             problem: problem.zip(problem_at),
             updated_at: row.get("updated_at")?,
-        })
+        }))
     }
 
     /// Keeps what a person agreed to, in the place of whatever was granted before.

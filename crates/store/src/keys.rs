@@ -3,13 +3,14 @@
 //! | step | files | envelopes open with | noted in the database |
 //! |---|---|---|---|
 //! | before | `key` | the old | the old |
-//! | the new key is written | `key`, `key.new` | the old | the old, the new as next |
+//! | the new key is written; other nodes are given it | `key`, `key.new` | the old | the old, the new as next |
 //! | each envelope's data key is sealed anew | `key`, `key.new` | one of the two | the old, the new as next |
 //! | all are | `key`, `key.new` | the new | the new |
-//! | `key.new` takes the place of `key` | `key` | the new | the new |
+//! | `key.new` takes the place of `key`, the old one stays beside it | `key`, `key.….old` | the new | the new |
 //!
-//! A process that dies in between starts with both keys, and the next rotation goes on with the same new one. Whoever seals
-//! makes sure in the same unit that its key is one of those noted: a node that was not told of the new key is refused.
+//! A process that dies in between starts with both keys, and the next rotation goes on with the same new one. One node
+//! rotates at a time: the next key is noted only where there is no other next one. Whoever seals makes sure in the same unit
+//! that its key is one of those noted: a node that has none of them is refused, and waits for its operator.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,8 +33,11 @@ const LINKS_FILE: &str = "links";
 
 /// The key that is in use, and the one that is taking its place.
 const NOTED: &str = "SELECT value FROM meta WHERE name IN ('master_key', 'master_key_next') ORDER BY name";
+/// Touches one row if the key is still the one that the rotation began with, or already the one that it goes over to.
+const STILL: &str = "UPDATE meta SET value = value WHERE name = 'master_key' AND (value = ?1 OR value = ?2)";
+/// Touches one row if no other key is about to take its place.
 const NOTE_NEXT: &str = "INSERT INTO meta (name, value) VALUES ('master_key_next', ?1) \
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.value = excluded.value";
 const NOTE: &str = "UPDATE meta SET value = ?2 WHERE name = 'master_key' AND (value = ?1 OR value = ?2)";
 const NO_NEXT: &str = "DELETE FROM meta WHERE name = 'master_key_next'";
 /// Touches one row if the key is one of those noted.
@@ -42,6 +46,8 @@ const FENCE: &str = "UPDATE meta SET value = ?1 WHERE value = ?1 \
 const CONNECTIONS: &str = "SELECT workspace, name, sealed FROM connections ORDER BY workspace, name";
 const GRANTS: &str = "SELECT workspace, connection AS name, sealed FROM grants WHERE sealed IS NOT NULL \
     ORDER BY workspace, connection";
+const LACKING: &str = "another one has taken the place of this node's: copy the file `key` (or `key.new`, while there is \
+    one) here, from the data directory where it was rotated";
 /// What was changed meanwhile was sealed anew by whoever did.
 const RESEAL_CONNECTION: &str =
     "UPDATE connections SET sealed = ?4 WHERE workspace = ?1 AND name = ?2 AND sealed = ?3";
@@ -83,9 +89,11 @@ impl Keys {
             return Ok(());
         }
         match ring.other.take() {
+            // Not put in its place yet: what other nodes sealed meanwhile may want the old one.
             Some(next) if next.fingerprint() == noted => {
-                ring.current = next;
-                finish(&self.directory)
+                keep_links(&self.directory, &ring.current)?;
+                ring.other = Some(std::mem::replace(&mut ring.current, next));
+                Ok(())
             }
             _ => Err(Error::Key(
                 "this data was sealed with another key; every node needs the `key` file of the first one"
@@ -115,24 +123,30 @@ impl Keys {
         if let (Err(_), Some(other)) = (&opened, &ring.other) {
             opened = seal::open(other, what, ws, connection, sealed);
         }
-        if opened.is_err()
-            && let Some(bytes) = read(&self.directory.join(KEY_FILE))?
-            && let Ok(secrets) = seal::open(&MasterKey::from_bytes(bytes), what, ws, connection, sealed)
-        {
-            let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
-            keep_links(&self.directory, &ring.current)?;
-            ring.other = Some(std::mem::replace(&mut ring.current, MasterKey::from_bytes(bytes)));
-            return Ok(secrets);
+        if opened.is_err() {
+            for key in self.files()? {
+                if let Ok(secrets) = seal::open(&key, what, ws, connection, sealed) {
+                    // What this node seals with is decided where it seals.
+                    self.ring.write().unwrap_or_else(PoisonError::into_inner).other = Some(key);
+                    return Ok(secrets);
+                }
+            }
         }
         opened
     }
 
+    /// The keys that lie in the directory now: its operator may have put another one there.
+    fn files(&self) -> Result<Vec<MasterKey>> {
+        let files = [KEY_FILE, NEXT_FILE].map(|file| read(&self.directory.join(file)));
+        files.into_iter().filter_map(|read| read.transpose()).map(|read| read.map(MasterKey::from_bytes)).collect()
+    }
+
     /// Takes up the key that is noted, where the present one is not: the operator put it here.
     fn take_up(&self, noted: &[String]) -> Result<Option<MasterKey>> {
-        let file = read(&self.directory.join(KEY_FILE))?.map(MasterKey::from_bytes);
+        let files = self.files()?;
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
         let is_noted = |key: &MasterKey| noted.contains(&key.fingerprint());
-        let Some(key) = ring.other.clone().into_iter().chain(file).find(is_noted) else { return Ok(None) };
+        let Some(key) = ring.other.clone().into_iter().chain(files).find(is_noted) else { return Ok(None) };
         keep_links(&self.directory, &ring.current)?;
         ring.other = Some(std::mem::replace(&mut ring.current, key.clone()));
         Ok(Some(key))
@@ -156,6 +170,12 @@ impl Keys {
         let change = Change::of(ring.current, MasterKey::from_bytes(bytes))?;
         seal::create(&self.directory, &path, &bytes)?;
         Ok(change)
+    }
+
+    fn finish(&self) -> Result<()> {
+        finish(&self.directory)?;
+        self.ring.write().unwrap_or_else(PoisonError::into_inner).other = None;
+        Ok(())
     }
 
     /// Has everything sealed with the new key from now on. Both keys open.
@@ -188,9 +208,15 @@ fn keep_links(directory: &Path, old: &MasterKey) -> Result<()> {
     if path.exists() { Ok(()) } else { seal::create(directory, &path, &old.links_bytes()) }
 }
 
-/// The last step: the new key takes the place of the old one.
+/// The last step: the new key takes the place of the old one, which stays beside it: backups that were made before open
+/// with no other.
 fn finish(directory: &Path) -> Result<()> {
     let (from, to) = (directory.join(NEXT_FILE), directory.join(KEY_FILE));
+    if let Some(old) = read(&to)?.filter(|old| read(&from).is_ok_and(|new| new.as_ref() != Some(old))) {
+        let name: String =
+            MasterKey::from_bytes(old).fingerprint().chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+        seal::create(directory, &directory.join(format!("{KEY_FILE}.{name}.old")), &old)?;
+    }
     fs::rename(&from, &to).map_err(Error::io(&to))?;
     directory::sync(directory)
 }
@@ -205,13 +231,12 @@ impl Store {
     /// sealed anew. A rotation that was cut off is gone on with.
     pub async fn rotate_key(&self, rng: &mut dyn Rng) -> Result<usize> {
         let keys = &self.inner.keys;
+        self.finish_rotation(rng).await?;
         let Change { old, new } = {
             // Whatever is sealed with the old key is stored by now, and found below.
             let _alone = keys.sealing.write().await;
-            let change = keys.change(rng)?;
             // Noted before anything is sealed with it: where this fails, everything goes on with the old one.
-            let next = Unit::new().then(NOTE_NEXT, values![change.new.fingerprint()]);
-            self.commit(next).await?;
+            let change = self.note_next(rng).await?;
             keys.go_over(&change)?;
             change
         };
@@ -225,9 +250,58 @@ impl Store {
         self.commit(unit).await?;
         // Of nodes that sealed with the old key until they were refused just now.
         sealed += self.reseal(&old, &new, rng).await?;
-        finish(&self.inner.directory)?;
-        keys.ring.write().unwrap_or_else(PoisonError::into_inner).other = None;
+        keys.finish()?;
         Ok(sealed)
+    }
+
+    /// Draws the new key and notes it, without sealing anything with it yet: it lies in the file `key.new`, for operators to
+    /// give it to the other nodes. The rotation goes on with it.
+    pub async fn prepare_key(&self, rng: &mut dyn Rng) -> Result<()> {
+        self.finish_rotation(rng).await?;
+        self.note_next(rng).await.map(drop)
+    }
+
+    async fn note_next(&self, rng: &mut dyn Rng) -> Result<Change> {
+        let keys = &self.inner.keys;
+        let change = keys.change(rng)?;
+        let (old, new) = (change.old.fingerprint(), change.new.fingerprint());
+        let unit = Unit::new().one(STILL, values![old, &new]).one(NOTE_NEXT, values![&new]);
+        match self.commit(unit).await {
+            Ok(_) => Ok(change),
+            Err(Error::Conflict { .. }) => {
+                if !self.noted_keys().await?.contains(&new) {
+                    let path = keys.directory.join(NEXT_FILE);
+                    fs::remove_file(&path).map_err(Error::io(&path))?;
+                }
+                let detail = "another server is putting a new one in place, or has: go on there, and copy its `key.new` (or \
+                    `key`, if there is no other) here first";
+                Err(Error::Key(detail.into()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a rotation that has gone over to the new key and was cut off, here or on another node. Nothing to do as a rule.
+    pub async fn finish_rotation(&self, rng: &mut dyn Rng) -> Result<()> {
+        let keys = &self.inner.keys;
+        let noted = self.noted_keys().await?;
+        if !noted.contains(&keys.current().fingerprint()) {
+            keys.take_up(&noted)?;
+        }
+        let Some(next) = read(&keys.directory.join(NEXT_FILE))?.map(MasterKey::from_bytes) else {
+            return Ok(());
+        };
+        if noted.first() != Some(&next.fingerprint()) {
+            return Ok(());
+        }
+        if keys.current().fingerprint() != next.fingerprint() {
+            let _alone = keys.sealing.write().await;
+            keys.take_up(&noted[..1])?;
+        }
+        if let Some(old) = keys.ring().other {
+            self.reseal(&old, &next, rng).await?;
+        }
+        keys.finish()
     }
 
     /// Seals every data key anew that the old key opens, until a pass finds none.
@@ -277,15 +351,34 @@ impl Store {
                 return Err(conflict);
             }
             let Some(other) = keys.take_up(&noted)? else {
-                let detail = "another one has taken the place of this node's: copy the file `key` here, from the data \
-                    directory where it was rotated";
-                return Err(Error::Key(detail.into()));
+                return Err(Error::Key(LACKING.into()));
             };
             key = other;
         }
     }
 
-    /// The fingerprints of the keys that envelopes are sealed with.
+    /// Opens an envelope. [`Error::Unavailable`]: another node seals with a key that was not given to this one yet; it will
+    /// open once it was.
+    pub(crate) async fn open_sealed(
+        &self,
+        what: Sealed,
+        ws: &WorkspaceId,
+        connection: &str,
+        sealed: &[u8],
+    ) -> Result<Secrets> {
+        let keys = &self.inner.keys;
+        let unsealed = match keys.open(what, ws, connection, sealed) {
+            Err(unsealed @ Error::Unsealed(_)) => unsealed,
+            opened => return opened,
+        };
+        let ring = keys.ring();
+        let mine: Vec<String> =
+            [ring.current].into_iter().chain(ring.other).chain(keys.files()?).map(|key| key.fingerprint()).collect();
+        let lacking = self.noted_keys().await?.iter().any(|noted| !mine.contains(noted));
+        Err(if lacking { Error::Unavailable(format!("master key: {LACKING}")) } else { unsealed })
+    }
+
+    /// The fingerprints of the keys that envelopes are sealed with, the one in use first.
     async fn noted_keys(&self) -> Result<Vec<String>> {
         self.rows(NOTED, Vec::new()).await?.iter().map(|row| row.get("value")).collect()
     }

@@ -103,6 +103,9 @@ impl Node {
             .name("committer".to_owned())
             .spawn(move || committer.run())
             .context("cannot start the committer's thread")?;
+        if let Err(error) = store.finish_rotation(&mut SystemRng::default()).await {
+            tracing::warn!(%error, "a rotation of the master key is still to be ended: `tributary key rotate`");
+        }
         Ok(Node {
             data: data.to_owned(),
             store,

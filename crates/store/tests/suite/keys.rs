@@ -76,6 +76,13 @@ fn a_new_key_takes_over_and_the_old_one_opens_nothing() {
     all_open(&world);
     put(&world, "a", "a");
     let second = fs::read_to_string(world.path().join("key")).unwrap();
+    let kept: Vec<String> = fs::read_dir(world.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "old"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    assert_eq!(kept, [first.as_str()], "what opens older backups is not destroyed");
     assert_ne!(first, second);
     assert!(!world.path().join("key.new").exists());
     assert!(world.store.read_link(&signed).is_some(), "links under way stay good");

@@ -73,3 +73,63 @@ async fn a_renewal_that_meets_a_rotation_is_stored_once_the_key_is_there() {
     assert_eq!((refresh(&first).await, refresh(&second).await), ("two".to_owned(), "two".to_owned()));
     put(&second).await.unwrap();
 }
+
+/// The other node was given the key before anything was sealed with it: it goes on as if nothing were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_given_the_next_key_goes_on() {
+    let (first, second) = two().await;
+    first.store.prepare_key(&mut Chance(11)).await.unwrap();
+    first.store.prepare_key(&mut Chance(12)).await.unwrap();
+    put(&second).await.unwrap();
+    fs::copy(first.directory.path().join("key.new"), second.directory.path().join("key.new")).unwrap();
+    assert_eq!(first.store.rotate_key(&mut Chance(13)).await.unwrap(), 2);
+    assert!(second.store.connection(&ws(), "crm").await.unwrap().is_some());
+    assert_eq!(refresh(&second).await, "one");
+    put(&second).await.unwrap();
+    assert!(first.store.connection(&ws(), "crm").await.unwrap().is_some(), "both seal with the new one");
+    second.store.finish_rotation(&mut Chance(14)).await.unwrap();
+    let key = |node: &Node| fs::read_to_string(node.directory.path().join("key")).unwrap();
+    assert_eq!(key(&first), key(&second));
+    assert!(!second.directory.path().join("key.new").exists());
+    // And the other way round, as often as one likes.
+    second.store.prepare_key(&mut Chance(15)).await.unwrap();
+    fs::copy(second.directory.path().join("key.new"), first.directory.path().join("key.new")).unwrap();
+    assert_eq!(second.store.rotate_key(&mut Chance(16)).await.unwrap(), 2);
+    assert_eq!(refresh(&first).await, "one");
+}
+
+/// What is sealed with a key that this node has not got yet will open later: nothing fails for good by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_not_given_it_waits() {
+    let (first, second) = two().await;
+    first.store.rotate_key(&mut Chance(11)).await.unwrap();
+    let opened = second.store.connection(&ws(), "crm").await.map(drop);
+    assert!(matches!(&opened, Err(error @ Error::Unavailable(_)) if error.passes()), "{opened:?}");
+    let granted = second.store.grant(&ws(), "crm").await.map(drop);
+    assert!(matches!(granted, Err(Error::Unavailable(_))), "{granted:?}");
+    copy(&first, &second);
+    second.store.connection(&ws(), "crm").await.unwrap();
+    assert_eq!(refresh(&second).await, "one");
+    // Bytes that were changed are no matter of time.
+    cluster().sql(&second.database, "UPDATE connections SET sealed = '\\x01'");
+    let opened = second.store.connection(&ws(), "crm").await.map(drop);
+    assert!(matches!(opened, Err(Error::Unsealed(_))), "{opened:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_do_not_rotate_at_once() {
+    let (first, second) = two().await;
+    first.store.prepare_key(&mut Chance(11)).await.unwrap();
+    let refused = second.store.rotate_key(&mut Chance(12)).await;
+    assert!(matches!(refused, Err(Error::Key(_))), "{refused:?}");
+    assert!(!second.directory.path().join("key.new").exists(), "it is nobody's");
+    put(&second).await.unwrap();
+    first.store.rotate_key(&mut Chance(13)).await.unwrap();
+    // Nor one after the other, before the key was handed over.
+    let refused = second.store.rotate_key(&mut Chance(14)).await;
+    assert!(matches!(refused, Err(Error::Key(_))), "{refused:?}");
+    assert!(first.store.connection(&ws(), "crm").await.unwrap().is_some());
+    put(&first).await.unwrap();
+    copy(&first, &second);
+    assert_eq!(second.store.rotate_key(&mut Chance(15)).await.unwrap(), 2);
+}
