@@ -3,7 +3,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | no gap | a window begins where the last one ended, less the manifest's look-back; it ends before it was asked for, and counts once its events are durable |
+//! | no gap | a window begins at the newest event that was read, less the manifest's look-back: by the vendor's clock, whatever ours says; it counts once its events are durable |
 //! | no double | an event has the same dedupe key whichever way it comes |
 //! | order | the older first |
 //! | too many for one answer | the window is halved, where the vendor takes an end |
@@ -59,8 +59,8 @@ pub async fn watch(node: &Node, mut stop: watch::Receiver<bool>) {
 #[derive(Default)]
 struct Known {
     generation: Option<u64>,
-    /// When each was made.
-    connections: BTreeMap<(WorkspaceId, String), Timestamp>,
+    /// When each was made, and how much time is between two questions.
+    connections: BTreeMap<(WorkspaceId, String), (Timestamp, SignedDuration)>,
 }
 
 /// A window of time, both ends in it.
@@ -72,8 +72,8 @@ struct Window {
 
 /// How reading a window went.
 enum Went {
-    /// So many of its events had come in no other way.
-    Read(u64),
+    /// So many of its events had come in no other way; and when the newest of all of them happened, as the vendor says.
+    Read { found: u64, newest: Option<Timestamp> },
     /// It has more events than one call may fetch.
     TooMany,
     Failed(String),
@@ -95,11 +95,11 @@ impl Node {
         }
         let now = self.clock.now();
         let polls = self.store.polls().await?;
-        for ((workspace, name), made) in &known.connections {
+        for ((workspace, name), (made, every)) in &known.connections {
             let begun = |poll: &&store::Poll| poll.workspace == *workspace && poll.connection == *name;
             match polls.iter().find(begun) {
                 None => self.store.begin_poll(workspace, name, *made, now).await?,
-                Some(poll) if poll.due_at <= now => self.ask_once(poll).await?,
+                Some(poll) if is_due(poll.due_at, *every, now) => self.ask_once(poll).await?,
                 Some(_) => {}
             }
         }
@@ -107,12 +107,12 @@ impl Node {
     }
 
     /// The connections whose manifest says how to ask. Sandbox twins have a time of their own, which ours says nothing of.
-    async fn asked(&self) -> store::Result<BTreeMap<(WorkspaceId, String), Timestamp>> {
+    async fn asked(&self) -> store::Result<BTreeMap<(WorkspaceId, String), (Timestamp, SignedDuration)>> {
         let mut asked = BTreeMap::new();
         for (workspace, info) in self.store.all_connections().await? {
-            let polls = self.catalog.get(&info.connector).is_some_and(|manifest| manifest.poll().is_some());
-            if polls && (info.base_url.is_none() || self.config.poll_sandboxes) {
-                asked.insert((workspace, info.name), info.created_at);
+            let poll = self.catalog.get(&info.connector).and_then(|manifest| manifest.poll());
+            if let Some(poll) = poll.filter(|_| info.base_url.is_none() || self.config.poll_sandboxes) {
+                asked.insert((workspace, info.name), (info.created_at, every(poll)));
             }
         }
         Ok(asked)
@@ -126,8 +126,7 @@ impl Node {
         else {
             return Ok(());
         };
-        let every = SignedDuration::try_from(poll.every).unwrap_or(SignedDuration::MAX);
-        match self.store.take_poll(due, now.saturating_add(every).unwrap_or(Timestamp::MAX)).await {
+        match self.store.take_poll(due, now.saturating_add(every(poll)).unwrap_or(Timestamp::MAX)).await {
             Err(store::Error::Conflict { .. }) => return Ok(()),
             taken => taken?,
         }
@@ -165,12 +164,13 @@ impl Asking<'_> {
         let mut window = Window { from, to: now };
         for _ in 0..WINDOWS_MAX {
             match self.read(window).await? {
-                Went::Read(found) => {
-                    self.note(&at, window.to, found, lost.as_deref()).await?;
+                Went::Read { found, newest } => {
+                    let upto = read_upto(at.upto, newest, window);
+                    self.note(&at, upto, found, lost.as_deref()).await?;
                     if window.to >= now {
                         return Ok(());
                     }
-                    at.upto = window.to;
+                    at.upto = upto;
                     window = Window { from: window.to, to: now };
                 }
                 Went::TooMany if self.poll.can_end() && window.length() > WINDOW_MIN => {
@@ -217,7 +217,7 @@ impl Asking<'_> {
         let Some((_, operation)) = self.catalog.operation(&self.poll.operation) else {
             return Ok(Went::Failed(format!("there is no operation {}", self.poll.operation)));
         };
-        let mut found = 0;
+        let (mut found, mut newest) = (0, None);
         for arguments in self.poll.arguments(window.from, window.to) {
             let now = self.node.clock.now();
             let called = async {
@@ -237,24 +237,28 @@ impl Asking<'_> {
                 records.reverse();
             }
             for record in records {
-                found += u64::from(self.accept(record).await?);
+                if let Some((time, new)) = self.accept(record).await? {
+                    found += u64::from(new);
+                    newest = newest.max(Some(time));
+                }
             }
         }
-        Ok(Went::Read(found))
+        Ok(Went::Read { found, newest })
     }
 
-    /// Makes an event durable; whether it is new.
-    async fn accept(&self, record: Value) -> store::Result<bool> {
+    /// Makes an event durable; when it happened, and whether it is new.
+    async fn accept(&self, record: Value) -> store::Result<Option<(Timestamp, bool)>> {
         let name = &self.connection.name;
         let incoming = match self.poll.incoming(record) {
             Ok(incoming) => incoming,
             Err(not) => {
                 tracing::warn!(connection = name, %not, "a record of the list is no event");
-                return Ok(false);
+                return Ok(None);
             }
         };
+        let time = incoming.time;
         if incoming.live.is_some_and(|live| live != self.connection.live) {
-            return Ok(false);
+            return Ok(Some((time, false)));
         }
         let now = self.node.clock.now();
         let event = NewEvent {
@@ -262,13 +266,13 @@ impl Asking<'_> {
             connection: name.clone(),
             dedupe_key: incoming.dedupe_key,
             r#type: incoming.r#type,
-            time: incoming.time,
+            time,
             live: incoming.live,
             subject: incoming.subject,
             data: incoming.data,
         };
         let accepted = self.node.store.accept_event(self.workspace, event, now).await?;
-        Ok(matches!(accepted, Accepted::Stored(_)))
+        Ok(Some((time, matches!(accepted, Accepted::Stored(_)))))
     }
 }
 
@@ -278,16 +282,32 @@ impl Window {
     }
 }
 
+/// Whether a question is due; one that is due later than any can be was dated by a clock that has been set back since.
+fn is_due(due_at: Timestamp, every: SignedDuration, now: Timestamp) -> bool {
+    due_at <= now || due_at.duration_since(now) > every
+}
+
+fn every(poll: &Poll) -> SignedDuration {
+    SignedDuration::try_from(poll.every).unwrap_or(SignedDuration::MAX)
+}
+
+/// Until when everything is read after a window. Not until the window's end, which is by our clock: one that is ahead of
+/// the vendor's by more than the look-back would never ask for what happens now.
+fn read_upto(before: Timestamp, newest: Option<Timestamp>, window: Window) -> Timestamp {
+    newest.map_or(before, |newest| before.max(newest.min(window.to)))
+}
+
 /// Where the next question begins, and what can't be had any more.
 fn begins(due: &store::Poll, poll: &Poll, now: Timestamp) -> (Timestamp, Option<String>) {
-    let from = due.upto.saturating_sub(poll.look_back).unwrap_or(Timestamp::MIN);
+    let from = due.upto.min(now).saturating_sub(poll.look_back).unwrap_or(Timestamp::MIN);
     let Some(oldest) = poll.retention.and_then(|kept| now.saturating_sub(kept).ok()) else {
         return (from, None);
     };
     if from >= oldest {
         return (from, None);
     }
-    let lost = (due.upto < oldest).then(|| {
+    // Where nothing happens for long, it is the last question that tells.
+    let lost = (due.asked_at.unwrap_or(due.upto).max(due.upto) < oldest).then(|| {
         let detail = format!("events between {} and {oldest} are older than the vendor keeps them", due.upto);
         tracing::error!(connection = due.connection, "{detail}");
         detail
@@ -342,6 +362,24 @@ triggers:
         Timestamp::from_second(seconds).unwrap()
     }
 
+    /// By the vendor's clock, so that one of ours that is wrong by hours neither skips nor stops anything.
+    #[test]
+    fn what_is_read_counts_by_the_vendors_clock() {
+        let window = Window { from: at(100), to: at(900) };
+        for (before, newest, upto) in [
+            (50, Some(300), 300),
+            (50, None, 50),
+            (400, Some(300), 400),
+            // A date that is no good does not move it past what was asked for.
+            (50, Some(9_999), 900),
+        ] {
+            assert_eq!(read_upto(at(before), newest.map(at), window), at(upto), "{newest:?}");
+        }
+        let due = |due_at| is_due(at(due_at), SignedDuration::from_secs(300), at(5));
+        assert!(due(5) && !due(6) && !due(305));
+        assert!(due(306), "the clock was ahead when it was asked last");
+    }
+
     #[test]
     fn a_window_begins_where_the_last_one_ended_less_the_look_back() {
         let manifest = manifest();
@@ -355,6 +393,11 @@ triggers:
             found: 0,
             problem: None,
         };
+        // Nothing happened since, but it was asked.
+        let asked = store::Poll { asked_at: Some(at(9_990)), ..due(0) };
+        assert_eq!(begins(&asked, poll, at(10_000)), (at(6_400), None));
+        // Our clock was ahead for a while.
+        assert_eq!(begins(&due(90_000), poll, at(10_000)), (at(9_900), None));
         // The vendor keeps an hour: at 10 000 that is from 6 400 on.
         for (upto, begins_at, loses) in [
             (9_000, 8_900, false),
