@@ -144,7 +144,8 @@ impl Kept {
         for _ in 0..LOOKS_MAX {
             if let Some((granted, end)) = self.unsaved.of(&self.place) {
                 if refused == Some(granted.n) || !good_until(end, keeper.clock.now()) {
-                    let detail = "what the vendor granted last is not stored yet, and can be renewed only then";
+                    let detail =
+                        "what the vendor granted last is not stored yet, and can be renewed only then";
                     return Err(passing(detail.to_owned()));
                 }
                 return Ok(granted);

@@ -73,7 +73,10 @@ struct Window {
 /// How reading a window went.
 enum Went {
     /// So many of its events had come in no other way; and when the newest of all of them happened, as the vendor says.
-    Read { found: u64, newest: Option<Timestamp> },
+    Read {
+        found: u64,
+        newest: Option<Timestamp>,
+    },
     /// It has more events than one call may fetch.
     TooMany,
     Failed(String),

@@ -138,7 +138,11 @@ impl Keys {
     /// The keys that lie in the directory now: its operator may have put another one there.
     fn files(&self) -> Result<Vec<MasterKey>> {
         let files = [KEY_FILE, NEXT_FILE].map(|file| read(&self.directory.join(file)));
-        files.into_iter().filter_map(|read| read.transpose()).map(|read| read.map(MasterKey::from_bytes)).collect()
+        files
+            .into_iter()
+            .filter_map(|read| read.transpose())
+            .map(|read| read.map(MasterKey::from_bytes))
+            .collect()
     }
 
     /// Takes up the key that is noted, where the present one is not: the operator put it here.
@@ -213,8 +217,12 @@ fn keep_links(directory: &Path, old: &MasterKey) -> Result<()> {
 fn finish(directory: &Path) -> Result<()> {
     let (from, to) = (directory.join(NEXT_FILE), directory.join(KEY_FILE));
     if let Some(old) = read(&to)?.filter(|old| read(&from).is_ok_and(|new| new.as_ref() != Some(old))) {
-        let name: String =
-            MasterKey::from_bytes(old).fingerprint().chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+        let name: String = MasterKey::from_bytes(old)
+            .fingerprint()
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .take(8)
+            .collect();
         seal::create(directory, &directory.join(format!("{KEY_FILE}.{name}.old")), &old)?;
     }
     fs::rename(&from, &to).map_err(Error::io(&to))?;
@@ -372,8 +380,12 @@ impl Store {
             opened => return opened,
         };
         let ring = keys.ring();
-        let mine: Vec<String> =
-            [ring.current].into_iter().chain(ring.other).chain(keys.files()?).map(|key| key.fingerprint()).collect();
+        let mine: Vec<String> = [ring.current]
+            .into_iter()
+            .chain(ring.other)
+            .chain(keys.files()?)
+            .map(|key| key.fingerprint())
+            .collect();
         let lacking = self.noted_keys().await?.iter().any(|noted| !mine.contains(noted));
         Err(if lacking { Error::Unavailable(format!("master key: {LACKING}")) } else { unsealed })
     }

@@ -71,7 +71,9 @@ impl Keeper {
                     return;
                 }
                 Err(store::Error::Closed) => break,
-                Err(error) => tracing::debug!(connection = %place.name, %error, "new tokens are in memory only"),
+                Err(error) => {
+                    tracing::debug!(connection = %place.name, %error, "new tokens are in memory only")
+                }
             }
         }
         tracing::error!(connection = %place.name,

@@ -154,7 +154,12 @@ fn what_the_store_does_not_take_is_kept_until_it_does() {
         }
         assert_eq!((stored(&node).n, *bank.asked.lock().unwrap()), (1, (1, 0)), "from memory");
         // The vendor is not asked by the spent one meanwhile.
-        let refused = node.drive(access.token(&connection, Some(&Granted { token: Secret::new("at-1"), base_url: None, n: 2 }))).await;
+        let refused = node
+            .drive(
+                access
+                    .token(&connection, Some(&Granted { token: Secret::new("at-1"), base_url: None, n: 2 })),
+            )
+            .await;
         assert_eq!(refused.expect_err("nothing to show").code, "grant_unavailable");
 
         world.pages.store(ROOM, Ordering::SeqCst);

@@ -1,8 +1,8 @@
 //! What vendors granted: sealed, renewed by one at a time, never lost without a trace.
 
 use super::world::{Task, World, at};
-use jiff::SignedDuration;
 use flow::HookId;
+use jiff::SignedDuration;
 use store::{Along, Error, Grant, NewConnection, NewGrant, Result, Secrets};
 
 const LEASE: SignedDuration = SignedDuration::from_secs(60);

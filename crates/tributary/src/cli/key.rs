@@ -29,7 +29,8 @@ that has no such copy can open nothing then: its runs wait until it has.")]
 pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
     let Command::Rotate { copied } = command;
     let document = open(global).await?.post("/v1/keys/rotate", json!({"copied": copied})).await?;
-    answer(global, &document, |d| match d["prepared"] == true {
+    answer(global, &document, |d| {
+        match d["prepared"] == true {
         true => "The new master key lies in `key.new` of this server's data directory, and seals nothing yet. Copy that file to \
             the data directories of the other servers of this database, then: tributary key rotate --copied"
             .to_owned(),
@@ -38,6 +39,7 @@ pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
                  long as backups that were made before.",
             d["resealed"]
         ),
+    }
     });
     Ok(Exit::Done)
 }

@@ -146,7 +146,10 @@ async fn a_person_agrees_once_and_the_rest_is_renewed() {
     };
     assert_eq!(change("client-1", "another").await["ok"], true);
     let other = change("client-2", "s:cret").await;
-    assert!(other["code"] == "grant_missing" && other["detail"].as_str().unwrap().contains("changed"), "{other}");
+    assert!(
+        other["code"] == "grant_missing" && other["detail"].as_str().unwrap().contains("changed"),
+        "{other}"
+    );
     change("client-1", "s:cret").await;
     assert_eq!(stage.agree().await["ok"], true);
     let shown = app.get("/v1/connections/mock").await;

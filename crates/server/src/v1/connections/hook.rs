@@ -98,7 +98,9 @@ async fn registering<'a>(app: &'a App, name: &str) -> Result<Registering<'a>, Pr
     let registration = manifest.webhook().and_then(|webhook| webhook.registration()).ok_or_else(by_hand)?;
     let hooks = app.store().hooks(app.workspace()).await?;
     let hook = hooks.into_iter().find(|hook| hook.connection == name).ok_or_else(|| {
-        let detail = format!("`{name}` has no webhook address yet: enter any of its credentials again, and it is given one");
+        let detail = format!(
+            "`{name}` has no webhook address yet: enter any of its credentials again, and it is given one"
+        );
         Problem::new(Code::WrongState, detail)
     })?;
     Ok(Registering { manifest, registration, stored, connection, hook })
