@@ -91,8 +91,11 @@ impl Call<'_> {
             && grant.refuses(response)
         {
             let new = self.granted(Some(used)).await?;
-            answer = self.send(prepared, path, query, new.as_deref()).await?;
-            granted = new;
+            // The same again: what is refused is not for a new token to mend.
+            if new.as_ref().map(|new| new.n) != Some(used.n) {
+                answer = self.send(prepared, path, query, new.as_deref()).await?;
+                granted = new;
+            }
         }
         let result = match answer {
             Ok(response) => {
@@ -159,7 +162,10 @@ impl Call<'_> {
         let home = self.manifest.base(self.operation, self.connection)?;
         // A connection's own address, and an operation's own host, are not the instance that the vendor names.
         let moved = self.connection.base_url.is_none() && self.operation.base_url.is_none();
-        let instance = granted.and_then(|granted| granted.base_url.as_ref()).filter(|_| moved);
+        let instance = match (self.manifest.auth.grant(), granted) {
+            (Some(grant), Some(granted)) if moved => grant.home(granted)?,
+            _ => None,
+        };
         let base = instance.unwrap_or(home);
         if !path.starts_with('/') || path.starts_with("//") {
             return Err(Error::fatal(

@@ -6,7 +6,7 @@
 //! | the stored one is good (another node renewed it) | that one |
 //! | nobody renews it | a renewal is begun in the store, then the vendor is asked, then the answer is stored |
 //! | somebody renews it | it is waited for |
-//! | the vendor refused to renew it a moment ago | that refusal |
+//! | the vendor refused to renew it a moment ago | that refusal ([`refusal`]) |
 //! | this node has a newer one that the store has not taken yet | that one |
 //!
 //! The old refresh token stays until the new one is durable. A vendor that takes each of them once, and whose answer was
@@ -14,9 +14,10 @@
 //! when the call that wanted it is given up, and what it brought is stored as soon as the store takes it ([`unsaved`]), so
 //! that no answer is lost that way.
 
+mod refusal;
 mod unsaved;
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use connect::auth::{Access, Grant, Granted, Lender, Tokens};
@@ -36,8 +37,10 @@ const LEASE: SignedDuration = SignedDuration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 /// Looks at most: above the lease, so that who waits for a dead node takes over.
 const LOOKS_MAX: u32 = 350;
-/// A refusal stands for so long before the vendor is asked again.
-const REFUSED_FOR: SignedDuration = SignedDuration::from_secs(30);
+/// Renewals because the vendor refused a token that seemed good, in so long: more of them mend nothing, and each ends the
+/// token that others show.
+const REFUSALS_MAX: usize = 3;
+const REFUSALS_FOR: SignedDuration = SignedDuration::from_secs(60);
 
 /// Everything that renewing takes.
 pub struct Keeper {
@@ -57,8 +60,15 @@ impl Keeper {
             let grant = self.catalog.get(&connection.connector)?.grant()?.clone();
             let name = connection.name.clone();
             let place = Place { workspace: workspace.clone(), name };
-            let (keeper, unsaved, kept) = (self.clone(), unsaved.clone(), Mutex::default());
-            Some(Arc::new(Kept { keeper, grant, place, unsaved, kept }))
+            let (keeper, unsaved) = (self.clone(), unsaved.clone());
+            Some(Arc::new(Kept {
+                keeper,
+                grant,
+                place,
+                unsaved,
+                kept: Mutex::default(),
+                refusals: Mutex::default(),
+            }))
         })
     }
 
@@ -86,8 +96,10 @@ impl Keeper {
                 let error = if cut_off && error.code == "grant_refused" { lost(error) } else { error };
                 // An answer that never came may have spent the refresh token; who was not asked says nothing about it.
                 let answered = !error.unknown && (error.status.is_some() || !cut_off);
-                let problem = serde_json::json!({"code": error.code, "detail": error.detail}).to_string();
                 let now = self.clock.now();
+                let before = held.and_then(|held| held.problem);
+                let problem =
+                    refusal::noted(&error, before.as_ref().map(|(problem, _)| problem.as_str()), now);
                 let back = self.store.not_renewed(workspace, name, n, &problem, answered, now).await;
                 if let Err(failed) = back {
                     tracing::warn!(connection = %name, error = %failed, "a renewal is given back by its lease only");
@@ -123,6 +135,8 @@ struct Kept {
     place: Place,
     unsaved: Arc<Unsaved>,
     kept: Mutex<Option<(Arc<Granted>, Option<Timestamp>)>>,
+    /// When it was renewed because the vendor refused the one before.
+    refusals: Mutex<Vec<Timestamp>>,
 }
 
 impl Access for Kept {
@@ -158,7 +172,7 @@ impl Kept {
             {
                 return Ok(self.keep(tokens.granted(stored.n), tokens.expires_at));
             }
-            if let Some(refusal) = stored.as_ref().and_then(|stored| refusal(stored, now)) {
+            if let Some(refusal) = stored.as_ref().and_then(|stored| refusal::standing(stored, now)) {
                 return Err(refusal);
             }
             if self.grant.asks_a_person()
@@ -167,8 +181,17 @@ impl Kept {
                 return Err(self.nobody_agreed(stored.as_ref()));
             }
             let n = stored.as_ref().map_or(0, |stored| stored.n);
+            if refused == Some(n)
+                && self.refusals(now).len() >= REFUSALS_MAX
+                && let Some(tokens) = stored.as_ref().and_then(tokens_of).filter(|tokens| tokens.good_at(now))
+            {
+                return Ok(Arc::new(tokens.granted(n)));
+            }
             match keeper.store.begin_renewal(workspace, name, n, LEASE, now).await {
                 Ok(()) => {
+                    if refused == Some(n) {
+                        self.refusals(now).push(now);
+                    }
                     let renewal = keeper.clone().renew(
                         self.grant.clone(),
                         self.place.clone(),
@@ -186,6 +209,13 @@ impl Kept {
             }
         }
         Err(passing("another node renews the token, and takes too long".to_owned()))
+    }
+
+    /// Those that count still.
+    fn refusals(&self, now: Timestamp) -> MutexGuard<'_, Vec<Timestamp>> {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.retain(|at| now.duration_since(*at).abs() < REFUSALS_FOR);
+        refusals
     }
 
     fn at_hand(&self, refused: Option<u64>) -> Option<Arc<Granted>> {
@@ -216,10 +246,8 @@ impl Kept {
 }
 
 /// As [`Tokens::good_at`] has it.
-const MARGIN: SignedDuration = SignedDuration::from_secs(60);
-
 fn good_until(end: Option<Timestamp>, now: Timestamp) -> bool {
-    end.is_none_or(|end| end.duration_since(now) > MARGIN)
+    end.is_none_or(|end| end > now)
 }
 
 /// A source of randomness that is locked for each use only, so that it can be held across an await.
@@ -246,20 +274,6 @@ fn tokens_of(stored: &store::Grant) -> Option<Tokens> {
     Some(Tokens::of(get, stored.expires_at, stored.scopes.clone()))
 }
 
-/// The refusal of a moment ago: what is refused for good is not asked for with every call.
-fn refusal(stored: &store::Grant, now: Timestamp) -> Option<Error> {
-    let (problem, at) = stored.problem.as_ref()?;
-    if now.duration_since(*at) >= REFUSED_FOR {
-        return None;
-    }
-    let problem: serde_json::Value = serde_json::from_str(problem).ok()?;
-    let (code, detail) = (problem["code"].as_str()?, problem["detail"].as_str()?);
-    LASTING.contains(&code).then(|| failed(Class::Auth, code, detail.to_owned()))
-}
-
-/// Codes of refusals that asking again does not mend.
-const LASTING: [&str; 4] = ["grant_refused", "grant_lost", "client_refused", "scope_refused"];
-
 /// The vendor takes the refresh token no more, and the answer to the renewal before was lost.
 fn lost(error: Error) -> Error {
     let detail = format!(
@@ -271,7 +285,7 @@ fn lost(error: Error) -> Error {
 }
 
 fn unavailable(error: &store::Error) -> Error {
-    passing(format!("the store does not answer: {error}"))
+    passing(format!("what was granted cannot be read or stored: {error}"))
 }
 
 fn passing(detail: String) -> Error {

@@ -33,7 +33,8 @@ pub use tokens::{Granted, Tokens};
 
 /// Gives a connection the tokens that its vendor granted, renewed where they are over.
 pub trait Access: Send + Sync {
-    /// A token that is good now. `refused`: the vendor has just refused this one, whatever its time.
+    /// A token that is good now. `refused`: the vendor has just refused this one, whatever its time; the same again means
+    /// that no other one would be taken either.
     fn token<'a>(
         &'a self,
         connection: &'a Connection,

@@ -10,7 +10,7 @@ use ring::digest;
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
-use super::{Endpoint, Grant, Kind, Text, Tokens, missing};
+use super::{Endpoint, Grant, Granted, Kind, Text, Tokens, missing};
 use crate::credentials::{Connection, Secret, is_loopback_http};
 use crate::error::{Class, Error};
 use crate::transport::{Transport, TransportError};
@@ -21,6 +21,14 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 /// A refusal in the vendor's words is cut.
 const WORDS_MAX: usize = 300;
+/// A token counts as over so long before its end: a request may wait and travel. A quarter of a short life.
+const MARGIN: SignedDuration = SignedDuration::from_secs(60);
+/// What is asked with and must not be seen where the vendor echoes it.
+const HIDDEN: [&str; 4] = ["code", "code_verifier", "refresh_token", "assertion"];
+/// Words for a refresh token that is not taken any more, beside `invalid_grant` (RFC 6749, 5.2).
+const SPENT: [&str; 3] = ["invalid_grant", "bad_refresh_token", "invalid_refresh_token"];
+/// Words for a trouble that passes.
+const PASSING: [&str; 2] = ["temporarily_unavailable", "server_error"];
 
 /// What a person is to agree to: where, and what proves that the answer is to this question.
 #[derive(Clone, Debug)]
@@ -111,11 +119,10 @@ impl Grant {
                 let refresh = refresh.ok_or_else(|| missing(connection, &self.title))?;
                 let form = vec![("grant_type", Secret::new("refresh_token")), ("refresh_token", refresh)];
                 let mut tokens = self.tokens(transport, connection, endpoint, form, now).await?;
-                let held = held.cloned();
                 // A vendor that gives no new one goes on taking the old one.
-                tokens.refresh = tokens.refresh.or_else(|| held.as_ref()?.refresh.clone());
-                tokens.scopes = tokens.scopes.or_else(|| held.as_ref()?.scopes.clone());
-                tokens.base_url = tokens.base_url.or_else(|| held.as_ref()?.base_url.clone());
+                tokens.refresh = tokens.refresh.or_else(|| held?.refresh.clone());
+                tokens.scopes = tokens.scopes.or_else(|| held?.scopes.clone());
+                tokens.base_url = tokens.base_url.or_else(|| held?.base_url.clone());
                 Ok(tokens)
             }
             Kind::Client { endpoint } => {
@@ -134,9 +141,11 @@ impl Grant {
             Kind::Session(login) => {
                 let (kind, body) = login.body(connection)?;
                 let headers = vec![("Content-Type".to_owned(), kind.to_owned())];
-                let response = self.send(transport, connection, &login.url, headers, body).await?;
-                let token = login.token(&self.shown, &response);
-                let token = token.ok_or_else(|| self.refusal(connection, &response, now))?;
+                let asking = Asking { connection, hidden: Vec::new() };
+                let response = self.send(transport, &asking, &login.url, headers, body).await?;
+                // Who is refused is often given a cookie as well.
+                let token = login.lets_in(&response).then(|| login.token(&self.shown, &response));
+                let token = token.flatten().ok_or_else(|| self.refusal(&asking, &response, now))?;
                 Ok(Tokens {
                     access: token,
                     refresh: None,
@@ -157,11 +166,12 @@ impl Grant {
         now: Timestamp,
     ) -> Result<Tokens, Error> {
         let (headers, body) = asking(endpoint, connection, &form)?;
-        let response = self.send(transport, connection, &endpoint.url, headers, body).await?;
+        let asking = Asking { connection, hidden: hidden(form, &headers) };
+        let response = self.send(transport, &asking, &endpoint.url, headers, body).await?;
         let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let token = answer["access_token"].as_str().filter(|text| !text.is_empty());
         let Some(token) = token.filter(|_| (200..300).contains(&response.status)) else {
-            return Err(self.refusal(connection, &response, now));
+            return Err(self.refusal(&asking, &response, now));
         };
         let scopes = answer["scope"].as_str().map(|text| {
             text.split([' ', ',']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
@@ -171,27 +181,33 @@ impl Grant {
             refresh: answer["refresh_token"].as_str().filter(|text| !text.is_empty()).map(Secret::new),
             expires_at: self.ends(seconds(&answer["expires_in"]), now),
             scopes,
-            base_url: self.instance(connection, &answer)?,
+            base_url: self.instance(connection, &answer),
         })
     }
 
     fn ends(&self, said: Option<i64>, now: Timestamp) -> Option<Timestamp> {
         let life = SignedDuration::from_secs(said.or(self.life_s)?);
-        now.saturating_add(life).ok()
+        now.saturating_add(life - MARGIN.min(life / 4)).ok()
     }
 
-    /// Where the API is from now on: only where the manifest's hosts allow it.
-    fn instance(&self, connection: &Connection, answer: &Value) -> Result<Option<Url>, Error> {
-        let Some(member) = &self.instance_url else { return Ok(None) };
+    /// Where the API is from now on, as the vendor has it: calls go there only where the manifest's hosts allow it. The
+    /// tokens are kept whatever it is, since those before may be spent.
+    fn instance(&self, connection: &Connection, answer: &Value) -> Option<Url> {
+        let member = self.instance_url.as_ref()?;
         // A sandbox twin stays where it is.
         if connection.base_url.is_some() {
-            return Ok(None);
+            return None;
         }
-        let url = answer[member.as_str()].as_str().and_then(|text| Url::parse(text).ok());
-        let url = url.ok_or_else(|| {
-            Error::fatal("answer_unexpected", format!("{}: the answer has no `{member}`", self.title))
+        Url::parse(answer[member.as_str()].as_str()?).ok()
+    }
+
+    /// Where calls go that show this token; none: where the manifest says.
+    pub(crate) fn home<'a>(&self, granted: &'a Granted) -> Result<Option<&'a Url>, Error> {
+        let Some(member) = &self.instance_url else { return Ok(None) };
+        let url = granted.base_url.as_ref().ok_or_else(|| {
+            Error::fatal("answer_unexpected", format!("{}: no answer had an `{member}`", self.title))
         })?;
-        self.check(&url)?;
+        self.check(url)?;
         Ok(Some(url))
     }
 
@@ -225,7 +241,7 @@ impl Grant {
     async fn send(
         &self,
         transport: &dyn Transport,
-        connection: &Connection,
+        asking: &Asking<'_>,
         url: &Url,
         mut headers: Vec<(String, String)>,
         body: Bytes,
@@ -233,7 +249,7 @@ impl Grant {
         headers.push(("Accept".to_owned(), "application/json".to_owned()));
         let request = wire::Request {
             method: "POST".to_owned(),
-            url: self.at(url, connection)?,
+            url: self.at(url, asking.connection)?,
             headers,
             body,
             timeout: TIMEOUT,
@@ -243,7 +259,7 @@ impl Grant {
             class: Class::Retry { after: None },
             status: None,
             code: if sent { "no_answer" } else { "not_reached" }.to_owned(),
-            detail: format!("for a token of {}: {}", self.title, connection.masked(&detail)),
+            detail: format!("for a token of {}: {}", self.title, asking.masked(&detail)),
             body: None,
             // The token by which it was asked may be spent.
             unknown: sent,
@@ -251,19 +267,28 @@ impl Grant {
     }
 
     /// Why there is no token, said by who can mend it (RFC 6749, 5.2).
-    fn refusal(&self, connection: &Connection, response: &wire::Response, now: Timestamp) -> Error {
+    fn refusal(&self, asking: &Asking<'_>, response: &wire::Response, now: Timestamp) -> Error {
         let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let (is_login, good) = (matches!(self.kind, Kind::Session(_)), (200..300).contains(&response.status));
+        // Perhaps it was granted, and only the answer is broken.
+        let broken = good && !is_login && !answer.is_object();
         let word = answer["error"].as_str().unwrap_or_default();
         let said = answer["error_description"].as_str().or(answer["message"].as_str()).unwrap_or(word);
-        let said: String = connection.masked(said).chars().take(WORDS_MAX).collect();
+        let said: String = asking.masked(said).chars().take(WORDS_MAX).collect();
         let title = &self.title;
+        let passes = broken || PASSING.contains(&word);
         let (class, code, detail) = match (word, response.status) {
-            (_, 429 | 500..) => {
+            (_, status) if passes || matches!(status, 408 | 425 | 429 | 500..) => {
                 let after = crate::answer::retry_after(response, now);
-                let detail = format!("{title} gives no token at the moment: {} {said}", response.status);
-                (Class::Retry { after }, "unauthorized", detail)
+                let detail = format!("{title} gives no token at the moment: {status} {said}");
+                (Class::Retry { after }, "grant_unavailable", detail)
             }
-            ("invalid_grant", _) if self.asks_a_person() => {
+            (_, 400 | 401 | 403) if is_login => {
+                let detail =
+                    format!("{title} does not let this connection log in: {} {said}", response.status);
+                (Class::Auth, "grant_refused", detail)
+            }
+            (word, _) if SPENT.contains(&word) && self.asks_a_person() => {
                 let detail = format!(
                     "{title} takes this connection's refresh token no more: {said}. Somebody has to agree again"
                 );
@@ -286,9 +311,29 @@ impl Grant {
         };
         let status = Some(response.status);
         // A server that broke may have spent what was shown to it before.
-        let unknown = response.status >= 500;
+        let unknown = response.status >= 500 || broken;
         Error { class, status, code: code.to_owned(), detail, body: None, unknown }
     }
+}
+
+/// What a question shows that must not be seen in what is said of it.
+struct Asking<'a> {
+    connection: &'a Connection,
+    hidden: Vec<Secret>,
+}
+
+impl Asking<'_> {
+    /// `text` without credentials, tokens, codes and assertions that a vendor echoes.
+    fn masked(&self, text: &str) -> String {
+        let hide = |text: String, secret: &Secret| text.replace(secret.reveal(), "***");
+        self.connection.masked(&self.hidden.iter().fold(text.to_owned(), hide))
+    }
+}
+
+fn hidden(form: Vec<(&str, Secret)>, headers: &[(String, String)]) -> Vec<Secret> {
+    let shown = form.into_iter().filter(|(name, _)| HIDDEN.contains(name)).map(|(_, secret)| secret);
+    let pairs = headers.iter().filter_map(|(_, value)| value.strip_prefix("Basic ")).map(Secret::new);
+    shown.chain(pairs).filter(|secret| !secret.is_empty()).collect()
 }
 
 /// Headers and body that ask for a token.

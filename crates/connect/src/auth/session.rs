@@ -40,7 +40,15 @@ impl Login {
         })
     }
 
-    /// The token of an answer that let us in.
+    /// Whether an answer lets us in: with a token in its body, or with a cookie, of which many send one elsewhere.
+    pub fn lets_in(&self, response: &wire::Response) -> bool {
+        match self.token {
+            Some(_) => (200..300).contains(&response.status),
+            None => (200..400).contains(&response.status),
+        }
+    }
+
+    /// The token of such an answer.
     pub fn token(&self, shown: &Shown, response: &wire::Response) -> Option<Secret> {
         match (&self.token, shown) {
             (Some(path), _) => {

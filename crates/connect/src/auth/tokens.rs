@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
@@ -14,6 +14,7 @@ pub struct Tokens {
     pub access: Secret,
     /// By which the next ones are asked for. Many vendors take each of them once.
     pub refresh: Option<Secret>,
+    /// From when on it is not to be shown any more: a little before the vendor's own time.
     pub expires_at: Option<Timestamp>,
     /// What may be done with them, where the vendor said so.
     pub scopes: Option<Vec<String>>,
@@ -87,11 +88,9 @@ impl Tokens {
         }
     }
 
-    /// Whether the access token can be shown at `now`, and for a while.
+    /// Whether the access token can be shown at `now`.
     pub fn good_at(&self, now: Timestamp) -> bool {
-        /// A request may wait and travel for so long.
-        const MARGIN: SignedDuration = SignedDuration::from_secs(60);
-        !self.access.is_empty() && self.expires_at.is_none_or(|end| end.duration_since(now) > MARGIN)
+        !self.access.is_empty() && self.expires_at.is_none_or(|end| end > now)
     }
 
     pub fn granted(&self, n: u64) -> Granted {

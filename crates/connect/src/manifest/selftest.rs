@@ -181,7 +181,7 @@ fn connection(manifest: &Manifest) -> Connection {
         credentials: secrets.collect(),
         access: Some(Arc::new(Fixed(Arc::new(Granted {
             token: Secret::new(NOT_REAL),
-            base_url: None,
+            base_url: Some(manifest.base_url.clone()),
             n: 1,
         })))),
     }

@@ -217,14 +217,17 @@ async fn a_refusal_says_who_can_mend_it() {
         (400, r#"{"error":"invalid_grant"}"#, "auth", "grant_refused", "refuses the assertion or the user"),
         (403, "<html>", "auth", "unauthorized", "gives no token: 403"),
         (200, "{}", "auth", "unauthorized", "gives no token: 200"),
-        (429, "", "retry", "unauthorized", "at the moment"),
-        (502, "", "retry", "unauthorized", "at the moment"),
+        (400, r#"{"error":"temporarily_unavailable"}"#, "retry", "grant_unavailable", "at the moment"),
+        (408, "", "retry", "grant_unavailable", "at the moment"),
+        (429, "", "retry", "grant_unavailable", "at the moment"),
+        (502, "", "retry", "grant_unavailable", "at the moment"),
+        (200, "<html>", "retry", "grant_unavailable", "at the moment"),
     ] {
         let stage = Stage::new([answer(status, body)]);
         let error = grant.renew(&stage, &connection, None, now()).await.expect_err(body);
         assert_eq!(
             (error.class.name(), error.code.as_str(), error.unknown),
-            (class, code, status >= 500),
+            (class, code, status >= 500 || body == "<html>" && status == 200),
             "{body}"
         );
         assert!(error.detail.contains(says) && !error.detail.contains("s3cret"), "{}", error.detail);
@@ -236,6 +239,41 @@ async fn a_refusal_says_who_can_mend_it() {
             ("client_secret", "s3cret-value"),
         ];
         assert_eq!(sent, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+}
+
+/// What a vendor echoes of a refresh token, a code or the client's pair is in no error; its own words for a refresh token
+/// that is over are understood.
+#[tokio::test]
+async fn what_is_asked_with_is_seen_nowhere() {
+    let manifest = manifest(CODE);
+    let (grant, connection) = (manifest.grant().expect("a grant"), connection("s3cret-value"));
+    let held = Tokens::to_renew(Secret::new("rt-abcdef"));
+    let pair = STANDARD.encode("me:s3cret-value");
+    let says = json!({"error": "bad_refresh_token", "error_description": format!("no rt-abcdef for {pair}")});
+    let stage = Stage::new([answer(200, &says.to_string())]);
+    let error = grant.renew(&stage, &connection, Some(&held), now()).await.expect_err("refused");
+    assert_eq!((error.code.as_str(), error.class.name()), ("grant_refused", "auth"));
+    assert!(error.detail.contains("no *** for ***"), "{error}");
+    let agreement = grant.agreement(&connection, "http://127.0.0.1:7/callback", [7; 64]);
+    let agreement = agreement.expect("sound").expect("a person is asked");
+    let says = json!({"error": "invalid_request", "error_description": "code-123456 is spent"});
+    let stage = Stage::new([answer(400, &says.to_string())]);
+    let redeemed = grant.redeem(&stage, &connection, &agreement, &Secret::new("code-123456"), now()).await;
+    assert!(redeemed.expect_err("refused").detail.ends_with("*** is spent"));
+}
+
+/// From when on a token counts as over: before its end, but never all the time.
+#[tokio::test]
+async fn a_short_life_is_used_all_the_same() {
+    let manifest = manifest(CODE);
+    let (grant, connection) = (manifest.grant().expect("a grant"), connection("s3cret"));
+    for (life, good_for) in [(3600, 3540), (240, 180), (60, 45), (4, 3)] {
+        let stage = Stage::json([json!({"access_token": "at", "expires_in": life})]);
+        let held = Tokens::to_renew(Secret::new("rt"));
+        let tokens = grant.renew(&stage, &connection, Some(&held), now()).await.expect("tokens");
+        let after = |seconds| tokens.good_at(now() + jiff::SignedDuration::from_secs(seconds));
+        assert!(after(0) && after(good_for - 1) && !after(good_for), "{life}: {:?}", tokens.expires_at);
     }
 }
 
@@ -320,9 +358,33 @@ async fn an_instance_elsewhere_is_not_believed() {
         "https://eu.acme.example",
         "https://na1.eu.acme.example:1",
     ] {
+        // The tokens are kept, since those before may be spent; nothing is sent there.
         let stage = Stage::json([json!({"access_token": "at", "instance_url": url})]);
-        let error = manifest.grant().expect("a grant").renew(&stage, &connection(RSA), None, now()).await;
-        assert_eq!(error.expect_err(url).code, "host_refused", "{url}");
+        let tokens = manifest.grant().expect("a grant").renew(&stage, &connection(RSA), None, now()).await;
+        let granted = Arc::new(tokens.expect(url).granted(1));
+        let access: Option<Arc<dyn Access>> = Some(Arc::new(connect::auth::Fixed(granted)));
+        let connection = Connection { access, ..connection(RSA) };
+        let error = call(&stage, &manifest, &connection).await.expect_err(url);
+        assert_eq!((error.code.as_str(), stage.asked().len()), ("host_refused", 1), "{url}");
+    }
+}
+
+/// Some vendors name the instance only when the code is redeemed.
+#[tokio::test]
+async fn an_instance_that_is_not_named_again_is_the_one_before() {
+    let manifest = manifest(&format!("{CODE}\n    instance_url: instance_url"));
+    let (grant, connection) = (manifest.grant().expect("a grant"), connection("s3cret"));
+    let instance: Option<url::Url> = "https://na1.eu.acme.example".parse().ok();
+    for (base_url, outcome) in [(instance, Ok(())), (None, Err("answer_unexpected"))] {
+        let held = Tokens { base_url: base_url.clone(), ..Tokens::to_renew(Secret::new("rt")) };
+        let stage = Stage::json([json!({"access_token": "at-1"}), json!([])]);
+        let tokens = grant.renew(&stage, &connection, Some(&held), now()).await.expect("the tokens are kept");
+        assert_eq!(tokens.base_url, base_url);
+        let granted = Arc::new(tokens.granted(1));
+        let connection =
+            Connection { access: Some(Arc::new(connect::auth::Fixed(granted))), ..connection.clone() };
+        let called = call(&stage, &manifest, &connection).await;
+        assert_eq!(called.map(drop).map_err(|error| error.code), outcome.map_err(str::to_owned));
     }
 }
 
@@ -356,7 +418,7 @@ async fn a_login_gives_a_token_or_a_cookie() {
         .expect("let in");
     assert_eq!(
         (tokens.access.reveal(), tokens.expires_at),
-        ("t1", Some(now() + jiff::SignedDuration::from_secs(600)))
+        ("t1", Some(now() + jiff::SignedDuration::from_secs(540)))
     );
     assert_eq!(stage.asked()[0].body, r#"{"user":"me","password":"pw"}"#);
     let cookie = "  session: {login: /login, encoding: form, body: {user: $credentials.id}, cookie: sid}";
@@ -378,6 +440,32 @@ async fn a_login_gives_a_token_or_a_cookie() {
         Connection { access: Some(Arc::new(Gives::new([tokens.access.reveal()]))), ..connection("pw") };
     call(&stage, &manifest, &connection).await.expect("an answer");
     assert_eq!(header(&stage.asked()[0], "cookie"), Some("sid=c1"));
+}
+
+/// Servers set an anonymous cookie with whatever they answer: a wrong password is no session.
+#[tokio::test]
+async fn a_login_that_is_refused_is_no_session() {
+    let cookie = "  session: {login: /login, body: {user: $credentials.id, password: $credentials.secret}, cookie: sid}";
+    let token =
+        "  session: {login: /login, body: {user: $credentials.id}, token: message, header: X-Session}";
+    for (auth, status, class, code) in [
+        (cookie, 401, "auth", "grant_refused"),
+        (cookie, 403, "auth", "grant_refused"),
+        (cookie, 500, "retry", "grant_unavailable"),
+        (cookie, 429, "retry", "grant_unavailable"),
+        (token, 400, "auth", "grant_refused"),
+        (token, 302, "auth", "unauthorized"),
+    ] {
+        let headers = vec![("Set-Cookie".to_owned(), "sid=anonymous; Path=/".to_owned())];
+        let body = Bytes::from(r#"{"message":"wrong password s3cret"}"#);
+        let stage = Stage::new([Ok(wire::Response { status, headers, body })]);
+        let manifest = manifest(auth);
+        let login =
+            manifest.grant().expect("a grant").renew(&stage, &connection("s3cret"), None, now()).await;
+        let error = login.expect_err("nobody is let in");
+        assert_eq!((error.class.name(), error.code.as_str()), (class, code), "{status}");
+        assert!(!error.detail.contains("s3cret"), "{error}");
+    }
 }
 
 /// Gives its tokens one after the other, each until it is refused.

@@ -7,6 +7,7 @@ use connect::auth::{Access, Granted};
 use connect::{BoxFuture, Connection, Error, Secret, Transport, TransportError, wire};
 use engine::grants::Keeper;
 use flow::chance::Rng;
+use flow::clock::Clock as _;
 use jiff::SignedDuration;
 use serde_json::json;
 use store::{NewConnection, NewGrant, Secrets};
@@ -41,6 +42,8 @@ struct Bank {
     /// Tokens asked for so far, and refused.
     asked: Mutex<(u32, u32)>,
     hook: Mutex<Option<Hook>>,
+    /// Answers everything so, if set.
+    broken: Mutex<Option<(u16, serde_json::Value)>>,
 }
 
 /// The refresh token of the `n`th answer.
@@ -52,7 +55,8 @@ impl Bank {
     fn answer(&self, request: &wire::Request) -> wire::Response {
         let form = String::from_utf8_lossy(&request.body).into_owned();
         let (answered, refused) = *self.asked.lock().unwrap();
-        let good = form.contains(&format!("refresh_token=rt-{answered}-"));
+        let broken = self.broken.lock().unwrap().clone();
+        let good = broken.is_none() && form.contains(&format!("refresh_token=rt-{answered}-"));
         *self.asked.lock().unwrap() = if good { (answered + 1, refused) } else { (answered, refused + 1) };
         if let Some(hook) = &*self.hook.lock().unwrap() {
             hook(answered + 1);
@@ -61,7 +65,7 @@ impl Bank {
             let n = answered + 1;
             (200, json!({"access_token": format!("at-{n}"), "refresh_token": refresh(n), "expires_in": 3600}))
         } else {
-            (400, json!({"error": "invalid_grant"}))
+            broken.unwrap_or((400, json!({"error": "invalid_grant"})))
         };
         wire::Response { status, headers: Vec::new(), body: body.to_string().into() }
     }
@@ -86,7 +90,12 @@ impl Rng for Seed {
 
 /// A connection that somebody agreed to, and whoever lends its tokens.
 async fn agreed(world: &Arc<World>, node: &mut Node<'_>) -> (Arc<Bank>, Connection, Arc<dyn Access>) {
-    let bank = Arc::new(Bank { world: world.clone(), asked: Mutex::default(), hook: Mutex::default() });
+    let bank = Arc::new(Bank {
+        world: world.clone(),
+        asked: Mutex::default(),
+        hook: Mutex::default(),
+        broken: Mutex::default(),
+    });
     let (store, now, ws) = (node.store.clone(), bank.world.time.now(), default_workspace());
     let credentials = || [("id", "me"), ("secret", "s3cret")];
     let new = NewConnection {
@@ -168,6 +177,55 @@ fn what_the_store_does_not_take_is_kept_until_it_does() {
         world.time.advance(SignedDuration::from_hours(2));
         let renewed = token(&mut node, &connection, &access).await.expect("renewed by the new one");
         assert_eq!((renewed.token.reveal(), *bank.asked.lock().unwrap()), ("at-2", (2, 0)));
+        drop(access);
+        node.stop().await;
+    });
+}
+
+/// An account is not locked by a hundred events, nor an endpoint kept from recovering.
+#[test]
+fn a_refusal_is_not_asked_for_by_every_call() {
+    run(async {
+        let world = Arc::new(World::new());
+        let mut node = world.boot();
+        let (bank, connection, access) = agreed(&world, &mut node).await;
+        for (status, body, class, stands_s) in [
+            (403, json!({"message": "no"}), "auth", 30),
+            (503, json!({}), "retry", 2),
+            (503, json!({}), "retry", 4),
+            (429, json!({}), "retry", 8),
+        ] {
+            *bank.broken.lock().unwrap() = Some((status, body));
+            let before = bank.asked.lock().unwrap().1;
+            for _ in 0..20 {
+                let refused = token(&mut node, &connection, &access).await.expect_err("refused");
+                assert_eq!(refused.class.name(), class, "{refused}");
+            }
+            assert_eq!(bank.asked.lock().unwrap().1, before + 1, "{status} {stands_s}");
+            world.time.advance(SignedDuration::from_secs(stands_s));
+        }
+        *bank.broken.lock().unwrap() = None;
+        token(&mut node, &connection, &access).await.expect("it is good again");
+        drop(access);
+        node.stop().await;
+    });
+}
+
+/// The vendor refuses calls for another reason: new tokens do not mend that, and each would end the one in use.
+#[test]
+fn tokens_are_not_renewed_for_every_call_that_is_refused() {
+    run(async {
+        let world = Arc::new(World::new());
+        let mut node = world.boot();
+        let (bank, connection, access) = agreed(&world, &mut node).await;
+        let mut granted = token(&mut node, &connection, &access).await.expect("granted");
+        for _ in 0..20 {
+            granted = node.drive(access.token(&connection, Some(&granted))).await.expect("a token");
+        }
+        assert_eq!(*bank.asked.lock().unwrap(), (4, 0), "the first, and three more");
+        world.time.advance(SignedDuration::from_secs(61));
+        let next = node.drive(access.token(&connection, Some(&granted))).await.expect("a token");
+        assert_eq!(next.n, granted.n + 1);
         drop(access);
         node.stop().await;
     });
