@@ -46,9 +46,9 @@ struct Bank {
     broken: Mutex<Option<(u16, serde_json::Value)>>,
 }
 
-/// The refresh token of the `n`th answer.
+/// The refresh token of the `n`th answer: each is longer than the one before, so that it does not fit in its place.
 fn refresh(n: u32) -> String {
-    format!("rt-{n}-{}", "x".repeat(40_000))
+    format!("rt-{n}-{}", "x".repeat(40_000 * (n as usize + 1)))
 }
 
 impl Bank {
