@@ -96,9 +96,15 @@ const CLOSE: &str =
 const MARK: &str =
     "UPDATE notices SET due_at = ?3 WHERE workspace = ?1 AND approval = ?2 AND open = 1 AND due_at IS NULL";
 /// Whatever nobody said so of: the run went on without its question, or is over.
-const MARK_DROPPED: &str = "UPDATE notices SET due_at = ?1 WHERE open = 1 AND due_at IS NULL AND NOT EXISTS (\
-    SELECT 1 FROM approvals AS a JOIN waits AS w ON w.workspace = a.workspace AND w.run = a.run AND w.effect = a.effect \
-    WHERE a.workspace = notices.workspace AND a.id = notices.approval AND a.status = 'open')";
+macro_rules! dropped {
+    () => {
+        "WHERE open = 1 AND due_at IS NULL AND NOT EXISTS (SELECT 1 FROM approvals AS a JOIN waits AS w \
+         ON w.workspace = a.workspace AND w.run = a.run AND w.effect = a.effect \
+         WHERE a.workspace = notices.workspace AND a.id = notices.approval AND a.status = 'open')"
+    };
+}
+const ANY_DROPPED: &str = concat!("SELECT 1 AS found FROM notices ", dropped!(), " LIMIT 1");
+const MARK_DROPPED: &str = concat!("UPDATE notices SET due_at = ?1 ", dropped!());
 
 /// Only of an event that is new.
 const CLICK: &str = "INSERT INTO clicks (workspace, event, approval, n, choice, due_at, tries) \
@@ -190,6 +196,10 @@ impl Store {
 
     /// Finds notices whose run waits for their question no longer; how many.
     pub async fn mark_dropped(&self, now: Timestamp) -> Result<u64> {
+        // Nearly always there are none, and nothing is to be written for that.
+        if self.first(ANY_DROPPED, values![]).await?.is_none() {
+            return Ok(0);
+        }
         let done = self.commit(Unit::new().then(MARK_DROPPED, values![now])).await?;
         Ok(done.rows.iter().sum())
     }
