@@ -29,6 +29,7 @@ pub mod plain;
 mod prepare;
 mod signature;
 mod transport;
+mod upsert;
 mod view;
 pub mod wire;
 
@@ -47,4 +48,5 @@ pub use perform::perform;
 pub use prepare::{Prepared, prepare};
 pub use signature::Rejection;
 pub use transport::{BoxFuture, HttpTransport, Transport, TransportError};
+pub use upsert::{Chosen, Upserted, upsert};
 pub use view::View;

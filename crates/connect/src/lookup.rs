@@ -46,11 +46,11 @@ pub async fn lookup(
     asking.call(operation).view(prepared, found).map(Some)
 }
 
-struct Asking<'a> {
-    transport: &'a dyn Transport,
-    connection: &'a Connection,
-    manifest: &'a Manifest,
-    now: Timestamp,
+pub(crate) struct Asking<'a> {
+    pub transport: &'a dyn Transport,
+    pub connection: &'a Connection,
+    pub manifest: &'a Manifest,
+    pub now: Timestamp,
 }
 
 impl<'a> Asking<'a> {
@@ -65,6 +65,20 @@ impl<'a> Asking<'a> {
     }
 
     async fn find(&self, rule: &Lookup, ask: &Ask) -> Result<Option<Value>, Error> {
+        Ok(self.some(rule, ask, true).await?.into_iter().next())
+    }
+
+    /// Every record that fits.
+    pub async fn all(&self, rule: &Lookup, ask: &Ask) -> Result<Vec<Value>, Error> {
+        match self.some(rule, ask, false).await {
+            // Some vendors say so where they find nothing.
+            Err(error) if error.class == Class::NotFound => Ok(Vec::new()),
+            found => found,
+        }
+    }
+
+    /// The records that fit, or only the first one.
+    async fn some(&self, rule: &Lookup, ask: &Ask, first: bool) -> Result<Vec<Value>, Error> {
         let call = self.read(&rule.operation)?;
         let mut with = ask.with.clone();
         if let Some(resolve) = &rule.resolve {
@@ -79,26 +93,23 @@ impl<'a> Asking<'a> {
                 .all(|(path, value)| path.as_ref().and_then(|path| path.get(record)) == Some(*value))
         };
         let paginated = call.operation.paginated();
-        let mut output = match call.output(&prepared, paginated.then_some(&fits)).await {
+        let mut output = match call.output(&prepared, (paginated && first).then_some(&fits)).await {
             Ok(output) => output,
             // One record that is not there was not made. A list that is not there says nothing about its records.
-            Err(error) if error.class == Class::NotFound && !paginated => return Ok(None),
+            Err(error) if error.class == Class::NotFound && !paginated => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let records = match (&rule.within, paginated) {
             (Some(path), _) => path.get_mut(&mut output).map(Value::take),
             (None, true) => output.get_mut("items").map(Value::take),
-            (None, false) => return Ok(Some(output).filter(fits).map(|found| answer(rule, &with, found))),
+            (None, false) => Some(Value::Array(vec![output])),
         };
-        match records {
-            Some(Value::Array(records)) => {
-                Ok(records.into_iter().find(fits).map(|found| answer(rule, &with, found)))
-            }
-            _ => Err(Error::fatal(
-                "answer_unexpected",
-                format!("{}: the answer has no records", rule.operation),
-            )),
-        }
+        let Some(Value::Array(records)) = records else {
+            let detail = format!("{}: the answer has no records", rule.operation);
+            return Err(Error::fatal("answer_unexpected", detail));
+        };
+        let count = if first { 1 } else { usize::MAX };
+        Ok(records.into_iter().filter(fits).take(count).map(|found| answer(rule, &with, found)).collect())
     }
 
     /// Replaces a name among the arguments by its id.

@@ -311,11 +311,43 @@ pub struct Operation {
     pub(crate) base_url: Option<Url>,
     /// The answer is a file: `{content_type, data}`, in base64.
     pub(crate) answers_bytes: bool,
+    /// It is no request of its own, but reads, compares and writes by others.
+    pub(crate) upsert: Option<Upsert>,
     /// Scopes of a token that it needs; any one of a list of names with `|` between them.
     pub scopes: Vec<String>,
 }
 
+/// How a record is made as it is wanted: found by one operation, made by another, changed by a third.
+#[derive(Clone, Debug)]
+pub(crate) struct Upsert {
+    pub find: Lookup,
+    /// Full names.
+    pub create: String,
+    pub update: String,
+    /// Arguments of the update that the record found has.
+    pub update_with: Vec<(String, Path)>,
+    /// Arguments that are written, and where a record has them.
+    pub fields: Vec<(String, Path)>,
+}
+
+impl Upsert {
+    pub fn is_field(&self, name: &str) -> bool {
+        self.fields.iter().any(|(field, _)| field == name)
+    }
+
+    /// Where a record has a field; nowhere, if there is no such field.
+    pub fn place(&self, name: &str) -> &Path {
+        static NOWHERE: std::sync::LazyLock<Path> = std::sync::LazyLock::new(Path::whole);
+        self.fields.iter().find(|(field, _)| field == name).map_or(&NOWHERE, |(_, path)| path)
+    }
+}
+
 impl Operation {
+    /// Whether it reads before it is known what is sent: [`crate::upsert`] says.
+    pub fn is_upsert(&self) -> bool {
+        self.upsert.is_some()
+    }
+
     /// Whether `perform` follows pages and answers `{"items": […]}`.
     pub fn paginated(&self) -> bool {
         self.pages.is_some()

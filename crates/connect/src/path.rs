@@ -22,11 +22,21 @@ pub(crate) enum Found<'a> {
     Missing,
 }
 
+impl<'a> Found<'a> {
+    /// The value, if there is one that is not null.
+    pub fn value(self) -> Option<&'a Value> {
+        match self {
+            Found::Value(value) => Some(value),
+            Found::Null | Found::Missing => None,
+        }
+    }
+}
+
 impl Path {
     /// `None` where the text is not a path.
     pub fn parse(text: &str) -> Option<Path> {
         if text == "." {
-            return Some(Path { text: text.into(), outer: false, segments: Vec::new() });
+            return Some(Path::whole());
         }
         let mut segments: Vec<String> = text.split('.').map(str::to_owned).collect();
         let outer = segments.first().is_some_and(|first| first == "^");
@@ -38,6 +48,11 @@ impl Path {
                 !segment.is_empty() && segment.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
             });
         sound.then(|| Path { text: text.into(), outer, segments })
+    }
+
+    /// The path to the value itself.
+    pub fn whole() -> Path {
+        Path { text: ".".into(), outer: false, segments: Vec::new() }
     }
 
     pub fn as_str(&self) -> &str {

@@ -13,6 +13,7 @@ use crate::manifest::{
 };
 use crate::multipart;
 use crate::path::{Found, Path};
+use crate::upsert::Chosen;
 
 /// The longest effect key; Stripe takes no more than this many characters.
 const KEY_BYTES_MAX: usize = 255;
@@ -45,6 +46,9 @@ pub struct Prepared {
     /// What [`crate::lookup`] asks to find out whether this was done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lookups: Vec<Ask>,
+    /// What an upsert came down to this for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upsert: Option<Chosen>,
 }
 
 impl Prepared {
@@ -82,6 +86,10 @@ pub fn prepare(
         _ => return Err(argument(operation, "", "argument_type", "the arguments are not an object".into())),
     };
     check(operation, given)?;
+    if operation.upsert.is_some() {
+        let detail = format!("{} reads before it is known what it sends", operation.name);
+        return Err(Error::fatal("operation_composite", detail));
+    }
     if key.len() > KEY_BYTES_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::fatal(
             "key_invalid",
@@ -105,15 +113,16 @@ pub fn prepare(
         view,
         first_page,
         lookups: lookups(operation, args, key)?,
+        upsert: None,
     })
 }
 
-fn argument(operation: &Operation, name: &str, code: &str, detail: String) -> Error {
+pub(crate) fn argument(operation: &Operation, name: &str, code: &str, detail: String) -> Error {
     Error::user(code, format!("{}: {detail}", operation.name))
         .with_body(serde_json::json!({"operation": operation.name, "argument": name}))
 }
 
-fn check(operation: &Operation, given: &Map<String, Value>) -> Result<(), Error> {
+pub(crate) fn check(operation: &Operation, given: &Map<String, Value>) -> Result<(), Error> {
     for name in given.keys() {
         let known = || operation.params.iter().map(|param| param.name.as_str()).chain(COMMON);
         if !known().any(|other| other == name) {
@@ -340,7 +349,13 @@ fn lookups(operation: &Operation, args: &Value, key: &str) -> Result<Vec<Ask>, E
 }
 
 /// A name that the lookup needs and the arguments lack is an error now: later nobody could tell whether it was done.
-fn ask(operation: &Operation, lookup: &Lookup, args: &Value, each: &Value, key: &str) -> Result<Ask, Error> {
+pub(crate) fn ask(
+    operation: &Operation,
+    lookup: &Lookup,
+    args: &Value,
+    each: &Value,
+    key: &str,
+) -> Result<Ask, Error> {
     let fill = |template: &Template| -> Result<Value, Error> {
         let (from, path) = match template {
             Template::Constant(value) => return Ok(value.clone()),

@@ -7,6 +7,8 @@
 //! | natural key, lookup | the vendor is asked; only what is not found is sent |
 //! | none | nothing (at least once); a destructive call is not repeated, a person is asked |
 //!
+//! An upsert reads and compares first; the write that this comes down to is repeated as that operation is.
+//!
 //! A natural key's conflict, with whoever else wrote the record, is answered by the record that is there.
 //!
 //! A write's intent, its exact request, is durable before each send, and its result before the next step's request.
@@ -14,7 +16,7 @@
 
 use std::sync::Arc;
 
-use connect::{Class, Connection, Effects, Error, Idempotency, Manifest, Operation, Prepared};
+use connect::{Class, Connection, Effects, Error, Idempotency, Manifest, Operation, Prepared, Upserted};
 use flow::journal::Entry;
 use flow::{EffectRef, Fault, Program};
 use jiff::{SignedDuration, Timestamp};
@@ -61,8 +63,19 @@ struct Target<'a> {
     operation: &'a Operation,
     connection: Arc<Connection>,
     transport: Gated<'a>,
-    prepared: Prepared,
+    /// None: an upsert that has not read yet.
+    prepared: Option<Prepared>,
     key: String,
+}
+
+impl Target<'_> {
+    /// The call's output, by that of its request.
+    fn output(&self, answer: Value) -> Value {
+        match self.prepared.as_ref().and_then(|prepared| prepared.upsert.as_ref()) {
+            Some(chosen) => chosen.output(answer),
+            None => answer,
+        }
+    }
 }
 
 /// How one attempt, or the question before it, went.
@@ -121,7 +134,7 @@ impl Run<'_> {
             }
             return done(result, open.attempts, now);
         }
-        let target = match self.target(call, &open).await {
+        let mut target = match self.target(call, &open).await {
             Ok(target) => target,
             Err(fault) => {
                 self.history().forget(&call.at);
@@ -131,7 +144,7 @@ impl Run<'_> {
         };
         self.note_cut_off(call, &mut open, now);
         let begun = open.since.unwrap_or(now);
-        match self.attempts(call, &target, &mut open).await? {
+        match self.attempts(call, &mut target, &mut open).await? {
             Settled::Park(until) => {
                 open.retry_at = Some(until);
                 self.history().keep(&call.at, open);
@@ -196,13 +209,17 @@ impl Run<'_> {
             Some(intent) => intent.key.clone(),
             None => effect_key(&self.origin, &call.at, self.history().again(&call.at)),
         };
-        let prepared = match &open.intent {
-            Some(intent) => serde_json::from_value(intent.request.clone()).map_err(|error| {
+        let prepared: Option<Prepared> = match &open.intent {
+            Some(intent) => Some(serde_json::from_value(intent.request.clone()).map_err(|error| {
                 Fault::runtime(format!("{}: the journalled request does not decode: {error}", call.operation))
-            })?,
-            None => connect::prepare(manifest, operation, &call.with, &key)
-                .map_err(|error| fault::of_call(&call.operation, &error))?,
+            })?),
+            None if operation.is_upsert() => None,
+            None => Some(
+                connect::prepare(manifest, operation, &call.with, &key)
+                    .map_err(|error| fault::of_call(&call.operation, &error))?,
+            ),
         };
+        let operation = prepared.as_ref().and_then(|prepared| sent(manifest, prepared)).unwrap_or(operation);
         let transport = Gated {
             transport: node.transport.as_ref(),
             gate: node.gates.of(&self.origin.workspace, &connection.name, manifest.limits()),
@@ -215,7 +232,7 @@ impl Run<'_> {
         Ok(Target { manifest, operation, connection, transport, prepared, key })
     }
 
-    async fn attempts(&self, call: &Call, target: &Target<'_>, open: &mut Open) -> Result<Settled, Lost> {
+    async fn attempts(&self, call: &Call, target: &mut Target<'_>, open: &mut Open) -> Result<Settled, Lost> {
         loop {
             if let Some(until) = open.retry_at.take() {
                 let wait = until.duration_since(self.node.clock.now());
@@ -227,7 +244,7 @@ impl Run<'_> {
                 }
             }
             let error = match self.attempt(call, target, open).await? {
-                Attempt::Output(value) => return Ok(Settled::Done(Ok(value))),
+                Attempt::Output(value) => return Ok(Settled::Done(Ok(target.output(value)))),
                 Attempt::Refused(fault) => return Ok(Settled::Done(Err(fault))),
                 Attempt::Failed(error) => error,
             };
@@ -268,7 +285,15 @@ impl Run<'_> {
     }
 
     /// One attempt, and what must be durable or known before it.
-    async fn attempt(&self, call: &Call, target: &Target<'_>, open: &mut Open) -> Result<Attempt, Lost> {
+    async fn attempt(&self, call: &Call, target: &mut Target<'_>, open: &mut Open) -> Result<Attempt, Lost> {
+        if target.prepared.is_none() {
+            // What runs before this has its results on record.
+            self.journal.save_writes().await?;
+            if let Some(attempt) = self.compare(call, target).await {
+                open.attempts += 1;
+                return Ok(attempt);
+            }
+        }
         let writes = target.operation.effects != Effects::Read;
         if writes && open.maybe_done() {
             match self.settle(target, open).await {
@@ -289,6 +314,7 @@ impl Run<'_> {
             self.journal.save_writes().await?;
         }
         let Target { transport, connection, manifest, operation, prepared, .. } = target;
+        let Some(prepared) = prepared else { return Ok(Attempt::Refused(unplanned(&call.operation))) };
         match connect::perform(transport, connection, manifest, operation, prepared, now).await {
             Ok(output) => Ok(Attempt::Output(output)),
             Err(error)
@@ -298,6 +324,22 @@ impl Run<'_> {
                 Ok(self.look_up(target, error).await)
             }
             Err(error) => Ok(Attempt::Failed(error)),
+        }
+    }
+
+    /// Reads what an upsert comes down to. None: it is a write, and that is the target from now on.
+    async fn compare(&self, call: &Call, target: &mut Target<'_>) -> Option<Attempt> {
+        let Target { transport, connection, manifest, operation, key, .. } = target;
+        let now = self.node.clock.now();
+        let found = connect::upsert(transport, connection, manifest, operation, &call.with, key, now).await;
+        match found {
+            Err(error) => Some(Attempt::Failed(error)),
+            Ok(Upserted::Done(output)) => Some(Attempt::Output(output)),
+            Ok(Upserted::Write(prepared)) => {
+                target.operation = sent(target.manifest, &prepared)?;
+                target.prepared = Some(*prepared);
+                None
+            }
         }
     }
 
@@ -348,6 +390,7 @@ impl Run<'_> {
             }
             Idempotency::Lookup(_) | Idempotency::NaturalKey(_) => {
                 let Target { transport, connection, manifest, operation, prepared, .. } = target;
+                let Some(prepared) = prepared else { return Before::Send };
                 let now = self.node.clock.now();
                 match connect::lookup(transport, connection, manifest, operation, prepared, now).await {
                     Ok(Some(output)) => Before::Known(Attempt::Output(output)),
@@ -363,6 +406,7 @@ impl Run<'_> {
     /// The record that a conflict is about; the conflict stands where there is none.
     async fn look_up(&self, target: &Target<'_>, conflict: Error) -> Attempt {
         let Target { transport, connection, manifest, operation, prepared, .. } = target;
+        let Some(prepared) = prepared else { return Attempt::Failed(conflict) };
         let now = self.node.clock.now();
         match connect::lookup(transport, connection, manifest, operation, prepared, now).await {
             Ok(Some(output)) => Attempt::Output(output),
@@ -382,6 +426,15 @@ enum Settled {
 enum Before {
     Send,
     Known(Attempt),
+}
+
+/// The operation that an upsert came down to.
+fn sent<'a>(manifest: &'a Manifest, prepared: &Prepared) -> Option<&'a Operation> {
+    manifest.operation(&prepared.upsert.as_ref()?.operation)
+}
+
+fn unplanned(operation: &str) -> Fault {
+    Fault::runtime(format!("{operation}: what it comes down to is not known"))
 }
 
 /// Whether an effect that may have happened may be sent again at all.

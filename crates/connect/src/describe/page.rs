@@ -182,6 +182,7 @@ fn listed_row(out: &mut String, manifest: &Manifest, operation: &Operation) {
 
 fn again(operation: &Operation) -> &'static str {
     match (&operation.effects, &operation.idempotency) {
+        _ if operation.is_upsert() => "reads, compares, writes what differs",
         (Effects::Read, _) => "reads",
         (_, Idempotency::Header { .. }) => "writes; repeated under the vendor's key",
         (_, Idempotency::NaturalKey(_)) => "writes; repeated by the record's own key",

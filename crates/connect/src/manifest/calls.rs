@@ -7,11 +7,12 @@ use url::Url;
 use super::reader::{At, Fields, Reader};
 use super::{
     Effects, Encoding, Idempotency, ItemErrors, Kind, Location, Lookup, Made, Mark, Nested, Next, Operation,
-    Pages, Param, Piece, Resolve, Template, errors,
+    Pages, Param, Piece, Resolve, Template, Upsert, errors,
 };
 use crate::path::Path;
+use crate::upsert::FIELDS;
 
-const OPERATION: [&str; 20] = [
+const OPERATION: [&str; 21] = [
     "summary",
     "request",
     "effects",
@@ -26,6 +27,7 @@ const OPERATION: [&str; 20] = [
     "idempotency",
     "absent_is_done",
     "done_where",
+    "upsert",
     "item_errors",
     "errors",
     "base_url",
@@ -75,8 +77,10 @@ pub(super) fn operation(
 ) -> Option<Operation> {
     let fields = reader.fields(at, "an operation", &OPERATION);
     let summary = reader.required_text(&fields, "summary");
-    let request = reader.required(&fields, "request");
-    let (method, path) = request.and_then(|at| request_line(reader, &at))?;
+    let (method, path) = match fields.get("upsert") {
+        None => reader.required(&fields, "request").and_then(|at| request_line(reader, &at))?,
+        Some(_) => (String::new(), Vec::new()),
+    };
     let choices = [("read", Effects::Read), ("write", Effects::Write), ("destructive", Effects::Destructive)];
     let effects =
         reader.required(&fields, "effects").and_then(|at| reader.choice(&at, "an effect", &choices));
@@ -87,6 +91,7 @@ pub(super) fn operation(
         params.splice(0..0, undeclared(&path, &params));
     }
     check_path(reader, at, &path, &params);
+    let upsert = fields.get("upsert").and_then(|at| upserting(reader, &at, scope, &mut params));
     let constants = fields.get("constants").map(|at| {
         at.entries().iter().map(|(field, inner)| (field.name.clone(), inner.node.to_value())).collect()
     });
@@ -94,7 +99,12 @@ pub(super) fn operation(
         name: format!("{}.{name}", scope.slug),
         summary,
         effects,
-        idempotency: idempotency_of(reader, at, &fields, scope, effects, &method),
+        // An upsert's write is repeated as that operation says.
+        idempotency: match &upsert {
+            Some(_) => Idempotency::Repeatable,
+            None => idempotency_of(reader, at, &fields, scope, effects, &method),
+        },
+        upsert,
         pages: pages_of(reader, &fields, scope, &method),
         nested: nested_of(reader, &fields, scope),
         wrap: reader.optional_text(&fields, "wrap"),
@@ -463,6 +473,59 @@ fn lookup(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
         collect: reader.optional_text(&fields, "collect"),
         answer: fields.get("answer").map(|at| made(reader, &at)).unwrap_or_default(),
     })
+}
+
+/// Its parameters are what is looked for by, and what is written; `fields` is one more.
+fn upserting(
+    reader: &mut Reader<'_>,
+    at: &At<'_>,
+    scope: &Scope<'_>,
+    params: &mut Vec<Param>,
+) -> Option<Upsert> {
+    let fields = reader.fields(at, "`upsert`", &["find", "create", "update", "with", "compare"]);
+    let find = reader.required(&fields, "find").and_then(|at| lookup(reader, &at, &scope.slug));
+    let (create, update) = (reader.required_text(&fields, "create"), reader.required_text(&fields, "update"));
+    let with = reader.required(&fields, "with").map(|at| at.entries()).unwrap_or_default();
+    let mut update_with = Vec::new();
+    for (field, at) in with {
+        let path = at.node.as_str().and_then(|text| text.strip_prefix("$found.")).and_then(Path::parse);
+        match path {
+            Some(path) => update_with.push((field.name.clone(), path)),
+            None => reader.problem(&at, "manifest_path", "what the update is given is `$found.<path>`"),
+        }
+    }
+    let mut places = Vec::new();
+    for (field, at) in fields.get("compare").map(|at| at.entries()).unwrap_or_default() {
+        if !params.iter().any(|param| param.name == field.name) {
+            let known: Vec<&str> = params.iter().map(|param| param.name.as_str()).collect();
+            reader.unknown(at.node.place, &at.pointer, "a parameter of this operation", &field.name, &known);
+        }
+        places.extend(reader.path(&at).map(|path| (field.name.clone(), path)));
+    }
+    let find = find?;
+    let searched = |name: &str| {
+        let by = |(_, template): &(String, Template)| matches!(template, Template::Args(path) if path.as_str() == name);
+        find.with.iter().any(by)
+            || find.r#where.iter().any(|(_, template)| by(&(String::new(), template.clone())))
+    };
+    let place = |name: &str| {
+        let said = places.iter().find(|(field, _)| field == name).map(|(_, path)| path.clone());
+        said.or_else(|| Path::parse(name)).unwrap_or_else(Path::whole)
+    };
+    let written = params.iter().filter(|param| !searched(&param.name));
+    let written = written.map(|param| (param.name.clone(), place(&param.name))).collect();
+    params.push(Param {
+        name: FIELDS.to_owned(),
+        location: Location::Body,
+        kinds: vec![Kind::Object],
+        choices: Vec::new(),
+        required: false,
+        description: "`{owned: [names]}`: the fields that are changed where they differ; without it, all that are given. \
+                      The others are written only where the record is made"
+            .to_owned(),
+    });
+    let full = |name: &str| format!("{}.{name}", scope.slug);
+    Some(Upsert { find, create: full(&create), update: full(&update), update_with, fields: written })
 }
 
 fn mark(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Mark> {

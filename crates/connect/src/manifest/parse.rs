@@ -346,6 +346,10 @@ fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest)
                 reader.problem(&at, "manifest_unknown", message);
             }
         }
+        if let Some(upsert) = &operation.upsert {
+            check_lookup(reader, &at, manifest, &upsert.find, &short(&upsert.find.operation), &names);
+            check_upsert(reader, &at, manifest, operation, upsert, &names);
+        }
         let mapped = |object: &String| manifest.views.values().any(|view| view.maps(object));
         if let Some(object) = operation.returns.as_ref().filter(|object| !mapped(object)) {
             reader.problem(&at, "manifest_unknown", format!("no view has an object `{object}`"));
@@ -357,6 +361,44 @@ fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest)
                 let name = short(&case.operation);
                 reader.unknown(at.node.place, &at.pointer, "an operation of this manifest", &name, &names);
             }
+        }
+    }
+}
+
+/// Its parameters are somebody's, and its writes are there.
+fn check_upsert(
+    reader: &mut Reader<'_>,
+    at: &At<'_>,
+    manifest: &Manifest,
+    operation: &Operation,
+    upsert: &super::Upsert,
+    names: &[&str],
+) {
+    let stated = [&upsert.create, &upsert.update].map(|name| (name, manifest.operations.stated(name)));
+    for (name, found) in &stated {
+        match found {
+            None => {
+                let short = name.split_once('.').map_or("", |(_, short)| short);
+                reader.unknown(at.node.place, &at.pointer, "an operation of this manifest", short, names);
+            }
+            Some(write) if write.effects == super::Effects::Read || write.upsert.is_some() => {
+                reader.problem(at, "manifest_request", format!("`{name}` is no write"));
+            }
+            Some(_) => {}
+        }
+    }
+    let takes = |write: &Option<&Operation>, name: &str| {
+        write.is_none_or(|write| write.params.iter().any(|param| param.name == name))
+    };
+    let [(_, create), (_, update)] = &stated;
+    for (name, _) in upsert.update_with.iter().filter(|(name, _)| !takes(update, name)) {
+        reader.problem(at, "manifest_unknown", format!("`{}` takes no `{name}`", upsert.update));
+    }
+    for param in operation.params.iter().filter(|param| param.name != crate::upsert::FIELDS) {
+        let field = upsert.is_field(&param.name);
+        if field && !(takes(create, &param.name) && takes(update, &param.name)) {
+            let message = format!("`{}` is neither looked for nor taken by both writes", param.name);
+            reader.problem(at, "manifest_unknown", message);
         }
     }
 }

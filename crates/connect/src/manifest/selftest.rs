@@ -17,7 +17,7 @@ use crate::credentials::{Connection, Secret};
 use crate::error::Error;
 use crate::prepare::{Prepared, prepare};
 use crate::transport::{BoxFuture, Transport, TransportError};
-use crate::{lookup, perform, wire};
+use crate::{Upserted, lookup, perform, upsert, wire};
 
 /// The effect key of tests that name none.
 const KEY: &str = "tby_test";
@@ -129,8 +129,11 @@ pub fn run(manifest: &Manifest) -> Vec<Failure> {
             continue;
         };
         let stage = Stage::new(case);
-        let result = prepare(manifest, operation, &case.args, &case.key)
-            .and_then(|prepared| finish(act(manifest, operation, &prepared, case.lookup, &stage)));
+        let result = match operation.is_upsert() {
+            true => finish(upserted(manifest, operation, case, &stage)),
+            false => prepare(manifest, operation, &case.args, &case.key)
+                .and_then(|prepared| finish(act(manifest, operation, &prepared, case.lookup, &stage))),
+        };
         for detail in stage.problems() {
             fail(detail);
         }
@@ -150,10 +153,32 @@ pub fn run(manifest: &Manifest) -> Vec<Failure> {
 /// Every example can be sent.
 fn examples(manifest: &Manifest) -> Vec<Failure> {
     let prepared = |operation: &super::Operation| {
+        if operation.is_upsert() {
+            return None;
+        }
         let error = prepare(manifest, operation, operation.example.as_ref()?, KEY).err()?;
         Some(Failure { case: format!("example of {}", operation.name), detail: error.to_string() })
     };
     manifest.operations().filter_map(prepared).collect()
+}
+
+/// Reads, compares, and sends what that comes down to.
+async fn upserted(
+    manifest: &Manifest,
+    operation: &super::Operation,
+    case: &Case,
+    stage: &Stage,
+) -> Result<Value, Error> {
+    let connection = connection(manifest);
+    let (now, args) = (Timestamp::UNIX_EPOCH, &case.args);
+    let prepared = match upsert(stage, &connection, manifest, operation, args, &case.key, now).await? {
+        Upserted::Done(output) => return Ok(output),
+        Upserted::Write(prepared) => prepared,
+    };
+    let chosen = prepared.upsert.clone();
+    let write = chosen.and_then(|chosen| Some((manifest.operation(&chosen.operation)?, chosen)));
+    let (write, chosen) = write.ok_or_else(|| Error::fatal("operation_composite", "nothing was chosen"))?;
+    Ok(chosen.output(act(manifest, write, &prepared, case.lookup, stage).await?))
 }
 
 async fn act(

@@ -228,6 +228,18 @@ impl Vendor {
                 state.records.insert(format!("state:{name}"), vec![value.clone()]);
                 (200, value)
             }
+            ("PATCH", ["customers", id]) => {
+                let all = state.records.entry("customers".to_owned()).or_default();
+                match all.iter_mut().find(|record| record["id"] == **id) {
+                    None => (404, json!({"error": {"code": "missing", "message": "no such customer"}})),
+                    Some(record) => {
+                        for (name, value) in seen.body.as_object().into_iter().flatten() {
+                            record[name] = value.clone();
+                        }
+                        (200, record.clone())
+                    }
+                }
+            }
             ("POST", [kind]) => create(&mut state, kind, seen),
             _ => (404, json!({"error": {"code": "missing", "message": "no such address"}})),
         }

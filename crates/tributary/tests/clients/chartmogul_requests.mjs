@@ -2,23 +2,12 @@
 // where `params.query` and `params.body` say what goes where. Prints one JSON document: {known: the operations that
 // have a call here, calls: all that the library can do, sent: one {method, path, type, body (base64)} for each case}.
 
-import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
 import ChartMogul from "chartmogul-node";
+import { capture } from "./capture.mjs";
 
-let caught;
-const server = createServer((request, response) => {
-  const chunks = [];
-  request.on("data", (chunk) => chunks.push(chunk));
-  request.on("end", () => {
-    const type = request.headers["content-type"] ?? "";
-    caught = { method: request.method, path: request.url, type, body: Buffer.concat(chunks).toString("base64") };
-    response.setHeader("Content-Type", "application/json");
-    response.end("{}");
-  });
-});
-await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
-const config = new ChartMogul.Config("key", `http://127.0.0.1:${server.address().port}`);
+const server = await capture();
+const config = new ChartMogul.Config("key", `http://127.0.0.1:${server.port}`);
 config.retries = 0;
 console.warn = () => {};
 
@@ -143,15 +132,8 @@ const calls = {
 
 const sent = [];
 for (const { operation, ids, params } of JSON.parse(readFileSync(process.env.CASES, "utf8"))) {
-  caught = undefined;
   const call = calls[operation.replace("chartmogul.", "")];
-  try {
-    await call?.(ids, params);
-    sent.push(caught ?? { error: "nothing was sent" });
-  } catch (error) {
-    sent.push(caught ?? { error: `${error.message}` });
-  }
+  sent.push(await server.sent(() => call?.(ids, params)));
 }
 console.log(JSON.stringify({ known: Object.keys(calls), sent }));
 server.close();
-server.closeAllConnections();

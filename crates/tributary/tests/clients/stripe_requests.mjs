@@ -4,23 +4,12 @@
 //
 // In `params`, {$date: seconds} is a Date, {$decimal: text} a Decimal, and {data (base64), name, type} a file.
 
-import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
 import Stripe from "stripe";
+import { capture } from "./capture.mjs";
 
-let caught;
-const server = createServer((request, response) => {
-  const chunks = [];
-  request.on("data", (chunk) => chunks.push(chunk));
-  request.on("end", () => {
-    const type = request.headers["content-type"] ?? "";
-    caught = { method: request.method, path: request.url, type, body: Buffer.concat(chunks).toString("base64") };
-    response.setHeader("Content-Type", "application/json");
-    response.end("{}");
-  });
-});
-await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
-const options = { protocol: "http", host: "127.0.0.1", port: server.address().port, maxNetworkRetries: 0, telemetry: false };
+const server = await capture();
+const options = { protocol: "http", host: "127.0.0.1", port: server.port, maxNetworkRetries: 0, telemetry: false };
 const stripe = new Stripe("sk_test_requests", options);
 
 // Every method of the library by the request that it makes.
@@ -59,15 +48,10 @@ function revived(value) {
 const sent = [];
 for (const { request, ids, params } of JSON.parse(readFileSync(process.env.CASES, "utf8"))) {
   const method = methods.get(request);
-  caught = undefined;
-  try {
+  sent.push(await server.sent(async () => {
     const answer = await method.resource[method.name](...ids, revived(params));
     answer?.resume?.();
-    sent.push(caught);
-  } catch (error) {
-    sent.push(caught ?? { error: `${error.message}` });
-  }
+  }));
 }
 console.log(JSON.stringify({ known: [...methods.keys()].sort(), sent }));
 server.close();
-server.closeAllConnections();

@@ -66,8 +66,8 @@ impl Case<'_> {
     }
 }
 
-/// Both sides' requests differ nowhere; returns what the client's script printed.
-async fn compare(manifest: &Manifest, cases: &[Case<'_>], script: &str) -> Value {
+/// What the client's script printed of the same calls.
+async fn told(cases: &[Case<'_>], script: &str) -> Value {
     let asked: Vec<Value> = cases
         .iter()
         .map(|case| {
@@ -78,7 +78,12 @@ async fn compare(manifest: &Manifest, cases: &[Case<'_>], script: &str) -> Value
     let file = folder.path().join("cases.json");
     std::fs::write(&file, Value::from(asked).to_string()).unwrap();
     let told = clients::ensure().await.node(script, &[("CASES", file.to_str().unwrap())]).await;
-    let told: Value = serde_json::from_str(&told).unwrap();
+    serde_json::from_str(&told).unwrap()
+}
+
+/// Both sides' requests differ nowhere; returns what the client's script printed.
+async fn compare(manifest: &Manifest, cases: &[Case<'_>], script: &str) -> Value {
+    let told = told(cases, script).await;
     let mut differences = Vec::new();
     for (case, theirs) in cases.iter().zip(told["sent"].as_array().unwrap()) {
         let (method, path, body) = case.ours(manifest);

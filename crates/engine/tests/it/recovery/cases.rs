@@ -255,6 +255,14 @@ const UNASKED: &str = "  - ask: {call: human.approve, with: {title: t, deadline:
   - last: {call: human.approve, with: {title: t, deadline: PT1H}}
 ";
 
+/// Made, left alone, changed in what is owned.
+const UPSERTED: &str = "  - made: {call: acme.customers.upsert, with: {connection: acme, name: adam, size: 1, hue: red}}
+  - same: {call: acme.customers.upsert, with: {connection: acme, name: adam, size: 1, hue: red}}
+  - changed: {call: acme.customers.upsert, with: {connection: acme, name: adam, size: 2, hue: blue, fields: {owned: [size]}}}
+  - tell: {call: acme.charges.create, with: {connection: acme, name: '${ [$steps.made, $steps.same, $steps.changed] | map(.outcome) | join(\" \") }'}}
+  - result: {set: {record: '${ $steps.changed.record }', changed: '${ [$steps.made.changed, $steps.changed.changed] }'}}
+";
+
 /// Two writes of one kind with reads around them, so that a cut can fall before, between and behind.
 fn writes(operation: &str) -> String {
     format!(
@@ -302,6 +310,15 @@ pub fn cases() -> Vec<Case> {
         case("programs", PROGRAMS),
         case("mapped", MAPPED),
         case("listens", LISTENS),
+        case("upserted", UPSERTED),
+        Case {
+            troubles: vec![
+                ("GET /records".to_owned(), Trouble::Status(503, None)),
+                ("POST /customers".to_owned(), Trouble::AnswerLost),
+                ("PATCH /customers/customers-1".to_owned(), Trouble::Broken),
+            ],
+            ..case("upserted-lost-answer", UPSERTED)
+        },
         Case { decides: Some("approve".to_owned()), ..case("asked", ASKED) },
         case("unasked", UNASKED),
         case("none", &writes("acme.pings.send")),

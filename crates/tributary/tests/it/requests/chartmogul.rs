@@ -16,7 +16,9 @@ async fn requests_are_those_of_the_official_client() {
     let chartmogul = catalog.get("chartmogul").unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(20_261_121);
     let mut cases = Vec::new();
-    for operation in chartmogul.operations().filter(|operation| operation.name != BROKEN_THERE) {
+    for operation in
+        chartmogul.operations().filter(|operation| operation.name != BROKEN_THERE && !operation.is_upsert())
+    {
         let ids = path_params(operation).iter().map(|_| "cus_1-2".to_owned()).collect();
         let (mut query, mut body) = (Map::new(), Map::new());
         for param in operation.params.iter().filter(|param| param.location != Location::Path) {
