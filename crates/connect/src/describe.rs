@@ -108,11 +108,12 @@ fn arguments_of(manifest: &Manifest, operation: &Operation, parts: &mut Map<Stri
             add("view", json!({"description": description, "anyOf": [{"enum": views}, expression]}));
         }
         if operation.paginated() {
-            let description = "All pages, or only the first.";
-            add(
-                "page",
-                json!({"description": description, "anyOf": [{"enum": ["all", "first"]}, expression]}),
-            );
+            let description =
+                "All pages, only one, or one after the other while `for` or `data.map` goes over them.";
+            let ways = json!({"enum": ["all", "first", "stream"]});
+            add("page", json!({"description": description, "anyOf": [ways, expression]}));
+            let description = "Where to begin: the `next` of the page before.";
+            add("cursor", json!({"description": description, "type": "string"}));
         }
     }
     schema["description"] = operation.summary.as_str().into();

@@ -3,16 +3,15 @@
 
 use flow::approval::Question;
 use flow::schema::Schema;
-use flow::{Argument, CallSite, Diagnostic, Document};
+use flow::{Argument, CallSite, Diagnostic, Document, EventSite};
 use serde_json::{Map, Value};
 
 use crate::Catalog;
 use crate::manifest::{Manifest, Operation};
+use crate::prepare::COMMON;
 
 /// The operations that the engine performs itself.
 pub const BUILT_IN: [&str; 1] = ["revenue.mirror.plan"];
-/// Arguments that every operation takes, besides its own.
-const COMMON: [&str; 3] = ["connection", "view", "page"];
 
 /// Everything that is wrong with a text as a flow, at once and in its order.
 pub fn check(catalog: &Catalog, file: &str, text: &str) -> Vec<Diagnostic> {
@@ -27,6 +26,7 @@ pub fn check(catalog: &Catalog, file: &str, text: &str) -> Vec<Diagnostic> {
         );
         at(file, (site.line, site.column), site.path.clone(), "program_refused", message, None)
     }));
+    found.extend(inspected.events.iter().filter_map(|site| event(catalog, file, site)));
     let scripts = catalog.script_check().into_iter().flat_map(|check| {
         inspected.scripts.iter().filter_map(move |site| Some((site, check(&site.language, &site.code)?)))
     });
@@ -59,11 +59,34 @@ fn performable(catalog: &Catalog, file: &str, calls: &[CallSite]) -> Vec<Diagnos
             Some((manifest, operation)) => {
                 arguments(file, call, &operation.input_schema(), &COMMON, &mut found);
                 found.extend(view(file, call, manifest, operation));
+                found.extend(pages(file, call, operation));
             }
             None => found.push(unknown(catalog, file, call, set)),
         }
     }
     found
+}
+
+/// A type of events that the vendor does not have, where its manifest lists those that there are.
+fn event(catalog: &Catalog, file: &str, site: &EventSite) -> Option<Diagnostic> {
+    let (slug, name) = site.r#type.split_once('.')?;
+    let manifest = catalog.get(slug)?;
+    let types = manifest.event_types();
+    let family = name.strip_suffix('*');
+    let there = |known: &&str| match family {
+        Some(family) => known.starts_with(family),
+        None => *known == name,
+    };
+    if types.is_empty() || types.iter().any(there) {
+        return None;
+    }
+    let near = flow::nearest::nearest(name, types.iter().copied()).filter(|_| family.is_none());
+    let message = match family {
+        Some(family) => format!("{} has no events whose type begins with `{family}`", manifest.title),
+        None => format!("{} has no events of type `{name}`", manifest.title),
+    };
+    let near = near.map(|near| format!("{slug}.{near}"));
+    Some(at(file, (site.line, site.column), site.path.clone(), "event_type_unknown", message, near))
 }
 
 /// A view that the vendor's manifest does not have.
@@ -80,6 +103,33 @@ fn view(file: &str, call: &CallSite, manifest: &Manifest, operation: &Operation)
     let path = format!("{}/with/view", call.path);
     Some(at(file, (argument.line, argument.column), path, "view_unknown", message, near))
 }
+
+/// Pages of what has none, and ways to read them that there are not.
+fn pages(file: &str, call: &CallSite, operation: &Operation) -> Vec<Diagnostic> {
+    let own = |name: &str| operation.params.iter().any(|param| param.name == name);
+    let meant = |name: &&str| !own(name);
+    let mut found = Vec::new();
+    for name in ["page", "cursor"].iter().filter(|name| meant(name)) {
+        let Some(argument) = call.arguments.iter().find(|argument| argument.name == **name) else { continue };
+        let given = argument.value.as_ref();
+        let (message, near) = match given.and_then(Value::as_str) {
+            _ if !operation.paginated() => {
+                (format!("`{}` is no list: it has no pages, and takes no `{name}`", operation.name), None)
+            }
+            Some(way) if *name == "page" && !WAYS.contains(&way) => {
+                let near = flow::nearest::nearest(way, WAYS).map(str::to_owned);
+                (format!("`page: {way}`: it is `all`, `first` or `stream`"), near)
+            }
+            _ => continue,
+        };
+        let path = format!("{}/with/{name}", call.path);
+        found.push(at(file, (argument.line, argument.column), path, "argument_choice", message, near));
+    }
+    found
+}
+
+/// How the pages of a list are read.
+const WAYS: [&str; 3] = ["all", "first", "stream"];
 
 fn unknown(catalog: &Catalog, file: &str, call: &CallSite, set: &str) -> Diagnostic {
     let (message, suggestion) = match catalog.get(set) {

@@ -9,6 +9,7 @@ pub(crate) mod asking;
 mod auth;
 mod calls;
 mod errors;
+mod limits;
 mod operations;
 mod parse;
 pub(crate) mod poll;
@@ -19,7 +20,6 @@ mod views;
 pub(crate) mod webhook;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ use crate::error::Error;
 use crate::path::Path;
 use crate::view::View;
 use asking::Asking;
+pub use limits::Limits;
 pub(crate) use operations::Text;
 pub(crate) use parse::digest;
 use poll::Poll;
@@ -244,25 +245,6 @@ pub(crate) enum Encoding {
     Form,
     /// Parts with headers of their own; what has `data` (base64) is a file.
     Multipart,
-}
-
-/// Named limits of a vendor's calls.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Calls under way at once per connection.
-    pub max_in_flight: usize,
-    /// The vendor's budget: so many requests…
-    pub rate_requests: u32,
-    /// … in such a time.
-    pub rate_per: Duration,
-    /// Pages that one call follows, nested lists included.
-    pub pages_max: usize,
-    /// Records that one call collects.
-    pub items_max: usize,
-    pub request_bytes_max: usize,
-    pub answer_bytes_max: usize,
-    /// Of one exchange, not of all pages together.
-    pub timeout: Duration,
 }
 
 /// What an operation does to the vendor's data.

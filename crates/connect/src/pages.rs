@@ -11,30 +11,40 @@ use crate::path::Found;
 use crate::perform::{Call, Wanted};
 use crate::prepare::Prepared;
 
+/// The pages that one call collects, in bytes as the vendor sends them: they are in memory together.
+const LIST_BYTES_MAX: usize = 16 << 20;
+
 /// What one call may still fetch and keep.
 pub(crate) struct Budget {
     pages: usize,
     items: usize,
+    bytes: usize,
 }
 
 impl Budget {
     pub fn new(limits: &Limits) -> Budget {
-        Budget { pages: limits.pages_max, items: limits.items_max }
+        Budget { pages: limits.pages_max, items: limits.items_max, bytes: LIST_BYTES_MAX }
     }
 
     fn page(&mut self) -> Result<(), Error> {
-        self.pages = self.pages.checked_sub(1).ok_or_else(|| too_long("pages"))?;
+        self.pages =
+            self.pages.checked_sub(1).ok_or_else(|| too_long("more pages than one call may fetch"))?;
         Ok(())
     }
 
-    fn items(&mut self, count: usize) -> Result<(), Error> {
-        self.items = self.items.checked_sub(count).ok_or_else(|| too_long("records"))?;
+    /// Takes a page of so many records and bytes.
+    fn items(&mut self, count: usize, bytes: usize) -> Result<(), Error> {
+        self.items =
+            self.items.checked_sub(count).ok_or_else(|| too_long("more records than one call may fetch"))?;
+        let room = self.bytes.checked_sub(bytes);
+        self.bytes = room.ok_or_else(|| too_long(&format!("more than {} MiB", LIST_BYTES_MAX >> 20)))?;
         Ok(())
     }
 }
 
 fn too_long(what: &str) -> Error {
-    Error::fatal("list_too_long", format!("the list has more {what} than one call may fetch; narrow it"))
+    let detail = format!("the list has {what}; narrow it, or go over it with `page: stream`");
+    Error::fatal("list_too_long", detail)
 }
 
 /// One page, taken apart.
@@ -57,9 +67,9 @@ pub(crate) async fn collect(
     let mut all: Vec<Value> = Vec::new();
     loop {
         budget.page()?;
-        let body = call.exchange(prepared, &path, &query).await?;
+        let (body, bytes) = call.exchange(prepared, &path, &query).await?;
         let mut page = take_page(call, pages, body)?;
-        budget.items(page.items.len())?;
+        budget.items(page.items.len(), bytes)?;
         for item in &mut page.items {
             complete(call, prepared, item, budget).await?;
         }
@@ -92,7 +102,7 @@ pub(crate) async fn collect(
 }
 
 /// Path and query of an address; its host is not taken over.
-fn address(next: &str) -> (String, String) {
+pub(crate) fn address(next: &str) -> (String, String) {
     let rest = next.split_once("://").map_or(next, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     (path.to_owned(), query.to_owned())
@@ -199,9 +209,9 @@ async fn complete_one(
             asked = encode::with_param(&asked, name, &size.to_string());
         }
         budget.page()?;
-        let body = call.exchange(prepared, path, &asked).await?;
+        let (body, bytes) = call.exchange(prepared, path, &asked).await?;
         let mut page = take_page(call, pages, body)?;
-        budget.items(page.items.len())?;
+        budget.items(page.items.len(), bytes)?;
         fetched.append(&mut page.items);
         if !page.more {
             break;

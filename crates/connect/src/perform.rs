@@ -52,7 +52,7 @@ impl Call<'_> {
         match &self.operation.pages {
             Some(pages) => pages::collect(self, prepared, pages, &mut budget, wanted).await,
             None => {
-                let mut output = self.exchange(prepared, &prepared.path, query).await?;
+                let (mut output, _) = self.exchange(prepared, &prepared.path, query).await?;
                 pages::complete(self, prepared, &mut output, &mut budget).await?;
                 Ok(output)
             }
@@ -82,9 +82,14 @@ impl Call<'_> {
         Ok(output)
     }
 
-    /// One request, one answer. Where the token that it showed is refused, the same request goes out once more with a new
+    /// One request; its answer, and how many bytes that was. Where the token that it showed is refused, the same request goes out once more with a new
     /// one: nothing was done by it.
-    pub async fn exchange(&self, prepared: &Prepared, path: &str, query: &str) -> Result<Value, Error> {
+    pub async fn exchange(
+        &self,
+        prepared: &Prepared,
+        path: &str,
+        query: &str,
+    ) -> Result<(Value, usize), Error> {
         let mut granted = self.granted(None).await?;
         let mut answer = self.send(prepared, path, query, granted.as_deref()).await?;
         if let (Some(grant), Some(used), Ok(response)) = (self.manifest.auth.grant(), &granted, &answer)
@@ -99,7 +104,9 @@ impl Call<'_> {
         }
         let result = match answer {
             Ok(response) => {
+                let bytes = response.body.len();
                 answer::interpret(self.manifest, self.operation, self.connection, response, self.now)
+                    .map(|value| (value, bytes))
             }
             Err(error) => Err(answer::unanswered(self.operation, self.connection, &error)),
         };

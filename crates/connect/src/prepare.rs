@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 use crate::encode;
 use crate::error::Error;
 use crate::manifest::{
-    Encoding, Idempotency, Kind, Location, Lookup, Manifest, Operation, Param, Piece, Template,
+    Encoding, Idempotency, Kind, Location, Lookup, Manifest, Next, Operation, Param, Piece, Template,
 };
 use crate::multipart;
+use crate::pages;
 use crate::path::{Found, Path};
 use crate::upsert::Chosen;
 
@@ -20,7 +21,7 @@ const KEY_BYTES_MAX: usize = 255;
 /// Elements that a `for_each` lookup asks for one by one.
 const LOOKUPS_MAX: usize = 100;
 /// Arguments that every operation takes, besides its own.
-const COMMON: [&str; 3] = ["connection", "view", "page"];
+pub(crate) const COMMON: [&str; 4] = ["connection", "view", "page", "cursor"];
 
 /// A request as it will go out, but for its credentials: journalled before it is sent, and sent again byte for byte.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,10 +104,11 @@ pub fn prepare(
     }
     let first_page = page(operation, given)?;
     let view = view(manifest, operation, given)?;
+    let (path, query) = from_cursor(operation, given, path(operation, given)?, query(operation, given))?;
     Ok(Prepared {
         method: operation.method.clone(),
-        path: path(operation, given)?,
-        query: query(operation, given),
+        path,
+        query,
         headers: headers(manifest, operation, body.is_some(), key),
         base64: operation.encoding == Encoding::Multipart && body.is_some(),
         body,
@@ -308,8 +310,30 @@ fn page(operation: &Operation, given: &Map<String, Value>) -> Result<bool, Error
         Some(Value::String(text)) if text == "first" && operation.pages.is_some() => Ok(true),
         Some(Value::String(text)) if text == "all" && operation.pages.is_some() => Ok(false),
         Some(_) => {
-            let detail = "`page` is `first` or `all`, and only lists have pages".to_owned();
+            let detail = "`page` is `first` or `all`, where a flow goes over the list also `stream`; only lists have pages".to_owned();
             Err(argument(operation, "page", "argument_choice", detail))
+        }
+    }
+}
+
+/// The request for the page that `cursor` leads to, as the page before it said: the first that is read.
+fn from_cursor(
+    operation: &Operation,
+    given: &Map<String, Value>,
+    path: String,
+    query: String,
+) -> Result<(String, String), Error> {
+    let own = operation.params.iter().any(|param| param.name == "cursor");
+    let cursor = given.get("cursor").filter(|cursor| !own && !cursor.is_null());
+    match (cursor, &operation.pages) {
+        (None, _) => Ok((path, query)),
+        (Some(Value::String(cursor)), Some(pages)) if !cursor.is_empty() => Ok(match &pages.next {
+            Next::Url(_) => pages::address(cursor),
+            Next::At(_) | Next::Last(_) => (path, encode::with_param(&query, &pages.send, cursor)),
+        }),
+        _ => {
+            let detail = "`cursor` is the `next` of a page of it, and only lists have pages".to_owned();
+            Err(argument(operation, "cursor", "argument_choice", detail))
         }
     }
 }

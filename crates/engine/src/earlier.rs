@@ -28,6 +28,9 @@ pub struct Earlier {
     unsettled: BTreeMap<EffectRef, Intent>,
 }
 
+/// Requests of one run that have no result, and whether they may have been done.
+type Intents = BTreeMap<EffectRef, (Intent, bool)>;
+
 /// What an earlier run knows of a write.
 pub enum Known {
     Output(Value),
@@ -45,43 +48,46 @@ impl Earlier {
         let runs = store.runs(&claim.workspace, &query, page).await?.items;
         // Oldest first: what a later run found out holds.
         for run in runs.iter().rev().filter(|run| run.id != claim.run) {
-            let entries = store.journal(&claim.workspace, &run.id).await?;
-            earlier.take(entries.into_iter().map(|(_, entry)| entry));
+            let mut intents = Intents::new();
+            let take = |_, entry, _| earlier.take(entry, &mut intents);
+            store.journal_each(&claim.workspace, &run.id, take).await?;
+            earlier.leave(intents);
         }
         Ok(earlier)
     }
 
-    fn take(&mut self, entries: impl Iterator<Item = Entry>) {
-        let mut intents: BTreeMap<EffectRef, (Intent, bool)> = BTreeMap::new();
-        for entry in entries {
-            match entry {
-                Entry::Intent { effect, key, request, at, .. } => {
-                    let intent = Intent { key, request, sent_at: at };
-                    let (_, maybe_done) = intents.entry(effect).or_insert((intent, true));
-                    *maybe_done = true;
-                }
-                // The attempt failed for sure, unless an earlier one may have happened.
-                Entry::Attempted { effect, settled: true, .. } => {
-                    if let Some((_, maybe_done)) = intents.get_mut(&effect) {
-                        *maybe_done = false;
-                    }
-                }
-                Entry::Attempted { effect, unknown, attempt: 1, .. } => {
-                    if let Some((_, maybe_done)) = intents.get_mut(&effect) {
-                        *maybe_done = unknown;
-                    }
-                }
-                Entry::Resolved { effect, outcome: Outcome::Output(output), attempts, .. } => {
-                    // Without an attempt it was answered by what a run before this one did.
-                    let was_sent = intents.remove(&effect).is_some();
-                    if was_sent || attempts == 0 {
-                        self.unsettled.remove(&effect);
-                        self.outputs.insert(effect, output);
-                    }
-                }
-                _ => {}
+    fn take(&mut self, entry: Entry, intents: &mut Intents) {
+        match entry {
+            Entry::Intent { effect, key, request, at, .. } => {
+                let intent = Intent { key, request, sent_at: at };
+                let (_, maybe_done) = intents.entry(effect).or_insert((intent, true));
+                *maybe_done = true;
             }
+            // The attempt failed for sure, unless an earlier one may have happened.
+            Entry::Attempted { effect, settled: true, .. } => {
+                if let Some((_, maybe_done)) = intents.get_mut(&effect) {
+                    *maybe_done = false;
+                }
+            }
+            Entry::Attempted { effect, unknown, attempt: 1, .. } => {
+                if let Some((_, maybe_done)) = intents.get_mut(&effect) {
+                    *maybe_done = unknown;
+                }
+            }
+            Entry::Resolved { effect, outcome: Outcome::Output(output), attempts, .. } => {
+                // Without an attempt it was answered by what a run before this one did.
+                let was_sent = intents.remove(&effect).is_some();
+                if was_sent || attempts == 0 {
+                    self.unsettled.remove(&effect);
+                    self.outputs.insert(effect, output);
+                }
+            }
+            _ => {}
         }
+    }
+
+    /// Keeps what a run left without a result.
+    fn leave(&mut self, intents: Intents) {
         for (effect, (intent, _)) in intents.into_iter().filter(|(_, (_, maybe_done))| *maybe_done) {
             if !self.outputs.contains_key(&effect) {
                 self.unsettled.insert(effect, intent);

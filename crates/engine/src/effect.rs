@@ -14,7 +14,7 @@
 //! A write's intent, its exact request, is durable before each send, and its result before the next step's request.
 //! A read leaves nothing before its result, which waits for the next commit.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use connect::{Class, Connection, Effects, Error, Idempotency, Manifest, Operation, Prepared, Upserted};
 use flow::journal::Entry;
@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::earlier::Known;
 use crate::fault;
-use crate::gate::Gated;
+use crate::gate::{Gated, Urgency};
 use crate::history::{Intent, Open};
 use crate::journal::Lost;
 use crate::key::effect_key;
@@ -222,12 +222,13 @@ impl Run<'_> {
         let operation = prepared.as_ref().and_then(|prepared| sent(manifest, prepared)).unwrap_or(operation);
         let transport = Gated {
             transport: node.transport.as_ref(),
-            gate: node.gates.of(&self.origin.workspace, &connection.name, manifest.limits()),
-            clock: node.clock.as_ref(),
-            timer: node.timer.as_ref(),
-            held: self.held,
+            gate: node.gates.of(&self.claim.workspace, &connection.name, manifest.limits()),
             node,
+            limits: manifest.limits(),
+            held: Some(self.held),
+            urgency: Urgency::Live,
             paced: connection.base_url.is_none(),
+            closed: Mutex::default(),
         };
         Ok(Target { manifest, operation, connection, transport, prepared, key })
     }
@@ -246,7 +247,7 @@ impl Run<'_> {
             let error = match self.attempt(call, target, open).await? {
                 Attempt::Output(value) => return Ok(Settled::Done(Ok(target.output(value)))),
                 Attempt::Refused(fault) => return Ok(Settled::Done(Err(fault))),
-                Attempt::Failed(error) => error,
+                Attempt::Failed(error) => target.transport.told(error),
             };
             if let Some(fault) = self.failed(call, target, open, &error) {
                 return Ok(Settled::Done(Err(fault)));

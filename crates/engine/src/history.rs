@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::fault;
 use crate::key::Again;
+use crate::limits::ENTRY_KEPT_MAX;
 
 /// A journal, read.
 #[derive(Debug, Default)]
@@ -28,7 +29,7 @@ pub struct History {
     /// Passes begun before the present one.
     pub passes: u32,
     /// Results of the present pass, in order.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<Told>,
     /// What is known about effects that have no result yet.
     pub open: BTreeMap<EffectRef, Open>,
     /// Effects that ended with nobody knowing whether they happened: another generation continues these.
@@ -47,6 +48,14 @@ pub struct History {
     pub heard: BTreeSet<String>,
     /// What each `listen` was told, by the signal's name: it is not told again.
     pub told: BTreeSet<(EffectRef, String)>,
+}
+
+/// A result, to be told to the machine.
+#[derive(Debug, PartialEq)]
+pub enum Told {
+    Input(Box<Input>),
+    /// The journal's entry of this number, which is too large to be kept here until then.
+    Entry(u64),
 }
 
 /// What a pass keeps to its end.
@@ -120,13 +129,11 @@ impl Open {
 
 impl History {
     /// Reads a journal from its beginning.
+    #[cfg(test)]
     pub fn read(entries: impl IntoIterator<Item = Entry>) -> History {
-        let mut history = History::default();
-        let mut last_fault = None;
-        for entry in entries {
-            history.take(entry, &mut last_fault);
-        }
-        history
+        let mut reader = Reader::default();
+        entries.into_iter().for_each(|entry| reader.take(entry));
+        reader.history
     }
 
     fn take(&mut self, entry: Entry, last_fault: &mut Option<Failed>) {
@@ -165,12 +172,12 @@ impl History {
                 {
                     self.unsettled.insert((effect.path.clone(), effect.visit), open.clone());
                 }
-                self.inputs.push(Input::Resolved { at: effect, outcome: outcome.into(), now: at });
+                self.tell(Input::Resolved { at: effect, outcome: outcome.into(), now: at });
             }
             Entry::Elapsed { effect, at } => {
                 self.effects += 1;
                 *last_fault = None;
-                self.inputs.push(Input::Elapsed { at: effect, now: at });
+                self.tell(Input::Elapsed { at: effect, now: at });
             }
             Entry::Heard { effect, event, filter, value, at } => {
                 self.effects += 1;
@@ -178,11 +185,15 @@ impl History {
                 self.told.insert((effect.clone(), event.clone()));
                 if let (Some(filter), Some(value)) = (filter, value) {
                     self.heard.insert(event_of(&event));
-                    self.inputs.push(Input::Heard { at: effect, filter, event: value, now: at });
+                    self.tell(Input::Heard { at: effect, filter, event: value, now: at });
                 }
             }
             Entry::Finished { .. } => self.reopen(last_fault.take()),
         }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.inputs.push(Told::Input(Box::new(input)));
     }
 
     /// A pass begins now: the first one, or `afresh`.
@@ -274,6 +285,31 @@ impl History {
 /// The event that a signal's name is of: a replayed event is told by its number, too.
 pub fn event_of(name: &str) -> String {
     name.split('#').next().unwrap_or_default().to_owned()
+}
+
+/// A journal while it is read, entry by entry.
+#[derive(Default)]
+pub struct Reader {
+    pub history: History,
+    last_fault: Option<Failed>,
+}
+
+impl Reader {
+    pub fn take(&mut self, entry: Entry) {
+        self.history.take(entry, &mut self.last_fault);
+    }
+
+    /// Takes an entry of so many bytes; of a large result only the number is kept.
+    pub fn take_sized(&mut self, n: u64, entry: Entry, bytes: usize) {
+        if bytes <= ENTRY_KEPT_MAX {
+            return self.take(entry);
+        }
+        let before = self.history.inputs.len();
+        self.take(entry);
+        if let Some(told) = self.history.inputs.get_mut(before) {
+            *told = Told::Entry(n);
+        }
+    }
 }
 
 /// The last result, where it was a failure.

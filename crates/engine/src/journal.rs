@@ -11,7 +11,7 @@ use store::{ClaimedRun, Ended, Lives, NewEvent, Parked, Progress};
 
 use crate::Node;
 use crate::held::Held;
-use crate::limits::ENTRIES_WAITING_MAX;
+use crate::limits::{BYTES_WAITING_MAX, ENTRIES_WAITING_MAX};
 
 /// The run is no longer ours, or nothing can be written: whoever holds it drops it without a further effect.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ pub struct Journal<'a> {
 #[derive(Default)]
 struct Waiting {
     entries: Vec<Entry>,
+    /// What calls asked and were answered in them, in bytes of JSON.
+    bytes: usize,
     /// Writes whose intent is in the journal and whose result is not.
     writing: Vec<EffectRef>,
     /// The result of a write waits: no further request may be sent before it is durable.
@@ -103,6 +105,12 @@ impl<'a> Journal<'a> {
         waiting.entries.push(entry);
     }
 
+    /// Adds a result of so many bytes of JSON to the next commit.
+    pub fn push_result(&self, entry: Entry, bytes: usize) {
+        self.push(entry);
+        self.waiting().bytes += bytes;
+    }
+
     /// Forgets a signal with the entry that says what came of it.
     pub fn take(&self, seq: u64) {
         self.waiting().taken.push(seq);
@@ -140,6 +148,7 @@ impl<'a> Journal<'a> {
     pub fn has_much(&self) -> bool {
         let waiting = self.waiting();
         waiting.entries.len() + waiting.lives.len() >= ENTRIES_WAITING_MAX
+            || waiting.bytes >= BYTES_WAITING_MAX
     }
 
     /// Makes everything durable and puts the run aside until `until`, or until it is told something after the signal
@@ -173,6 +182,7 @@ impl<'a> Journal<'a> {
                 return Ok(());
             }
             waiting.results = false;
+            waiting.bytes = 0;
             Batch {
                 entries: std::mem::take(&mut waiting.entries),
                 taken: std::mem::take(&mut waiting.taken),

@@ -43,6 +43,12 @@ pub const DOCUMENTS_CACHED_MAX: usize = 512;
 pub const CONNECTIONS_CACHED_MAX: usize = 512;
 /// Requests in flight on one connection where the manifest states no limit of its own.
 pub const IN_FLIGHT_DEFAULT: usize = 8;
+/// A pause that the vendor wants is waited for in place up to this long; a longer one ends the attempt.
+pub const CLOSED_IN_PLACE_MAX: SignedDuration = SignedDuration::from_secs(4);
+/// So much of a budget that nodes share is taken at once, as a time…
+pub const PLACES_AHEAD: SignedDuration = SignedDuration::from_millis(250);
+/// … and as requests.
+pub const PLACES_AT_ONCE_MAX: u32 = 16;
 /// One alert per flow in this time; further failures are counted and told with the next.
 pub const ALERT_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 /// Alerts waiting to be delivered; more are only logged.
@@ -59,6 +65,11 @@ pub const ENTRIES_WAITING_MAX: usize = 128;
 pub const TASK_EVENTS_MAX: usize = 10_000;
 /// The largest output that such an event carries, in bytes of JSON.
 pub const TASK_OUTPUT_MAX: usize = 64 << 10;
+/// The same for the arguments and answers in them, in bytes of JSON.
+pub const BYTES_WAITING_MAX: usize = 4 << 20;
+/// Entries of a journal that are kept in memory while a run is taken up again, in bytes each; longer ones are read when
+/// it is their turn.
+pub const ENTRY_KEPT_MAX: usize = 16 << 10;
 /// The arguments of a call and its answer together, in bytes of JSON: what one journal entry can hold, with room for
 /// what else is in it.
 pub const RESULT_BYTES_MAX: usize = 15 << 20;

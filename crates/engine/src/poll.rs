@@ -8,13 +8,16 @@
 //! | order | the older first |
 //! | too many for one answer | the window is halved, where the vendor takes an end |
 //! | older than the vendor keeps | what can't be had any more is said on the connection and in the log, once; the rest is read |
+//! | very many that were missed | they are taken in as fast as they are worked on: who is live waits for few of them |
 //! | a vendor that refuses | is asked again at the next time, and the reason stands on the connection |
 //!
 //! One node asks: it moves the time on before it does. If it dies, the next time finds everything again.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
 
-use connect::{Catalog, Connection, Manifest, Poll, Transport};
+use connect::{Catalog, Connection, Manifest, Poll};
 use flow::{EventId, WorkspaceId};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -22,12 +25,20 @@ use store::{Accepted, NewEvent};
 use tokio::sync::watch;
 
 use crate::Node;
+use crate::gate::{Gated, Urgency};
 use crate::limits::POLL_LOOK;
 
 /// The shortest window that is asked for: one that has too many events even so is told, and passed by.
 const WINDOW_MIN: SignedDuration = SignedDuration::from_secs(1);
 /// Windows of one question: as many halves as a month has of a second, and then some.
 const WINDOWS_MAX: u32 = 400;
+/// New events after which it is looked whether live ones would have to wait for them…
+const GIVE_WAY_EVERY: u64 = 64;
+/// … because so many events and runs of the workspace wait already, …
+const WAITING_MAX: i64 = 256;
+/// … and how often, and how many times. Runs of a flow that is paused wait for ever.
+const GIVE_WAY_LOOK: Duration = Duration::from_millis(500);
+const GIVE_WAY_LOOKS: u32 = 20;
 /// The code of a list that has more than one call may fetch.
 const TOO_LONG: &str = "list_too_long";
 
@@ -133,9 +144,19 @@ impl Node {
             Err(store::Error::Conflict { .. }) => return Ok(()),
             taken => taken?,
         }
+        let transport = Gated {
+            transport: &*self.transport,
+            gate: self.gates.of(&due.workspace, name, manifest.limits()),
+            node: self,
+            limits: manifest.limits(),
+            held: None,
+            urgency: Urgency::Background,
+            paced: connection.base_url.is_none(),
+            closed: Mutex::default(),
+        };
         let asking = Asking {
             node: self,
-            transport: &*self.transport,
+            transport: &transport,
             catalog: &self.catalog,
             workspace: &due.workspace,
             connection: &connection,
@@ -151,7 +172,7 @@ impl Node {
 
 struct Asking<'a> {
     node: &'a Node,
-    transport: &'a dyn Transport,
+    transport: &'a Gated<'a>,
     catalog: &'a Catalog,
     workspace: &'a WorkspaceId,
     connection: &'a Connection,
@@ -241,12 +262,29 @@ impl Asking<'_> {
             }
             for record in records {
                 if let Some((time, new)) = self.accept(record).await? {
-                    found += u64::from(new);
                     newest = newest.max(Some(time));
+                    found += u64::from(new);
+                    if new && found.is_multiple_of(GIVE_WAY_EVERY) {
+                        self.give_way().await?;
+                    }
                 }
             }
         }
         Ok(Went::Read { found, newest })
+    }
+
+    /// Lets live events come before many that were missed: those wait at the vendor's until most of what is here was
+    /// worked on, for a while.
+    async fn give_way(&self) -> store::Result<()> {
+        self.node.events.notify_one();
+        for _ in 0..GIVE_WAY_LOOKS {
+            let stats = self.node.store.stats(Some(self.workspace)).await?;
+            if stats.events_undispatched + stats.runs_queued < WAITING_MAX {
+                return Ok(());
+            }
+            self.node.timer.sleep(GIVE_WAY_LOOK).await;
+        }
+        Ok(())
     }
 
     /// Makes an event durable; when it happened, and whether it is new.

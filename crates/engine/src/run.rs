@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connect::{Catalog, Connection, Manifest};
 use flow::journal::{Entry, Outcome};
-use flow::{Fault, Machine, Start};
+use flow::{Fault, Input, Machine, Start};
 use jiff::Timestamp;
 use store::ClaimedRun;
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::deployments::Deployment;
 use crate::earlier::Earlier;
 use crate::held::Held;
-use crate::history::{History, Started};
+use crate::history::{History, Reader, Started, Told};
 use crate::journal::{Journal, Lost};
 use crate::key::Origin;
 use crate::lifecycle::Tasks;
@@ -63,12 +63,12 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
             return fail(Journal::new(node, held), fault).await;
         }
     };
-    let entries = match claim.begun {
-        true => node.read(|| node.store.journal(&claim.workspace, &claim.run)).await,
-        false => Ok(Vec::new()),
+    let history = match claim.begun {
+        true => read(node, claim).await,
+        false => Ok(History::default()),
     };
-    let entries = match entries {
-        Ok(entries) => entries,
+    let history = match history {
+        Ok(history) => history,
         // Trying again would find the same bytes.
         Err(store::Error::Corrupt { what, detail }) => {
             let fault = Fault::runtime(format!("the journal cannot be read: {what}: {detail}"));
@@ -76,7 +76,6 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
         }
         Err(error) => return Err(Lost::Store(error)),
     };
-    let history = History::read(entries.into_iter().map(|(_, entry)| entry));
     if claim.retries > 0 && history.started.is_none() && !asked_for(claim, &deployment) {
         return pass_by(Journal::new(node, held)).await;
     }
@@ -111,6 +110,18 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
     Run { node, held, claim, origin, earlier, history, journal, deployment, catalog, live, stop }
         .drive(effects)
         .await
+}
+
+/// Reads a run's journal. What is large is not kept.
+async fn read(node: &Node, claim: &ClaimedRun) -> store::Result<History> {
+    let ClaimedRun { workspace, run, .. } = claim;
+    let read = || async {
+        let mut reader = Reader::default();
+        let take = |n, entry, bytes| reader.take_sized(n, entry, bytes);
+        node.store.journal_each(workspace, run, take).await?;
+        Ok(reader.history)
+    };
+    node.read(read).await
 }
 
 /// Fails a run in which the program itself failed. A write in flight stays an intent without an answer.
@@ -204,7 +215,8 @@ impl Run<'_> {
         }
         let mut work = Work::new(&self, machine, asked, effects, tasks);
         let inputs = std::mem::take(&mut self.history().inputs);
-        for input in inputs {
+        for told in inputs {
+            let Some(input) = self.input_of(told).await? else { continue };
             let at = input.at().clone();
             if !work.replay(input) {
                 return self.fail(fault::journal_diverged(&at.path)).await;
@@ -217,6 +229,17 @@ impl Run<'_> {
             self.tell_start(began).await?;
         }
         work.go().await
+    }
+
+    /// What the machine is to be told; a large result is read again for it.
+    async fn input_of(&self, told: Told) -> Result<Option<Input>, Lost> {
+        let n = match told {
+            Told::Input(input) => return Ok(Some(*input)),
+            Told::Entry(n) => n,
+        };
+        let ClaimedRun { workspace, run, .. } = self.claim;
+        let entry = self.node.read(|| self.node.store.journal_entry(workspace, run, n)).await;
+        Ok(entry.map_err(Lost::Store)?.replay())
     }
 
     pub async fn fail(&self, fault: Fault) -> Result<Ending, Lost> {

@@ -82,11 +82,17 @@ impl Run<'_> {
         if !matches!(status, Some(RunStatus::Completed | RunStatus::Failed)) {
             return Ok(None);
         }
-        let entries = node.read(|| node.store.journal(workspace, child)).await.map_err(Lost::Store)?;
-        Ok(entries.into_iter().rev().find_map(|(_, entry)| match entry {
-            Entry::Finished { outcome, .. } => Some(outcome),
-            _ => None,
-        }))
+        let read = || async {
+            let mut end = None;
+            let take = |_, entry, _| {
+                if let Entry::Finished { outcome, .. } = entry {
+                    end = Some(outcome);
+                }
+            };
+            node.store.journal_each(workspace, child, take).await?;
+            Ok(end)
+        };
+        node.read(read).await.map_err(Lost::Store)
     }
 
     /// The run to be made, of the flow and version that are asked for.

@@ -458,11 +458,12 @@ impl<'r, 'a> Work<'r, 'a> {
                 }
                 let mut outcome = result.map_err(|fault| fault.at(&at.path));
                 // An answer that cannot be kept is none: the run would come here again and again.
-                if let Some(why) = outcome.as_ref().ok().and_then(|output| too_large(&with, output)) {
-                    outcome = Err(fault::limit(why).at(&at.path));
+                let bytes = outcome.as_ref().map_or(Ok(0), |output| sized(&with, output));
+                if let Err(why) = &bytes {
+                    outcome = Err(fault::limit(why.clone()).at(&at.path));
                 }
                 let now = self.run.node.clock.now();
-                self.run.journal.push(Entry::Resolved {
+                let resolved = Entry::Resolved {
                     effect: at.clone(),
                     step,
                     operation,
@@ -471,7 +472,8 @@ impl<'r, 'a> Work<'r, 'a> {
                     attempts,
                     started_at,
                     at: now,
-                });
+                };
+                self.run.journal.push_result(resolved, bytes.unwrap_or(0));
                 self.over(&at);
                 self.advance(Input::Resolved { at, outcome, now }, false);
             }
@@ -537,15 +539,20 @@ impl<'r, 'a> Work<'r, 'a> {
     }
 }
 
-/// Why an answer cannot be written to the journal, together with what was asked.
-fn too_large(asked: &Value, answer: &Value) -> Option<String> {
+/// How many bytes of JSON an answer has, together with what was asked; or why that cannot be written to the journal.
+fn sized(asked: &Value, answer: &Value) -> Result<usize, String> {
     let mut left = Left(RESULT_BYTES_MAX);
     let fits =
         serde_json::to_writer(&mut left, asked).and_then(|()| serde_json::to_writer(&mut left, answer));
-    fits.is_err().then(|| {
-        let most = RESULT_BYTES_MAX >> 20;
-        format!("its arguments and its answer are more than {most} MiB as JSON; ask for less of it, or page by page")
-    })
+    match fits {
+        Ok(()) => Ok(RESULT_BYTES_MAX - left.0),
+        Err(_) => {
+            let most = RESULT_BYTES_MAX >> 20;
+            Err(format!(
+                "its arguments and its answer are more than {most} MiB as JSON; ask for less of it, or go over it with `page: stream`"
+            ))
+        }
+    }
 }
 
 /// Counts what is written to it, up to a limit.

@@ -31,8 +31,8 @@ pub mod yaml;
 
 pub use diagnostic::{CODES, Diagnostic};
 pub use document::{
-    Argument, CallSite, Concurrency, Document, Inspected, Mode, OnFailure, Program, ProgramSite, Setting,
-    SettingKind,
+    Argument, CallSite, Concurrency, Document, EventSite, Inspected, Mode, OnFailure, Program, ProgramSite,
+    Setting, SettingKind,
 };
 pub use event::{CloudEvent, EventFilter};
 pub use expression::Expression;

@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use connect::Catalog;
 
+pub use vendors::generic as twin_of;
 pub use verify::{Failure, Verdict, verify, verify_plan};
 
 /// The simulation itself cannot go on: no fault of what it tests.

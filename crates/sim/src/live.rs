@@ -26,7 +26,7 @@ use crate::post::{Post, Sent};
 use crate::target::Target;
 use crate::time::Time;
 use crate::trace::Trace;
-use crate::vendors::{self, Network, VENDORS, Vendors};
+use crate::vendors::{self, Network, Vendors};
 use crate::{Broken, Setting};
 
 /// The unit of what happens in the vendor: an act is over by the end of its second.
@@ -147,7 +147,7 @@ impl Sim {
         let trace = Trace::new(time.clone(), traced);
         let faults = Arc::new(Mutex::new(Faults::new(plan.faults.clone())));
         let commits = Arc::new(Mutex::new(Commits::default()));
-        let vendors = Vendors::new(seed, config.dawn(), config.end());
+        let vendors = Vendors::new(seed, config.dawn(), config.end()).beside(&setting.catalog);
         let mut life = life::Life::begin(config, vendors.stripe.clone()).map_err(Broken::of)?;
         life.past().map_err(Broken::of)?;
         // Nobody listened yet: what the old customers did so far was never told to anybody.
@@ -210,14 +210,10 @@ impl Sim {
     async fn set_up(&mut self, target: &Target) -> Result<(), Broken> {
         self.start().await?;
         let wanted = target.vendors();
-        for (vendor, port) in VENDORS.into_iter().filter(|(vendor, _)| wanted.contains(*vendor)) {
-            let credential = match vendor {
-                "stripe" => json!({"api_key": vendors::STRIPE_KEY}),
-                "chartmogul" => json!({"api_key": vendors::CHARTMOGUL_KEY}),
-                _ => json!({"token": vendors::SLACK_TOKEN}),
-            };
+        let vendors = self.vendors.clone();
+        for (vendor, port) in vendors.ports().filter(|(vendor, _)| wanted.contains(*vendor)) {
             let body = json!({"connector": vendor, "live": false, "base_url": Vendors::base_url(port),
-                "credentials": credential});
+                "credentials": vendors.credentials(vendor)});
             let made = self.rest("PUT", &format!("/v1/connections/{vendor}"), &body).await?;
             let Some(path) = made["hook"]["path"].as_str().filter(|_| vendor == "stripe") else { continue };
             let endpoint = self.vendors.stripe.create_endpoint(&format!("{PUBLIC_URL}{path}"), &["*"], None);

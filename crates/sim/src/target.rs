@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use connect::Catalog;
 use flow::Document;
 
 use crate::promise::Promise;
-use crate::vendors::VENDORS;
+use crate::vendors::is_simulated;
 
 /// What the engine answers itself, without a vendor.
 const OWN: [&str; 2] = ["revenue", "human"];
@@ -41,7 +42,7 @@ pub struct Target {
 /// Why something cannot be verified.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    #[error("it calls {operation}, and only {} are simulated", simulated())]
+    #[error("it calls {operation}, of which there is neither a twin nor a manifest (`--connectors DIR`)")]
     Vendor { operation: String },
     #[error("nothing starts it: add `schedule.on` with events of stripe, or a clock")]
     NoTrigger,
@@ -53,16 +54,12 @@ pub enum Unfit {
     Setting { setting: String },
 }
 
-fn simulated() -> String {
-    VENDORS.map(|(slug, _)| slug).join(", ")
-}
-
 impl Target {
     /// A flow as it stands in a document.
     ///
     /// # Errors
     /// When it needs something that is not simulated.
-    pub fn of(document: Arc<Document>) -> Result<Target, Unfit> {
+    pub fn of(document: Arc<Document>, catalog: &Catalog) -> Result<Target, Unfit> {
         if document.triggers().is_empty() && document.schedule().is_none() {
             return Err(Unfit::NoTrigger);
         }
@@ -80,25 +77,25 @@ impl Target {
             meaning,
             promises: BTreeMap::new(),
         };
-        target.with(&document)
+        target.with(&document, catalog)
     }
 
     /// The same with another flow deployed beside it.
     ///
     /// # Errors
     /// When that needs something that is not simulated.
-    pub fn beside(mut self, companion: Arc<Document>) -> Result<Target, Unfit> {
+    pub fn beside(mut self, companion: Arc<Document>, catalog: &Catalog) -> Result<Target, Unfit> {
         if self.documents().any(|document| document.name() == companion.name()) {
             return Err(Unfit::Twice { flow: companion.name().to_owned() });
         }
         self.companions.push(companion.clone());
-        self.with(&companion)
+        self.with(&companion, catalog)
     }
 
-    fn with(mut self, document: &Document) -> Result<Target, Unfit> {
+    fn with(mut self, document: &Document, catalog: &Catalog) -> Result<Target, Unfit> {
         for call in document.calls() {
             let (slug, _) = call.operation.split_once('.').unwrap_or((&call.operation, ""));
-            let ours = OWN.contains(&slug) || VENDORS.iter().any(|(vendor, _)| *vendor == slug);
+            let ours = OWN.contains(&slug) || is_simulated(catalog, slug);
             if !ours {
                 return Err(Unfit::Vendor { operation: call.operation.clone() });
             }

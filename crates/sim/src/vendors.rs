@@ -1,15 +1,17 @@
 //! The vendors, joined in memory: a transport whose other end are the twins, with a network between that takes its
 //! time and loses things.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use connect::{Transport, TransportError, wire};
+use connect::{Catalog, Source, Transport, TransportError, wire};
 use engine::Timer as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use twins::Twin;
 use twins::chartmogul::{self, ChartMogul};
+use twins::generic::Generic;
 use twins::slack::{self, Slack};
 use twins::stripe::{self, Stripe};
 
@@ -23,7 +25,7 @@ pub const STRIPE_KEY: &str = "sk_test_sim_51Xq7SecretOfStripe";
 pub const CHARTMOGUL_KEY: &str = "cm_sim_0f4bSecretOfChartMogul";
 pub const SLACK_TOKEN: &str = "xoxb-sim-000-SecretOfSlack";
 
-/// The vendors that are simulated: slug and loopback port, which nothing listens on.
+/// The vendors that have twins of their own: slug and loopback port, which nothing listens on.
 pub const VENDORS: [(&str, u16); 3] = [("stripe", 1), ("chartmogul", 2), ("slack", 3)];
 
 /// One way through the network takes so many milliseconds.
@@ -35,6 +37,8 @@ pub struct Vendors {
     pub stripe: Stripe,
     pub chartmogul: ChartMogul,
     pub slack: Slack,
+    /// Those of which only the manifest is known, by slug.
+    others: Arc<BTreeMap<String, Generic>>,
     /// The version that events are rendered at.
     pub stripe_version: String,
     /// Stripe's clock stops here: what would happen afterwards is not part of the life.
@@ -50,8 +54,44 @@ impl Vendors {
             stripe: Stripe::new(config),
             chartmogul: ChartMogul::new(chartmogul::Config::new(CHARTMOGUL_KEY, seed, dawn)),
             slack: Slack::new(slack::Config::new(SLACK_TOKEN)),
+            others: Arc::default(),
             stripe_version,
             end,
+        }
+    }
+
+    /// The same with every other vendor of a catalog, as its manifest says.
+    #[must_use]
+    pub fn beside(self, catalog: &Catalog) -> Vendors {
+        let others = catalog.sources().filter(|source| !is_own(source.slug));
+        let twin = |source: Source<'_>| Some((source.slug.to_owned(), generic(&source)?));
+        Vendors { others: Arc::new(others.filter_map(twin).collect()), ..self }
+    }
+
+    /// Those of which only the manifest is known.
+    pub fn others(&self) -> impl Iterator<Item = (&str, &Generic)> {
+        self.others.iter().map(|(slug, twin)| (slug.as_str(), twin))
+    }
+
+    /// All that are simulated, and the loopback port of each, which nothing listens on.
+    pub fn ports(&self) -> impl Iterator<Item = (&str, u16)> {
+        let others = self.others.keys().map(String::as_str);
+        VENDORS.into_iter().chain(others.zip(VENDORS.len() as u16 + 1..))
+    }
+
+    /// The vendor that is reached at a port.
+    pub fn at(&self, port: Option<u16>) -> Option<&str> {
+        self.ports().find(|(_, own)| Some(*own) == port).map(|(slug, _)| slug)
+    }
+
+    /// What a connection to a vendor holds.
+    pub fn credentials(&self, vendor: &str) -> BTreeMap<String, String> {
+        let one = |name: &str, secret: &str| BTreeMap::from([(name.to_owned(), secret.to_owned())]);
+        match (vendor, self.others.get(vendor)) {
+            (_, Some(twin)) => twin.credentials().clone(),
+            ("stripe", _) => one("api_key", STRIPE_KEY),
+            ("chartmogul", _) => one("api_key", CHARTMOGUL_KEY),
+            _ => one("token", SLACK_TOKEN),
         }
     }
 
@@ -67,6 +107,9 @@ impl Vendors {
         request: &twins::wire::Request,
         now: Timestamp,
     ) -> twins::wire::Response {
+        if let Some(twin) = self.others.get(vendor) {
+            return twin.handle(request);
+        }
         match vendor {
             "stripe" => {
                 self.stripe.advance_to(now.min(self.end));
@@ -82,6 +125,23 @@ impl Vendors {
             }
         }
     }
+}
+
+/// Whether a vendor has a twin of its own.
+fn is_own(slug: &str) -> bool {
+    VENDORS.iter().any(|(own, _)| *own == slug)
+}
+
+/// A twin of a vendor of which only the manifest is known; none where that does not say enough.
+pub fn generic(source: &Source<'_>) -> Option<Generic> {
+    let text = source.text.split("\n---\n").next().unwrap_or_default();
+    let manifest = flow::yaml::parse(source.file, text).ok()?.to_value();
+    Generic::new(&manifest).ok()
+}
+
+/// Every vendor that has a twin: its own, or one by its manifest.
+pub fn is_simulated(catalog: &Catalog, slug: &str) -> bool {
+    is_own(slug) || catalog.sources().any(|source| source.slug == slug && generic(&source).is_some())
 }
 
 /// The network between the nodes and the vendors.
@@ -128,8 +188,7 @@ impl Network {
     }
 
     async fn exchange(&self, request: wire::Request) -> Result<wire::Response, TransportError> {
-        let vendor = VENDORS.iter().find(|(_, port)| Some(*port) == request.url.port());
-        let Some((vendor, _)) = vendor else {
+        let Some(vendor) = self.vendors.at(request.url.port()) else {
             let detail = format!("there is no vendor at {}", request.url.host_str().unwrap_or_default());
             return Err(TransportError { sent: false, detail });
         };

@@ -9,7 +9,7 @@ use crate::row::Row;
 use crate::seal::Sealed;
 use crate::stats::{NODE, counter};
 use crate::unit::{By, values};
-use crate::{Error, MasterKey, NewGrant, Result, Secrets, Store, Unit, grants, polls, seal};
+use crate::{Error, MasterKey, NewGrant, Result, Secrets, Store, Unit, budgets, grants, polls, seal};
 
 /// A connection to be made or replaced (by name).
 #[derive(Debug)]
@@ -156,6 +156,8 @@ impl Store {
             .then(REMOVE_HOOKS, values![ws, name])
             .then(grants::REMOVE, values![ws, name])
             .then(polls::REMOVE, values![ws, name])
+            .then(budgets::REMOVE, values![ws, name])
+            .then(budgets::REMOVE_NODES, values![ws, name])
             .tally(NODE, counter::GENERATION, By::Fixed(1));
         match self.commit(unit).await {
             Err(Error::Conflict { .. }) => Err(Error::not_found("connection", name)),

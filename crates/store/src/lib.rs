@@ -15,6 +15,7 @@
 mod ahead;
 pub mod approvals;
 pub mod backup;
+pub mod budgets;
 pub mod committer;
 pub mod connections;
 mod database;
@@ -51,6 +52,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+pub use budgets::Budget;
 pub use committer::{Committer, Cut, Cuts};
 pub use connections::{Along, Connection, ConnectionInfo, Hook, NewConnection};
 pub use error::Error;

@@ -18,6 +18,7 @@ pub(crate) const MAIN: &[&str] = &[
     include_str!("schema/007-grants.sql"),
     include_str!("schema/008-notices.sql"),
     include_str!("schema/009-heard.sql"),
+    include_str!("schema/010-budgets.sql"),
 ];
 
 /// The steps of a history file.

@@ -72,6 +72,31 @@ fn parse(text: &str) -> anyhow::Result<Map<String, Value>> {
     Ok(map)
 }
 
+/// What stands on the command line: fields that are no secrets, as `name=value`.
+///
+/// # Errors
+/// What is wrong, without any value.
+pub fn from_flags(flags: &[String], fields: &[Field]) -> Result<Map<String, Value>, String> {
+    let mut map = Map::new();
+    for flag in flags {
+        let Some((name, value)) = flag.split_once('=') else {
+            return Err("--set takes NAME=VALUE".to_owned());
+        };
+        let Some(field) = fields.iter().find(|field| field.name == name) else {
+            let near = flow::nearest::nearest(name, fields.iter().map(|field| field.name.as_str()));
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(format!("--set: the connector has no field `{name}`{near}"));
+        };
+        if field.secret {
+            return Err(format!(
+                "--set: `{name}` is a secret, which everybody on this machine could read there; give it by a prompt, --from-file or --from-stdin"
+            ));
+        }
+        map.insert(name.to_owned(), value.into());
+    }
+    Ok(map)
+}
+
 /// Asks for every field on the terminal; secret ones without echo. An empty answer leaves the field out.
 pub fn from_prompt(fields: &[Field]) -> anyhow::Result<Map<String, Value>> {
     if !std::io::stdin().is_terminal() {
@@ -115,6 +140,30 @@ mod tests {
             "api_key=sk_1\r\nwebhook_secret=whsec_a=b",
         ] {
             assert_eq!(Value::Object(parse(text).expect(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_no_secret_stands_on_the_command_line() {
+        let field = |name: &str, secret| Field {
+            name: name.to_owned(),
+            title: String::new(),
+            help: String::new(),
+            secret,
+            required: true,
+        };
+        let fields = [field("subdomain", false), field("token", true)];
+        let flags = |flags: &[&str]| {
+            from_flags(&flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>(), &fields)
+        };
+        assert_eq!(Value::Object(flags(&["subdomain=a=b"]).unwrap()), json!({"subdomain": "a=b"}));
+        for (flag, says) in [
+            ("token=s3cret", "`token` is a secret"),
+            ("subdomian=x", "did you mean `subdomain`?"),
+            ("subdomain", "NAME=VALUE"),
+        ] {
+            let wrong = flags(&[flag]).expect_err(flag);
+            assert!(wrong.contains(says) && !wrong.contains("s3cret"), "{wrong}");
         }
     }
 

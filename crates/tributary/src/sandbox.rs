@@ -1,10 +1,12 @@
 //! `tributary sandbox`: only the simulated vendors, on loopback ports, their clocks following the wall clock.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use connect::Catalog;
 use flow::clock::Clock as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -31,14 +33,16 @@ const SLACK_SIGNING_SECRET: &str = "sandbox0123456789abcdef012345678";
 #[command(after_help = "Examples:
   tributary sandbox
   tributary sandbox --listen 127.0.0.1:12111     Stripe on 12111, ChartMogul on 12112, Slack on 12113
+  tributary --connectors ./connectors sandbox    your own connectors too, on the ports after those
   tributary sandbox --json                       one line with addresses and keys, then it stays up
 
 The accounts begin empty. Operate them with the vendors' own clients: point those at the printed
 addresses. Webhook endpoints that are registered at the simulated Stripe are delivered to. The simulated
 Slack shows its messages to browsers; once it is told where the app is (the command is printed), pressing
-a button there tells the app.")]
+a button there tells the app. A connector of your own is simulated as its manifest says: records are made,
+read, listed, changed and deleted; rules of the vendor that no manifest tells are not known.")]
 pub struct Args {
-    /// Where to listen; the port is the first of three (0: any free ones)
+    /// Where to listen; the port is the first of several in a row (0: any free ones)
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
     /// Decides every id and choice of the twins
@@ -52,12 +56,18 @@ impl Default for Args {
     }
 }
 
+/// A twin that is not running yet, and what opens it.
+struct Vendor {
+    twin: Arc<dyn Twin>,
+    slug: String,
+    credentials: BTreeMap<String, String>,
+}
+
 /// One simulated account.
 struct Account {
-    connector: &'static str,
+    connector: String,
     url: String,
-    /// Names and values.
-    credentials: Vec<(&'static str, String)>,
+    credentials: BTreeMap<String, String>,
 }
 
 /// Running twins. Dropping it closes their ports.
@@ -68,22 +78,34 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Starts the twins; they answer once this returns.
-    pub async fn start(args: &Args) -> anyhow::Result<Sandbox> {
+    /// What has no twin of its own is simulated as its manifest in `catalog` says.
+    pub async fn start(args: &Args, catalog: &Catalog) -> anyhow::Result<Sandbox> {
         let now = WallClock.now();
         let config = stripe::Config::new(args.seed, now);
         let (key, version) = (config.secret_key.clone(), config.api_version.clone());
         let stripe = Stripe::new(config);
         let chartmogul = ChartMogul::new(chartmogul::Config::new(CHARTMOGUL_KEY, args.seed, now));
         let slack = Slack::new(slack::Config::new(SLACK_TOKEN));
-        let signing = ("signing_secret", SLACK_SIGNING_SECRET.to_owned());
-        type Credentials = Vec<(&'static str, String)>;
-        let twins: [(Arc<dyn Twin>, &'static str, Credentials); 3] = [
-            (Arc::new(stripe.clone()), "stripe", vec![("api_key", key)]),
-            (Arc::new(chartmogul.clone()), "chartmogul", vec![("api_key", CHARTMOGUL_KEY.to_owned())]),
-            (Arc::new(slack.clone()), "slack", vec![("token", SLACK_TOKEN.to_owned()), signing]),
+        let vendor = |twin: Arc<dyn Twin>, slug: &str, held: &[(&str, &str)]| Vendor {
+            twin,
+            slug: slug.to_owned(),
+            credentials: held.iter().map(|(name, key)| ((*name).to_owned(), (*key).to_owned())).collect(),
+        };
+        let of_slack = [("token", SLACK_TOKEN), ("signing_secret", SLACK_SIGNING_SECRET)];
+        let mut vendors = vec![
+            vendor(Arc::new(stripe.clone()), "stripe", &[("api_key", &key)]),
+            vendor(Arc::new(chartmogul.clone()), "chartmogul", &[("api_key", CHARTMOGUL_KEY)]),
+            vendor(Arc::new(slack.clone()), "slack", &of_slack),
         ];
+        for source in catalog.sources() {
+            let named = vendors.iter().any(|vendor| vendor.slug == source.slug);
+            if let Some(twin) = sim::twin_of(&source).filter(|_| !named) {
+                let credentials = twin.credentials().clone();
+                vendors.push(Vendor { twin: Arc::new(twin), slug: source.slug.to_owned(), credentials });
+            }
+        }
         let (mut tasks, mut accounts) = (JoinSet::new(), Vec::new());
-        for (offset, (twin, connector, credentials)) in (0u16..).zip(twins) {
+        for (offset, Vendor { twin, slug: connector, credentials }) in (0u16..).zip(vendors) {
             let url = open(twin, args.listen, offset, &mut tasks).await?;
             if connector == "slack" {
                 slack.reached_at(&url);
@@ -100,9 +122,8 @@ impl Sandbox {
     /// Addresses and keys, by connector.
     pub fn document(&self) -> Value {
         let accounts = self.accounts.iter().map(|account| {
-            let credentials: Value =
-                account.credentials.iter().map(|(name, key)| ((*name).to_owned(), json!(key))).collect();
-            (account.connector.to_owned(), json!({"url": account.url, "credentials": credentials}))
+            let shown = json!({"url": account.url, "credentials": account.credentials});
+            (account.connector.clone(), shown)
         });
         Value::Object(accounts.collect())
     }
@@ -141,7 +162,9 @@ async fn open(
 ) -> anyhow::Result<String> {
     let mut address = listen;
     if listen.port() != 0 {
-        address.set_port(listen.port().checked_add(offset).context("--listen: three ports are needed")?);
+        address.set_port(
+            listen.port().checked_add(offset).context("--listen: there are not enough ports after it")?,
+        );
     }
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr().context("the listener has no address")?;
@@ -182,7 +205,7 @@ async fn follow_the_clock(
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let sandbox = Sandbox::start(&args).await?;
+    let sandbox = Sandbox::start(&args, &global.catalog()?).await?;
     if global.json {
         println!("{}", json!({"ready": true, "sandbox": sandbox.document()}));
     } else {

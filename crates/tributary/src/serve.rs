@@ -322,8 +322,10 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
         on_fatal: node::exit_on_fatal(),
     })
     .await?;
-    let twins =
-        if args.sandbox { Some(sandbox::Sandbox::start(&sandbox::Args::default()).await?) } else { None };
+    let twins = match args.sandbox {
+        true => Some(sandbox::Sandbox::start(&sandbox::Args::default(), &global.catalog()?).await?),
+        false => None,
+    };
     ready(global, &server, twins.as_ref());
     tokio::select! {
         biased;

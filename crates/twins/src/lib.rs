@@ -1,4 +1,5 @@
-//! Simulated vendors: Stripe, ChartMogul and Slack as they look from the wire.
+//! Simulated vendors: Stripe, ChartMogul and Slack as they look from the wire, and any other as its manifest says
+//! ([`generic`]).
 //!
 //! A twin answers real requests of the vendor's official client in the vendor's own format, keeps state, owns a
 //! clock that is moved by hand, and says what is true in its world (its oracle). It runs in process, without
@@ -11,6 +12,7 @@
 
 pub mod chartmogul;
 pub mod faults;
+pub mod generic;
 pub mod http;
 pub mod life;
 pub mod oracle;

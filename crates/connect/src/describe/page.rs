@@ -145,7 +145,7 @@ fn described(out: &mut String, manifest: &Manifest, operation: &Operation) {
     line(out, format_args!("### `{}`\n", operation.name));
     let mut notes = vec![again(operation).to_owned()];
     if operation.paginated() {
-        notes.push("all pages, or `page: first`".to_owned());
+        notes.push("all pages, or `page: first`, `page: stream`".to_owned());
     }
     let views: Vec<String> = manifest.views_of(operation).map(|view| format!("`{view}`")).collect();
     if !views.is_empty() {

@@ -1,7 +1,6 @@
 //! A whole manifest: its sections, and what must fit between them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use flow::Diagnostic;
 use flow::yaml;
@@ -12,7 +11,7 @@ use super::calls::{self, Scope};
 use super::operations::{self as all, Operations, Text};
 use super::reader::{At, Fields, Reader};
 use super::{
-    CredentialField, Encoding, FORMAT, Limits, Manifest, Operation, Pages, asking, errors, selftest,
+    CredentialField, Encoding, FORMAT, Manifest, Operation, Pages, asking, errors, limits, selftest,
     triggers, views,
 };
 use crate::path::Path;
@@ -118,7 +117,7 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>, source: &Source<'_>) -> Opti
         version: reader.required_text(&fields, "version"),
         summary: reader.required_text(&fields, "summary"),
         access: reader.optional_text(&fields, "access"),
-        limits: limits(reader, &fields),
+        limits: limits::read(reader, &fields),
         check: reader.optional_text(&fields, "check").map(|name| format!("{slug}.{name}")),
         tests: fields.get("tests").map(|at| selftest::cases(reader, &at, &slug)).unwrap_or_default(),
         headers: request.headers,
@@ -239,46 +238,6 @@ fn pagination(reader: &mut Reader<'_>, at: &At<'_>) -> (Option<Pages>, Option<Pa
     let fields = reader.fields(at, "`pagination`", &["pages", "nested_url"]);
     let pages = reader.required(&fields, "pages").and_then(|at| calls::pages(reader, &at, None));
     (pages, reader.optional_path(&fields, "nested_url"))
-}
-
-fn limits(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Limits {
-    const MEBIBYTE: u64 = 1 << 20;
-    let known = [
-        "max_in_flight",
-        "rate",
-        "pages_max",
-        "items_max",
-        "request_bytes_max",
-        "answer_bytes_max",
-        "timeout_s",
-    ];
-    let mut limits = Limits {
-        max_in_flight: 8,
-        rate_requests: 10,
-        rate_per: Duration::from_secs(1),
-        pages_max: 200,
-        items_max: 20_000,
-        request_bytes_max: MEBIBYTE as usize,
-        answer_bytes_max: 16 * MEBIBYTE as usize,
-        timeout: Duration::from_secs(60),
-    };
-    let Some(at) = fields.get("limits") else { return limits };
-    let fields = reader.fields(&at, "`limits`", &known);
-    let mut size = |name: &str, default: usize| {
-        usize::try_from(reader.count(&fields, name, default as u64)).unwrap_or(default)
-    };
-    limits.max_in_flight = size("max_in_flight", limits.max_in_flight);
-    limits.pages_max = size("pages_max", limits.pages_max);
-    limits.items_max = size("items_max", limits.items_max);
-    limits.request_bytes_max = size("request_bytes_max", limits.request_bytes_max);
-    limits.answer_bytes_max = size("answer_bytes_max", limits.answer_bytes_max);
-    limits.timeout = Duration::from_secs(reader.count(&fields, "timeout_s", limits.timeout.as_secs()));
-    if let Some(at) = fields.get("rate") {
-        let fields = reader.fields(&at, "`rate`", &["requests", "per_s"]);
-        limits.rate_requests = u32::try_from(reader.count(&fields, "requests", 10)).unwrap_or(u32::MAX);
-        limits.rate_per = Duration::from_secs(reader.count(&fields, "per_s", 1));
-    }
-    limits
 }
 
 fn operations(reader: &mut Reader<'_>, at: &At<'_>, scope: &Scope<'_>) -> BTreeMap<String, Operation> {

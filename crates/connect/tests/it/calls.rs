@@ -100,6 +100,13 @@ fn wrong_arguments_name_the_argument() {
         ),
         ("stripe.invoices.list", json!({"created": "now"}), "argument_type", "integer or object"),
         ("stripe.invoices.list", json!({"page": 2}), "argument_choice", "`page` is `first` or `all`"),
+        ("stripe.invoices.list", json!({"cursor": ""}), "argument_choice", "`cursor` is the `next`"),
+        (
+            "stripe.invoices.retrieve",
+            json!({"invoice": "in", "cursor": "c"}),
+            "argument_choice",
+            "only lists",
+        ),
         (
             "stripe.invoices.retrieve",
             json!({"invoice": "in", "page": "first"}),

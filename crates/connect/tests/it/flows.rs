@@ -84,3 +84,45 @@ fn questions_that_nobody_could_be_asked_are_told() {
         }
     }
 }
+
+#[test]
+fn only_lists_have_pages() {
+    let catalog = Catalog::embedded();
+    let call = |operation: &str, with: &str| {
+        lint(&catalog, &format!("- a: {{call: {operation}, with: {{{with}}}}}\n"))
+    };
+    for with in ["page: stream", "page: first, cursor: ch_1", "page: '${ .way }'"] {
+        assert_eq!(call("stripe.charges.list", with), [""; 0], "{with}");
+    }
+    let found = call("stripe.charges.list", "page: steam");
+    assert!(found.len() == 1 && found[0].starts_with("argument_choice f.yaml:3:"), "{found:?}");
+    assert!(found[0].contains("`page: steam`: it is `all`, `first` or `stream`"), "{found:?}");
+    let found = call("stripe.charges.retrieve", "charge: ch_1, page: first, cursor: c");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("`stripe.charges.retrieve` is no list"), "{found:?}");
+}
+
+/// Where a connector lists its types of events, others are mistakes; where it does not, anything may come.
+#[test]
+fn events_have_types_that_there_are() {
+    let catalog = Catalog::embedded();
+    let listen = |r#type: &str| {
+        lint(&catalog, &format!("- a: {{listen: {{to: {{one: {{with: {{type: {type}}}}}}}}}}}\n"))
+    };
+    for known in
+        ["stripe.invoice.paid", "'stripe.invoice.*'", "'stripe.*'", "slack.anything", "told.first", "'*'"]
+    {
+        assert_eq!(listen(known), [""; 0], "{known}");
+    }
+    let found = listen("stripe.invoice.payd");
+    assert!(found.len() == 1 && found[0].starts_with("event_type_unknown f.yaml:3:40"), "{found:?}");
+    assert!(
+        found[0].contains("no events of type `invoice.payd`") && found[0].contains("stripe.invoice.paid"),
+        "{found:?}"
+    );
+    assert!(listen("'stripe.invoices.*'")[0].contains("begins with `invoices.`"));
+    let text = format!("{HEAD}- a: {{set: {{x: 1}}}}\n")
+        .replace("do:", "schedule: {on: {one: {with: {type: stripe.invoice.piad}}}}\ndo:");
+    let found = connect::lint::check(&catalog, "f.yaml", &text);
+    assert_eq!((found[0].code.as_str(), found[0].line), ("event_type_unknown", 2), "{found:?}");
+}

@@ -35,6 +35,37 @@ async fn only_the_first_page_where_that_is_wanted() {
     assert_eq!(output, json!({"items": [{"id": "a"}], "more": false, "next": null}));
 }
 
+/// A page is asked for by what the one before it said.
+#[tokio::test]
+async fn a_cursor_is_where_reading_begins() {
+    let stage = Stage::json([page(&["c"], true), page(&["d"], false)]);
+    let with = json!({"page": "first", "cursor": "b c", "customer": "cus_1"});
+    let output = call(&stage, "stripe.charges.list", with).await.expect("a page");
+    assert_eq!(output, json!({"items": [{"id": "c"}], "more": true, "next": "c"}));
+    let rest = call(&stage, "stripe.charges.list", json!({"cursor": "c"})).await.expect("the rest");
+    assert_eq!(rest, json!({"items": [{"id": "d"}]}));
+    assert_eq!(
+        stage.lines(),
+        [
+            "GET /v1/charges?customer=cus_1&limit=100&starting_after=b%20c",
+            "GET /v1/charges?limit=100&starting_after=c",
+        ]
+    );
+}
+
+/// What is in memory together is bounded by its size too.
+#[tokio::test]
+async fn heavy_lists_end_at_the_limit() {
+    let heavy = |id: &str| {
+        let text = "x".repeat(5 << 20);
+        json!({"object": "list", "data": [{"id": id, "text": text}], "has_more": true})
+    };
+    let stage = Stage::json(["a", "b", "c", "d", "e"].map(heavy));
+    let error = call(&stage, "stripe.charges.list", json!({})).await.expect_err("too heavy");
+    assert_eq!((error.code.as_str(), stage.asked().len()), ("list_too_long", 4));
+    assert!(error.detail.contains("16 MiB") && error.detail.contains("page: stream"), "{}", error.detail);
+}
+
 #[tokio::test]
 async fn lists_that_lead_nowhere_are_errors() {
     for (operation, answers, code) in [

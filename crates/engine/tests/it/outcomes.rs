@@ -280,3 +280,26 @@ fn a_flows_own_retry_of_an_unknown_outcome_keeps_key_and_bytes() {
         assert!(seen.len() == 2 && seen[0] == seen[1], "{seen:?}");
     });
 }
+
+/// Whom the vendor tells not to come tells it to all: nobody else asks before that, and nobody waits for it in place.
+#[test]
+fn a_pause_that_the_vendor_wants_is_kept_by_all() {
+    run(async {
+        let mut world = World::new();
+        world.in_earnest = true;
+        world.vendor.put_thing("t", json!({"name": "T"}));
+        world.vendor.trouble("GET /things/t", [Trouble::Status(429, Some(600))]);
+        let mut node = world.boot();
+        let tasks = "  - a: {call: acme.things.get, with: {connection: acme, id: t}}\n";
+        node.deploy(&document("reader", "{}", tasks)).await;
+        for id in ["evt_1", "evt_2"] {
+            node.event(id, json!({})).await;
+            node.settle().await;
+        }
+        assert_eq!(world.vendor.lines().len(), 1, "the second one did not ask");
+        assert!(node.runs().iter().all(|run| run.status == RunStatus::Parked), "{:?}", node.runs());
+        node.quiet().await;
+        assert!(node.runs().iter().all(|run| run.status == RunStatus::Completed), "{:?}", node.runs());
+        assert_eq!(world.vendor.lines().len(), 3);
+    });
+}

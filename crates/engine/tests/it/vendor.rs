@@ -212,6 +212,19 @@ impl Vendor {
                 Some(thing) => (200, thing.clone()),
                 None => (404, json!({"error": {"code": "missing", "message": "no such thing"}})),
             },
+            // Two to a page, in the order of their ids.
+            ("GET", ["things"]) => {
+                let pad = query.get("pad").and_then(|pad| pad.parse().ok()).unwrap_or(0);
+                let from: usize = query.get("cursor").and_then(|at| at.parse().ok()).unwrap_or(0);
+                let page = state.things.iter().skip(from).take(2).map(|(id, thing)| {
+                    let mut thing = thing.clone();
+                    thing["id"] = json!(id);
+                    thing["pad"] = json!("x".repeat(pad));
+                    thing
+                });
+                let next = (from + 2 < state.things.len()).then(|| (from + 2).to_string());
+                (200, json!({"items": page.collect::<Vec<_>>(), "next": next}))
+            }
             ("GET", ["records"]) => {
                 let fits = |record: &&Value| {
                     ["name", "mark"]

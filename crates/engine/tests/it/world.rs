@@ -41,6 +41,8 @@ pub struct World {
     pub pages: Arc<AtomicU32>,
     /// What the next node knows of the vendor.
     pub manifest: Mutex<String>,
+    /// The vendor is met as in earnest: its budget counts.
+    pub in_earnest: bool,
     directory: tempfile::TempDir,
     seed: Mutex<u64>,
 }
@@ -144,6 +146,7 @@ impl World {
             config,
             pages: Arc::new(AtomicU32::new(ROOM)),
             manifest: Mutex::new(include_str!("acme.yaml").to_owned()),
+            in_earnest: false,
             directory: directory(),
             seed: Mutex::new(0),
         }
@@ -303,7 +306,7 @@ impl Node<'_> {
             name: name.to_owned(),
             connector: "acme".to_owned(),
             live,
-            base_url: Some("http://127.0.0.1:1/".to_owned()),
+            base_url: (!self.world.in_earnest).then(|| "http://127.0.0.1:1/".to_owned()),
             credentials: Secrets::new(BTreeMap::from([("api_key".to_owned(), API_KEY.to_owned())])),
         };
         let (store, now) = (self.store.clone(), self.world.time.now());

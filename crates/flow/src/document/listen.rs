@@ -1,5 +1,6 @@
 //! Reads what concerns events that come: `listen`, its filters, correlations and iterations.
 
+use super::EventSite;
 use super::parse::{At, Reader};
 use super::task::{
     Action, Correlation, EachEvent, How, Listen, Read, Schemas, Strategy, Template, Until, Wanted,
@@ -144,6 +145,7 @@ impl<'a> Reader<'a> {
     /// A type, or a family of them.
     fn type_of_event(&mut self, at: &At<'a>) -> Option<String> {
         let pattern = self.literal(at, "`type` of an event")?;
+        self.note_type(at, pattern);
         if pattern != "*" && pattern.strip_suffix(".*").unwrap_or(pattern).contains('*') {
             let message =
                 format!("`{pattern}`: `*` stands only at the end, after a dot: `billing.invoice.*`");
@@ -153,6 +155,16 @@ impl<'a> Reader<'a> {
             self.problem(at, "wrong_name", format!("the type of an event has 1 to {MAX_TYPE} bytes"));
         }
         Some(pattern.to_owned())
+    }
+
+    /// Keeps where a type of events is named, for whoever knows which there are.
+    pub(super) fn note_type(&mut self, at: &At<'a>, r#type: &str) {
+        self.events.push(EventSite {
+            r#type: r#type.to_owned(),
+            path: at.path.clone(),
+            line: at.node.place.line,
+            column: at.node.place.column,
+        });
     }
 
     fn correlation(&mut self, name: &str, at: &At<'a>) -> Option<Correlation> {

@@ -184,6 +184,15 @@ impl ScriptSite {
     }
 }
 
+/// A type of events that is listened for, as it is written, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventSite {
+    pub r#type: String,
+    pub path: String,
+    pub line: usize,
+    pub column: usize,
+}
+
 /// Something wrong with a script's code, and where in it, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -212,6 +221,8 @@ pub struct Inspected {
     pub programs: Vec<ProgramSite>,
     /// Every script.
     pub scripts: Vec<ScriptSite>,
+    /// Every type of events that starts it or that it waits for.
+    pub events: Vec<EventSite>,
     /// What keeps it from being one.
     pub problems: Vec<Diagnostic>,
     /// What is most likely not meant: tasks that nothing leads to, keys that are written out, numbers that lose zeros.
@@ -271,8 +282,10 @@ impl Document {
         programs.retain(|site| seen.insert(site.path.clone()));
         let mut scripts = reader.scripts;
         scripts.retain(|site| seen.insert(site.path.clone()));
+        let mut events = reader.events;
+        events.retain(|site| seen.insert(site.path.clone()));
         if !problems.is_empty() {
-            return Inspected { document: None, calls, programs, scripts, problems, advice };
+            return Inspected { document: None, calls, programs, scripts, events, problems, advice };
         }
         let definition = Arc::new(node.to_value());
         let schemas = Schemas { input: input_schema, output: output_schema, export: None };
@@ -294,7 +307,7 @@ impl Document {
             schemas,
             definition,
         };
-        Inspected { document: Some(document), calls, programs, scripts, problems, advice }
+        Inspected { document: Some(document), calls, programs, scripts, events, problems, advice }
     }
 
     pub fn name(&self) -> &str {

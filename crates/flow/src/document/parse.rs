@@ -38,6 +38,7 @@ pub struct Reader<'a> {
     pub tasks: usize,
     pub calls: Vec<super::CallSite>,
     pub programs: Vec<super::ProgramSite>,
+    pub events: Vec<super::EventSite>,
     pub scripts: Vec<super::ScriptSite>,
     /// What tasks listen for, and the connections that it comes by.
     pub listens: Vec<(String, Form)>,
@@ -125,6 +126,7 @@ impl<'a> Reader<'a> {
             tasks: 0,
             calls: Vec::new(),
             programs: Vec::new(),
+            events: Vec::new(),
             scripts: Vec::new(),
             listens: Vec::new(),
             sources: BTreeSet::new(),

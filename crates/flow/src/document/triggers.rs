@@ -54,6 +54,9 @@ impl<'a> Reader<'a> {
                 format!("`{pattern}`: `*` stands only at the end, after a dot: `billing.invoice.*`");
             self.problem(&at, "wrong_name", message);
         }
+        if let (Some(pattern), Some(at)) = (&r#type, with.get("type")) {
+            self.note_type(&at, pattern);
+        }
         let mut conditions = Vec::new();
         for name in ASKED {
             let Some(at) = with.get(name) else { continue };

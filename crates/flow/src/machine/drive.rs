@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::frame::{Current, Frame, Loop, Owner, TryState};
 use super::scope::Extra;
 use super::strand::Waiting;
+use super::stream::Reader;
 use super::{
     Effect, EffectRef, MAX_ITEMS, MAX_RECORDED, MAX_STEPS, Machine, Purpose, Status, StepRecord, StepState,
     TaskChange, weigh,
@@ -74,6 +75,7 @@ impl Machine {
         self.ready.clear();
         self.generations.clear();
         self.outputs.clear();
+        self.streams.clear();
     }
 
     fn output_of_flow(&self, output: Arc<Value>) -> Result<Arc<Value>, Fault> {
@@ -246,6 +248,13 @@ impl Machine {
         if operation == "emit" {
             with = Arc::new(self.event_to_emit(task, &with)?);
         }
+        self.without_streams(&with)?;
+        if let Some(output) = self.open_stream(task, operation, &with) {
+            if let Some(record) = self.record() {
+                record.call = Some((operation.to_owned(), with));
+            }
+            return Ok(Next::Done(output, None));
+        }
         let Some(at) = self.effect_ref(Purpose::Task) else { return Ok(Next::Wait) };
         if let Some(record) = self.record() {
             record.at = at.clone();
@@ -310,6 +319,10 @@ impl Machine {
 
     fn begin_loop(&mut self, each: &For, input: Arc<Value>) -> Result<Next, Fault> {
         let items = self.value(&each.items, &input, Extra::default())?;
+        let (name, at) = (each.each.clone(), each.at.clone());
+        if let Some(reading) = self.stream_of(&items) {
+            return Ok(self.next_page(reading, Reader::Loop { each: name, at, base: 0, input }));
+        }
         let Some(count) = items.as_array().map(Vec::len) else {
             let kind = match &*items {
                 Value::Null => "null; write `… // []` where there may be nothing",
@@ -327,8 +340,16 @@ impl Machine {
         if count == 0 {
             return Ok(Next::Done(input, None));
         }
-        let state =
-            Loop { each: each.each.clone(), at: each.at.clone(), items, index: 0, index_value: 0.into() };
+        let index_value = 0.into();
+        self.go_over(
+            each,
+            Loop { each: name, at, items, index: 0, base: 0, index_value, reading: None },
+            input,
+        )
+    }
+
+    /// Begins the first iteration over items of a list, or of a page.
+    pub(super) fn go_over(&mut self, each: &For, state: Loop, input: Arc<Value>) -> Result<Next, Fault> {
         self.here.frames.push(Frame::new(each.tasks.clone(), Owner::For(state)));
         self.iterate(each, 0, input)
     }
@@ -346,6 +367,9 @@ impl Machine {
             }
             None => false,
         };
+        if !more && let Some(next) = self.page_after(&input) {
+            return Ok(next);
+        }
         let goes_on = more
             && match &each.condition {
                 Some(condition) => self.holds(condition, &input, Extra::default()).inspect_err(|_| {
@@ -358,6 +382,16 @@ impl Machine {
         }
         self.here.frames.pop();
         Ok(Next::Done(input, None))
+    }
+
+    /// What follows on the last item of a page: the next page of the stream that the `for` on top goes over, if any.
+    fn page_after(&mut self, input: &Arc<Value>) -> Option<Next> {
+        let Owner::For(state) = &mut self.here.frames.last_mut()?.owner else { return None };
+        let reading = state.reading.take().filter(|reading| reading.has_more())?;
+        let base = state.base + state.items.as_array().map_or(0, Vec::len);
+        let (each, at) = (state.each.clone(), state.at.clone());
+        self.here.frames.pop();
+        Some(self.next_page(*reading, Reader::Loop { each, at, base, input: input.clone() }))
     }
 
     fn done(&mut self, raw: Arc<Value>, elsewhere: Option<Then>) -> Next {
@@ -507,6 +541,7 @@ impl Machine {
             Purpose::Retry => "/catch/retry",
             Purpose::Timeout => "/timeout",
             Purpose::Attempt => "/catch/retry/limit/attempt",
+            Purpose::Page => "/pages",
         };
         let mut path = self.here.scope.path(&task.path);
         path.push_str(part);

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use super::listen::Hearing;
+use super::stream::Reading;
 use crate::EffectRef;
 use crate::document::task::{Task, Tasks, Then};
 
@@ -61,9 +62,14 @@ pub struct Loop {
     pub each: String,
     pub at: String,
     pub items: Arc<Value>,
+    /// Among these items.
     pub index: usize,
+    /// Items on the pages before.
+    pub base: usize,
     /// The index as expressions see it.
     pub index_value: Value,
+    /// The stream of which these items are a page.
+    pub reading: Option<Box<Reading>>,
 }
 
 impl Loop {
@@ -74,7 +80,7 @@ impl Loop {
     /// Goes to an item; false if there is none.
     pub fn go(&mut self, index: usize) -> bool {
         self.index = index;
-        self.index_value = index.into();
+        self.index_value = (self.base + index).into();
         self.item().is_some()
     }
 }

@@ -8,6 +8,7 @@
 //! | a strand | input | next |
 //! |---|---|---|
 //! | waits for a call | `Resolved` with its reference | the task's output, or its fault |
+//! | waits for a page of a stream | `Resolved` with its reference | goes over its records |
 //! | waits for a time | `Elapsed` with its reference | after the `wait`, or the `try` begins again |
 //! | listens | `Heard` with its reference | does something with the event, listens on, or the task's output |
 //! | waits for its branches | what they wait for | their outputs, or the first one's; a fault ends them all |
@@ -25,6 +26,7 @@ mod listen;
 mod retry;
 mod scope;
 mod strand;
+mod stream;
 mod timeout;
 
 use jiff::Timestamp;
@@ -64,7 +66,7 @@ pub struct Start {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EffectRef {
     /// JSON pointer of the task in the document; of its `catch/retry` for the wait before a `try` begins again, of its
-    /// `timeout` for that. What is inside a function or an extension is named below the task that uses it; the call for
+    /// `timeout` for that, of its `pages` for a page of the stream that it goes over. What is inside a function or an extension is named below the task that uses it; the call for
     /// an item of a `data.map` below `/items/`, its visit and the item's place.
     pub path: String,
     /// Which visit of that task, from 1: loops visit their tasks again.
@@ -183,6 +185,8 @@ pub struct Machine {
     visits: BTreeMap<u32, Vec<u32>>,
     /// How often each visit's effect was begun, by its path and visit.
     generations: BTreeMap<(String, u32), u32>,
+    /// Lists that were called with `page: stream`, by what names them.
+    streams: BTreeMap<String, Arc<stream::Stream>>,
     /// The flow's own timeout, while it runs.
     timeout: Option<EffectRef>,
     status: Status,
@@ -204,6 +208,8 @@ enum Purpose {
     Timeout,
     /// The timeout of one attempt of a `try`.
     Attempt,
+    /// A page of the stream that the task goes over.
+    Page,
 }
 
 impl Machine {
@@ -228,6 +234,7 @@ impl Machine {
             effects: Vec::new(),
             visits: BTreeMap::new(),
             generations: BTreeMap::new(),
+            streams: BTreeMap::new(),
             timeout: None,
             status: Status::Running,
             steps: Vec::new(),
@@ -252,6 +259,17 @@ impl Machine {
                 Input::Resolved { outcome: Err(fault), .. } => Next::Fault(fault),
                 Input::Elapsed { .. } | Input::Heard { .. } => {
                     self.here.waiting = Waiting::Call(waiting);
+                    return Vec::new();
+                }
+            },
+            Some(Waiting::Page(waiting, place)) => match input {
+                Input::Resolved { outcome, .. } => {
+                    let (reading, reader) = *place;
+                    let page = outcome.and_then(sized);
+                    page.and_then(|page| self.page(reading, reader, page)).unwrap_or_else(Next::Fault)
+                }
+                Input::Elapsed { .. } | Input::Heard { .. } => {
+                    self.here.waiting = Waiting::Page(waiting, place);
                     return Vec::new();
                 }
             },
@@ -372,5 +390,7 @@ mod listening;
 mod mapping;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use super::drive::Next;
 use super::frame::{Frame, Owner, TryState};
 use super::listen::Hearing;
 use super::scope::Extra;
+use super::stream::{Reader, Reading};
 use super::{EffectRef, MAX_ITEMS, Machine, StepState};
 use crate::Fault;
 use crate::document::task::{Action, Fork, Map};
@@ -70,6 +71,8 @@ pub enum Waiting {
     Nothing,
     Call(EffectRef),
     Wait(EffectRef),
+    /// The next page of a stream.
+    Page(EffectRef, Box<(Reading, Reader)>),
     /// Its next event.
     Events(Box<Hearing>),
     /// The `try` of the topmost frame's task begins again.
@@ -81,7 +84,11 @@ pub enum Waiting {
     /// The same for the calls of its `data.map`, and the items for which none has begun, from one on.
     Items {
         items: Arc<Value>,
+        /// Items on the pages before.
+        base: usize,
         next: usize,
+        /// The stream of which these items are a page.
+        reading: Option<Box<Reading>>,
         outputs: Vec<Option<Arc<Value>>>,
     },
 }
@@ -94,7 +101,7 @@ impl Strand {
     /// The effect that it waits for, timeouts apart.
     fn effect(&self) -> Option<&EffectRef> {
         match &self.waiting {
-            Waiting::Call(at) | Waiting::Wait(at) | Waiting::Retry(at, _) => Some(at),
+            Waiting::Call(at) | Waiting::Wait(at) | Waiting::Retry(at, _) | Waiting::Page(at, _) => Some(at),
             Waiting::Events(hearing) => Some(&hearing.at),
             Waiting::Nothing | Waiting::Begin(_) | Waiting::Branches(_) | Waiting::Items { .. } => None,
         }
@@ -217,20 +224,39 @@ impl Machine {
     /// Begins the calls of the `data.map` that the topmost frame's task is: as many as may go on at once.
     pub(super) fn begin_map(&mut self, map: &Map, input: &Arc<Value>) -> Result<Next, Fault> {
         let items = self.value(&map.items, input, Extra::default())?;
-        let Some(count) = items.as_array().map(Vec::len) else {
+        if let Some(reading) = self.stream_of(&items) {
+            return Ok(self.next_page(reading, Reader::Map { outputs: Vec::new() }));
+        }
+        self.map_over(map, items, Vec::new(), None)
+    }
+
+    /// Begins the calls for items of a list, or of a page, as many as may go on at once.
+    pub(super) fn map_over(
+        &mut self,
+        map: &Map,
+        items: Arc<Value>,
+        mut outputs: Vec<Option<Arc<Value>>>,
+        reading: Option<Box<Reading>>,
+    ) -> Result<Next, Fault> {
+        let Some(here) = items.as_array().map(Vec::len) else {
             let text = map.items.text();
             return Err(Fault::expression(format!(
                 "`items` must give a list; `{text}` does not (write `… // []` where there may be nothing)"
             )));
         };
+        let base = outputs.len();
+        let count = base + here;
         if count > MAX_ITEMS {
-            let message = format!("`data.map` goes over at most {MAX_ITEMS} items, not {count}");
+            let found =
+                if reading.is_some() { "the stream has more".to_owned() } else { format!("not {count}") };
+            let message = format!("`data.map` goes over at most {MAX_ITEMS} items, {found}");
             return Err(Fault::runtime(message));
         }
-        if count == 0 {
-            return Ok(Next::Done(Arc::new(Value::Array(Vec::new())), None));
+        if here == 0 {
+            return Ok(self.page_over(outputs, reading));
         }
-        self.here.waiting = Waiting::Items { items, next: 0, outputs: vec![None; count] };
+        outputs.resize(count, None);
+        self.here.waiting = Waiting::Items { items, base, next: base, reading, outputs };
         for _ in 0..map.concurrency {
             self.begin_item(map);
         }
@@ -243,9 +269,9 @@ impl Machine {
         let Some(path) = self.here.frames.last().and_then(Frame::task).map(|task| task.path.clone()) else {
             return;
         };
-        let Waiting::Items { items, next, .. } = &mut self.here.waiting else { return };
+        let Waiting::Items { items, base, next, .. } = &mut self.here.waiting else { return };
         let place = *next;
-        let Some(item) = items.get(place).cloned() else { return };
+        let Some(item) = items.get(place - *base).cloned() else { return };
         *next += 1;
         let mut strand = Strand::new(Some((self.number, place)));
         strand.scope = self.here.scope.inner(self.strands, path.len(), format!("/items/{visit}/{place}"));
@@ -267,8 +293,20 @@ impl Machine {
             }
             return Next::Wait;
         }
-        let outputs = outputs.drain(..).flatten().map(Arc::unwrap_or_clone).collect();
-        self.here.waiting = Waiting::Nothing;
+        let Waiting::Items { outputs, reading, .. } =
+            std::mem::replace(&mut self.here.waiting, Waiting::Nothing)
+        else {
+            return Next::Wait;
+        };
+        self.page_over(outputs, reading)
+    }
+
+    /// All items of a list, or of a page, are over.
+    fn page_over(&mut self, outputs: Vec<Option<Arc<Value>>>, reading: Option<Box<Reading>>) -> Next {
+        if let Some(reading) = reading.filter(|reading| reading.has_more()) {
+            return self.next_page(*reading, Reader::Map { outputs });
+        }
+        let outputs = outputs.into_iter().flatten().map(Arc::unwrap_or_clone).collect();
         Next::Done(Arc::new(Value::Array(outputs)), None)
     }
 

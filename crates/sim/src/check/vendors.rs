@@ -106,7 +106,33 @@ pub fn end_state(vendors: &Vendors, end: Timestamp) -> Value {
     let mut messages: Vec<(String, String)> =
         vendors.slack.messages().into_iter().map(|message| (message.channel_name, message.text)).collect();
     messages.sort();
-    json!({"customers": customers, "messages": messages})
+    let records: BTreeMap<&str, Value> =
+        vendors.others().map(|(slug, twin)| (slug, without_ids(twin.world()))).collect();
+    json!({"customers": customers, "messages": messages, "records": records})
+}
+
+/// Records without the ids that their vendor gave them, whatever the order in which they were made.
+fn without_ids(world: Value) -> Value {
+    let Value::Object(collections) = world else { return Value::Null };
+    let bare = |(collection, records): (String, Value)| {
+        let kind = collection.rsplit('/').next().unwrap_or_default().to_owned();
+        let given = |id: &Value| id.as_str().is_some_and(|id| id.starts_with(&format!("{kind}_")));
+        let mut records: Vec<String> = records
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|record| {
+                let mut record = record.clone();
+                if given(&record["id"]) {
+                    record["id"] = Value::Null;
+                }
+                record.to_string()
+            })
+            .collect();
+        records.sort();
+        (collection, Value::from(records))
+    };
+    Value::Object(collections.into_iter().map(bare).collect())
 }
 
 /// ChartMogul's customers by external id, read the way a client reads them.

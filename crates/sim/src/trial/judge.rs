@@ -57,7 +57,7 @@ impl Judge {
     fn tried(&self, test: &Test) -> Result<Result<(Report, Value), String>, Broken> {
         let now = test.now.or_else(|| NOW.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
         let time = Time::new(now);
-        let accounts = Accounts::new(time.clone());
+        let accounts = Accounts::new(time.clone(), &self.catalog);
         let mut given = BTreeMap::new();
         if let Some(before) = &test.given {
             let document = Arc::new(before.clone());
@@ -90,10 +90,8 @@ impl Judge {
         rehearsal: Option<Arc<dyn engine::Rehearsal>>,
     ) -> Trial {
         let connections = needed(&document);
-        let connections = connections
-            .iter()
-            .filter_map(|(name, connector)| Accounts::connection(name, connector))
-            .collect();
+        let connections =
+            connections.iter().filter_map(|(name, connector)| accounts.connection(name, connector)).collect();
         Trial {
             catalog: self.catalog.clone(),
             document,

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use connect::{BoxFuture, Transport, TransportError, wire};
+use connect::{BoxFuture, Catalog, Transport, TransportError, wire};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 use store::{NewConnection, Secrets};
 
 use crate::time::Time;
-use crate::vendors::{CHARTMOGUL_KEY, SLACK_TOKEN, STRIPE_KEY, VENDORS, Vendors, incoming};
+use crate::vendors::{Vendors, incoming};
 
 /// Decides the twins' ids; the same in each trial, so that tests can name them.
 const SEED: u64 = 1;
@@ -21,43 +20,34 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    pub fn new(time: Arc<Time>) -> Accounts {
-        Accounts { vendors: Vendors::new(SEED, time.truth(), Timestamp::MAX), time }
-    }
-
-    /// Whether a connector's vendor is simulated.
-    pub fn knows(connector: &str) -> bool {
-        VENDORS.iter().any(|(slug, _)| *slug == connector)
+    /// Accounts at every vendor of a catalog.
+    pub fn new(time: Arc<Time>, catalog: &Catalog) -> Accounts {
+        let vendors = Vendors::new(SEED, time.truth(), Timestamp::MAX).beside(catalog);
+        Accounts { vendors, time }
     }
 
     /// The connectors that are simulated.
-    pub fn connectors() -> impl Iterator<Item = &'static str> {
-        VENDORS.iter().map(|(slug, _)| *slug)
+    pub fn connectors(&self) -> impl Iterator<Item = &str> {
+        self.vendors.ports().map(|(slug, _)| slug)
     }
 
     /// A connection of this name to the simulated vendor of a connector, if there is one.
-    pub fn connection(name: &str, connector: &str) -> Option<NewConnection> {
-        let (slug, port) = VENDORS.iter().find(|(slug, _)| *slug == connector)?;
-        let (credential, secret) = match *slug {
-            "stripe" => ("api_key", STRIPE_KEY),
-            "chartmogul" => ("api_key", CHARTMOGUL_KEY),
-            _ => ("token", SLACK_TOKEN),
-        };
+    pub fn connection(&self, name: &str, connector: &str) -> Option<NewConnection> {
+        let (slug, port) = self.vendors.ports().find(|(slug, _)| *slug == connector)?;
         Some(NewConnection {
             name: name.to_owned(),
             connector: connector.to_owned(),
             live: false,
-            base_url: Some(Vendors::base_url(*port)),
-            credentials: Secrets::new(BTreeMap::from([(credential.to_owned(), secret.to_owned())])),
+            base_url: Some(Vendors::base_url(port)),
+            credentials: Secrets::new(self.vendors.credentials(slug)),
         })
     }
 }
 
 impl Transport for Accounts {
     fn send(&self, request: wire::Request) -> BoxFuture<'_, Result<wire::Response, TransportError>> {
-        let vendor = VENDORS.iter().find(|(_, port)| Some(*port) == request.url.port());
-        let answer = match vendor {
-            Some((vendor, _)) => {
+        let answer = match self.vendors.at(request.url.port()) {
+            Some(vendor) => {
                 let answer = self.vendors.answer(vendor, &incoming(&request), self.time.truth());
                 Ok(wire::Response { status: answer.status, headers: answer.headers, body: answer.body })
             }

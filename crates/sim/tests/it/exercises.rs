@@ -18,7 +18,7 @@ fn exercise(name: &str) -> String {
 fn together(name: &str, companions: &[&str]) -> Target {
     companions.iter().fold(target(&exercise(name)), |target, companion| {
         let companion = flow::Document::parse(companion, &exercise(companion)).unwrap();
-        target.beside(Arc::new(companion)).unwrap()
+        target.beside(Arc::new(companion), &connect::Catalog::embedded()).unwrap()
     })
 }
 

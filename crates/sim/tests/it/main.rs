@@ -4,6 +4,7 @@
 
 mod converge;
 mod exercises;
+mod others;
 mod planted;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,8 @@ pub const NAMES: &str = include_str!("../../../../templates/stripe-customer-to-c
 pub const PAYMENTS: &str = include_str!("../../../../templates/failed-payment-alert.yaml");
 
 pub fn target(text: &str) -> Target {
-    Target::of(Arc::new(flow::Document::parse("flow.yaml", text).unwrap())).unwrap()
+    let document = flow::Document::parse("flow.yaml", text).unwrap();
+    Target::of(Arc::new(document), &connect::Catalog::embedded()).unwrap()
 }
 
 pub fn setting() -> Setting {

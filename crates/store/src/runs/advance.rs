@@ -37,6 +37,13 @@ const APPLY: &str = "INSERT INTO applied (workspace, flow, connection, lane, tim
     ON CONFLICT (workspace, flow, connection, lane) DO UPDATE SET time = excluded.time \
     WHERE excluded.time > applied.time";
 const JOURNAL: &str = "SELECT n, entry FROM journal WHERE workspace = ?1 AND run = ?2 ORDER BY n";
+/// Entries of more bytes than this are read one by one.
+const LARGE_BYTES: u64 = 16 << 10;
+
+/// ?3: the most bytes that an entry comes with.
+const OUTLINE: &str = "SELECT n, CASE WHEN length(entry) > ?3 THEN NULL ELSE entry END AS entry FROM journal \
+    WHERE workspace = ?1 AND run = ?2 ORDER BY n";
+const ONE_ENTRY: &str = "SELECT n, entry FROM journal WHERE workspace = ?1 AND run = ?2 AND n = ?3";
 
 /// How far a run has come since its last commit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,6 +116,40 @@ impl Store {
         let found = self.search(&[Query::new(JOURNAL, values![ws, run])]).await?;
         let rows = found.into_iter().flatten().flatten();
         rows.map(|row| Ok((row.get("n")?, payload::decode("journal entry", row.bytes("entry")?)?))).collect()
+    }
+
+    /// Reads a run's journal entry by entry, so that only one large one is in memory: its number, what it says, and its
+    /// bytes in the store.
+    pub async fn journal_each(
+        &self,
+        ws: &WorkspaceId,
+        run: &RunId,
+        mut take: impl FnMut(u64, Entry, usize),
+    ) -> Result<()> {
+        let found = self.search(&[Query::new(OUTLINE, values![ws, run, LARGE_BYTES])]).await?;
+        for row in found.into_iter().flatten().flatten() {
+            let n = row.get("n")?;
+            if let Some(bytes) = row.maybe_bytes("entry")? {
+                take(n, payload::decode("journal entry", bytes)?, bytes.len());
+                continue;
+            }
+            let (entry, bytes) = self.entry(ws, run, n).await?;
+            take(n, entry, bytes);
+        }
+        Ok(())
+    }
+
+    /// One entry of a run's journal.
+    pub async fn journal_entry(&self, ws: &WorkspaceId, run: &RunId, n: u64) -> Result<Entry> {
+        self.entry(ws, run, n).await.map(|(entry, _)| entry)
+    }
+
+    async fn entry(&self, ws: &WorkspaceId, run: &RunId, n: u64) -> Result<(Entry, usize)> {
+        let found = self.search(&[Query::new(ONE_ENTRY, values![ws, run, n])]).await?;
+        let row = found.into_iter().flatten().flatten().next();
+        let row = row.ok_or_else(|| Error::corrupt("journal", format!("{run} has no entry {n}")))?;
+        let bytes = row.bytes("entry")?;
+        Ok((payload::decode("journal entry", bytes)?, bytes.len()))
     }
 
     /// Lets a run wait until `until`; its lane goes on without it unless `hold`. Whether another run got the lane's turn.
@@ -263,7 +304,18 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        for sql in [EXTEND, PARK, FINISH, ENTRY, ENTRIES, JOURNAL, PASS_ON, super::super::MARK_OUTCOMES] {
+        for sql in [
+            EXTEND,
+            PARK,
+            FINISH,
+            ENTRY,
+            ENTRIES,
+            JOURNAL,
+            OUTLINE,
+            ONE_ENTRY,
+            PASS_ON,
+            super::super::MARK_OUTCOMES,
+        ] {
             crate::database::check_plan(sql);
         }
     }

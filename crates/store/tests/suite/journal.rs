@@ -44,6 +44,26 @@ fn entries_come_back_in_order_with_their_numbers() {
     assert_eq!(input.to_string(), r#"{"z":1,"a":2}"#, "fields keep their order");
 }
 
+/// Large ones among small ones come in their order, each as it was written.
+#[test]
+fn entries_are_read_one_by_one() {
+    let world = World::new();
+    world.deploy("f");
+    let run = world.queue("e1", "f", None);
+    let claimed = world.claim_one();
+    let texts = ["a".to_owned(), "x".repeat(100_000), "y".repeat(100), "z".repeat(17 << 10)];
+    let entries = texts.each_ref().map(|text| resolved("/do/0/a", json!(text)));
+    world.go(world.store.journal_append(&world.ws, &run, claimed.epoch, &entries)).unwrap();
+    let mut read = Vec::new();
+    let each = |n, entry, bytes: usize| read.push((n, entry, bytes / 10_000));
+    world.go(world.store.journal_each(&world.ws, &run, each)).unwrap();
+    let [first, second, third, fourth] = entries.clone();
+    assert_eq!(read, [(1, first, 0), (2, second.clone(), 10), (3, third, 0), (4, fourth, 1)]);
+    assert_eq!(world.go(world.store.journal_entry(&world.ws, &run, 2)).unwrap(), second);
+    let missing = world.go(world.store.journal_entry(&world.ws, &run, 5)).unwrap_err();
+    assert!(missing.to_string().contains("no entry 5"), "{missing}");
+}
+
 #[test]
 fn the_end_is_written_once() {
     let world = World::new();

@@ -26,6 +26,8 @@ mod on_sqlite {
 
     #[path = "approvals.rs"]
     mod approvals;
+    #[path = "budgets.rs"]
+    mod budgets;
     #[path = "committer.rs"]
     mod committer;
     #[path = "dispatch.rs"]
@@ -64,6 +66,8 @@ mod on_postgres {
 
     #[path = "approvals.rs"]
     mod approvals;
+    #[path = "budgets.rs"]
+    mod budgets;
     #[path = "committer.rs"]
     mod committer;
     #[path = "dispatch.rs"]

@@ -19,6 +19,7 @@ pub enum Command {
   tributary connection add stripe                         asks for each credential
   tributary connection add stripe --name stripe-eu --live
   tributary connection add slack --from-file slack.env    name=value lines or a JSON object
+  tributary connection add crm --set subdomain=acme       what is no secret; the rest is asked for
   tributary connection add hubspot                        opens the browser for your agreement
   vault read -format=json … | tributary connection add chartmogul --from-stdin
 
@@ -81,6 +82,9 @@ pub struct Add {
     /// Where the API answers; only for sandbox twins on this machine (http://127.0.0.1:PORT)
     #[arg(long, value_name = "URL")]
     base_url: Option<url::Url>,
+    /// A field that is no secret; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
     /// Read the credentials from this file
     #[arg(long, value_name = "FILE", conflicts_with = "from_stdin")]
     from_file: Option<PathBuf>,
@@ -147,12 +151,15 @@ pub async fn run(global: &Global, command: Command) -> anyhow::Result<Exit> {
 async fn add(global: &Global, client: &Client, args: Add) -> anyhow::Result<Exit> {
     let connector = client.get(&format!("/v1/connectors/{}", segment(&args.connector))).await?;
     let fields = fields(&connector);
-    let given = match (&args.from_file, args.from_stdin) {
+    let set = credentials::from_flags(&args.set, &fields).map_err(Usage)?;
+    let asked: Vec<_> = fields.iter().filter(|field| !set.contains_key(&field.name)).cloned().collect();
+    let mut given = match (&args.from_file, args.from_stdin) {
         (Some(path), _) => credentials::from_file(path)?,
         (None, true) => credentials::from_stdin()?,
-        (None, false) if fields.is_empty() => Map::new(),
-        (None, false) => credentials::from_prompt(&fields).map_err(|error| Usage(format!("{error:#}")))?,
+        (None, false) if asked.is_empty() => Map::new(),
+        (None, false) => credentials::from_prompt(&asked).map_err(|error| Usage(format!("{error:#}")))?,
     };
+    given.extend(set);
     let name = args.name.unwrap_or_else(|| args.connector.clone());
     let mut body = json!({
         "connector": args.connector,

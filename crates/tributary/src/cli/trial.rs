@@ -164,12 +164,14 @@ struct Given {
 
 fn with_twins(given: Given) -> anyhow::Result<Value> {
     let Given { catalog, document, settings, input, programs, dry } = given;
+    let time = Time::new(flow::clock::Clock::now(&WallClock));
+    let accounts = Accounts::new(time.clone(), &catalog);
     let mut connections = Vec::new();
     for (name, connector) in needed(&document) {
-        match Accounts::connection(&name, &connector) {
+        match accounts.connection(&name, &connector) {
             Some(connection) => connections.push(connection),
             None if catalog.get(&connector).is_some() => {
-                let simulated = Accounts::connectors().collect::<Vec<_>>().join(", ");
+                let simulated = accounts.connectors().collect::<Vec<_>>().join(", ");
                 return Err(Usage(format!(
                     "{connector} is not simulated ({simulated} are): run it with --connections, or give it answers in a test \
                      (`tributary flow test`)"
@@ -179,7 +181,6 @@ fn with_twins(given: Given) -> anyhow::Result<Value> {
             None => {}
         }
     }
-    let time = Time::new(flow::clock::Clock::now(&WallClock));
     let dry = dry.then(|| Arc::new(Dry::new(catalog.clone())));
     let trial = Trial {
         catalog,
@@ -187,7 +188,7 @@ fn with_twins(given: Given) -> anyhow::Result<Value> {
         settings,
         input,
         connections,
-        transport: Arc::new(Accounts::new(time.clone())),
+        transport: Arc::new(accounts),
         rehearsal: dry.clone().map(|dry| dry as Arc<dyn engine::Rehearsal>),
         scripts: Arc::new(node::Workers::new(programs).in_place()),
         clock: time.clone(),

@@ -96,8 +96,8 @@ struct Memory {
 /// Verifies.
 pub async fn run(global: &Global, args: Verify) -> anyhow::Result<Exit> {
     let kinds = kinds(args.faults.as_deref())?;
-    let target = target(global, &args.target, &args.with)?;
     let catalog = global.catalog()?;
+    let target = target(global, &catalog, &args.target, &args.with)?;
     let setting = Setting { catalog: Arc::new(catalog), customers: CUSTOMERS, days: DAYS };
     let json = global.json;
     let outcome = tokio::task::spawn_blocking(move || live_all(&setting, &target, &kinds, &args, json));
@@ -129,15 +129,20 @@ fn kinds(list: Option<&str>) -> Result<BTreeSet<Kind>, Usage> {
 }
 
 /// The template of that slug, or the flow of that file.
-fn target(global: &Global, given: &str, beside: &[PathBuf]) -> anyhow::Result<Target> {
+fn target(
+    global: &Global,
+    catalog: &connect::Catalog,
+    given: &str,
+    beside: &[PathBuf],
+) -> anyhow::Result<Target> {
     let path = Path::new(given);
     let is_file = path.is_file() || given.contains('/') || path.extension().is_some();
     let document = if is_file { of_file(path)? } else { of_template(global, given)? };
     let unfit = |error| Usage(format!("{given} cannot be verified: {error}"));
-    let mut target = Target::of(document).map_err(unfit)?;
+    let mut target = Target::of(document, catalog).map_err(unfit)?;
     for path in beside {
         let unfit = |error| Usage(format!("{} cannot stand beside it: {error}", path.display()));
-        target = target.beside(of_file(path)?).map_err(unfit)?;
+        target = target.beside(of_file(path)?, catalog).map_err(unfit)?;
     }
     Ok(if is_file { target.own() } else { target })
 }

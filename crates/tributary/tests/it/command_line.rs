@@ -4,7 +4,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use twins::slack::{Config, Slack};
 
 fn tributary(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
@@ -340,4 +343,56 @@ fn a_new_connector_passes_its_own_tests_and_says_what_is_wrong_once_it_is_change
         assert!(words(&failed).contains(expected), "{}", words(&failed));
     }
     assert_eq!(run(&data, &["connector", "test", "nowhere"], "").status.code(), Some(2));
+}
+
+/// Credentials stay good under the new key, while the server serves and when it starts again; the old key opens nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_master_key_is_changed_while_the_server_serves() {
+    let url = crate::app::open(Arc::new(Slack::new(Config::new("xoxb-right")))).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let serving = Serving::start(&data);
+    let add = ["connection", "add", "slack", "--base-url", url.as_str(), "--from-stdin"];
+    let added = run(&data, &add, "token=xoxb-right\n");
+    assert!(added.status.success(), "{}", words(&added));
+    let check = || run(&data, &["connection", "check", "slack"], "");
+    let key = || std::fs::read(data.join("key")).expect("a key");
+    let before = key();
+    let rotated = json_of(&run(&data, &["key", "rotate", "--json"], ""));
+    assert_eq!((&rotated["resealed"], &rotated["shared"]), (&json!(1), &json!(false)), "{rotated}");
+    assert_ne!(key(), before);
+    assert!(check().status.success(), "while it serves: {}", words(&check()));
+    assert_eq!(serving.terminate(), Some(0));
+    assert!(check().status.success(), "after a start: {}", words(&check()));
+    std::fs::write(data.join("key"), before).expect("written");
+    assert_eq!(check().status.code(), Some(1), "the old key: {}", words(&check()));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_doctor_says_what_is_wrong_and_what_to_do_about_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let serving = Serving::start(&data);
+    let doctor = || {
+        let output = run(&data, &["doctor", "--json"], "");
+        let found = json_of(&output);
+        assert_eq!(output.status.code(), Some(if found["ok"] == true { 0 } else { 1 }), "{found}");
+        found["findings"].as_array().expect("a list").clone()
+    };
+    let about = |name: &str| {
+        doctor().into_iter().find(|one| one["about"] == name).unwrap_or_else(|| panic!("{name}"))
+    };
+    for name in ["server", "data directory", "database"] {
+        assert_eq!(about(name)["ok"], true, "{name}: {}", about(name));
+    }
+    std::fs::set_permissions(data.join("key"), std::fs::Permissions::from_mode(0o644)).expect("changed");
+    let wrong = about("data directory");
+    assert_eq!(wrong["ok"], false);
+    assert!(wrong["remedy"].as_str().is_some_and(|remedy| remedy.starts_with("chmod go-rwx ")), "{wrong}");
+    let told = words(&run(&data, &["doctor"], ""));
+    assert!(told.contains("WRONG  data directory") && told.contains("→ chmod"), "{told}");
+    assert_eq!(serving.terminate(), Some(0));
+    assert_eq!(about("server")["detail"], "none is running");
 }

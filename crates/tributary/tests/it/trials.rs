@@ -375,3 +375,67 @@ fn the_tests_of_templates_come_with_them() {
     let failed = document(&tributary(&["template", "test", "mine", "--templates", &folder, "--json"]), 1);
     assert_eq!(failed["tests"][0]["differences"][0]["path"], "output/x");
 }
+
+/// A connector that is made here, and nowhere else, is simulated after its manifest: lists longer than a page, records
+/// that are made once, and who they are made by.
+#[test]
+fn a_connector_of_ones_own_is_tried_on_its_twin() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let folder = directory.path().join("connectors");
+    std::fs::create_dir(&folder).expect("made");
+    let folder = folder.display().to_string();
+    let made = tributary(&["connector", "new", "acme", "--dir", &folder]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let tasks = "do:
+- many:
+    call: data.map
+    with: {items: '${ [0, 1, 2, 3, 4] }', call: acme.things.create, with: {id: '${ \"t\\($index)\" }', name: '${ \"Thing \\($index)\" }'}}
+- list: {call: acme.things.list, with: {page: stream, limit: 2}}
+- all: {call: data.map, with: {items: '${ $steps.list.items }', call: acme.things.retrieve, with: {thing: '${ $item.id }'}}}
+- sizes: {call: data.map, with: {items: '${ $steps.list.pages }', call: acme.things.retrieve, with: {thing: '${ ($item | last).id }'}}}
+- again: {call: acme.things.create, with: {id: t1, name: Other}}
+- sum: {set: {names: '${ [$steps.all[].name] }', last: '${ [$steps.sizes[].id] }', kept: '${ $steps.again.name }'}}
+";
+    let flow = written(directory.path(), "flow.yaml", &format!("{HEAD}{tasks}"));
+    let sum = json!({
+        "names": ["Thing 0", "Thing 1", "Thing 2", "Thing 3", "Thing 4"],
+        "last": ["t1", "t3", "t4"],
+        "kept": "Thing 1",
+    });
+    let report = document(&tributary(&["--connectors", &folder, "flow", "run", &flow, "--json"]), 0);
+    assert_eq!((&report["status"], &report["output"]), (&json!("completed"), &sum), "{report}");
+    let tests =
+        format!("tests: [{{name: on the twin, input: {{}}, twins: true, expect: {{output: {sum}}}}}]\n");
+    written(directory.path(), "flow.test.yaml", &tests);
+    let found = document(&tributary(&["--connectors", &folder, "flow", "test", &flow, "--json"]), 0);
+    assert_eq!((&found["passed"], &found["failed"]), (&json!(1), &json!(0)), "{found}");
+    let without = tributary(&["flow", "run", &flow]);
+    assert_eq!(without.status.code(), Some(1), "only with the folder");
+}
+
+/// The sandbox has it too, on a socket, for whoever shows its key.
+#[tokio::test]
+async fn a_connector_of_ones_own_is_in_the_sandbox() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let folder = directory.path().join("connectors");
+    std::fs::create_dir(&folder).expect("made");
+    let skeleton = include_str!("../../src/cli/connector/new.yaml");
+    written(&folder, "acme.yaml", skeleton);
+    let mut catalog = connect::Catalog::embedded();
+    catalog.load_dir(&folder).expect("it is sound");
+    let sandbox = tributary::sandbox::Sandbox::start(&Default::default(), &catalog).await.expect("it starts");
+    let account = sandbox.document()["acme"].clone();
+    assert!(sandbox.words().contains("tributary connection add acme --base-url"), "{}", sandbox.words());
+    let app = TestApp::start_with(|config| config.connectors = Some(folder)).await;
+    let put = |key: &Value| {
+        let credentials = json!({"api_key": key});
+        json!({"connector": "acme", "live": false, "base_url": account["url"], "credentials": credentials})
+    };
+    app.put("/v1/connections/acme", put(&account["credentials"]["api_key"])).await.expect(201);
+    let found = app.post("/v1/connections/acme/check", json!({})).await.expect(200);
+    assert_eq!(found["ok"], true, "{found}");
+    app.put("/v1/connections/acme", put(&json!("stolen"))).await.expect(200);
+    let found = app.post("/v1/connections/acme/check", json!({})).await.expect(200);
+    assert_eq!(found["ok"], false, "{found}");
+    app.stop().await;
+}

@@ -210,6 +210,23 @@ const PROGRAMS: &str = "  - look: {call: acme.things.get, with: {connection: acm
       catch: {errors: {with: {status: 500}}, as: problem, do: [{keep: {set: {detail: '${ $problem.detail }'}}}]}
 ";
 
+/// Pages too large to be kept in memory, gone over record by record and page by page.
+const STREAMED: &str = "  - list: {call: acme.things.list, with: {connection: acme, pad: 9000, page: stream}}
+  - each:
+      for: {each: it, in: '${ $steps.list.items }'}
+      while: $it.id != \"t\"
+      do:
+      - write: {call: acme.charges.create, with: {connection: acme, name: '${ $it.name }'}}
+  - all:
+      call: data.map
+      with:
+        items: '${ $steps.list.pages }'
+        concurrency: 1
+        call: acme.notes.create
+        with: {connection: acme, name: '${ [$item[].id] | join(\" \") }'}
+  - after: {set: {ids: '${ [$steps.all[].name] }'}}
+";
+
 /// It tells itself what it listens for: events come early, while it does something with another, and late.
 const LISTENS: &str = "  - both:
       fork:
@@ -309,6 +326,7 @@ pub fn cases() -> Vec<Case> {
         case("scripted", SCRIPTED),
         case("programs", PROGRAMS),
         case("mapped", MAPPED),
+        case("streamed", STREAMED),
         case("listens", LISTENS),
         case("upserted", UPSERTED),
         Case {

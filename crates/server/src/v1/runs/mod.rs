@@ -48,9 +48,10 @@ pub async fn list(
 pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let id = RunId::new(id);
     let run = find(&app, &id).await?;
-    let journal = app.store().journal(app.workspace(), &id).await?;
+    let mut journal = steps::Journal::default();
+    app.store().journal_each(app.workspace(), &id, |_, entry, bytes| journal.take(entry, bytes)).await?;
     let mut shown = document(&run);
-    let (steps, output) = steps::read(journal.into_iter().map(|(_, entry)| entry));
+    let (steps, output) = journal.read();
     shown["steps"] = steps.into();
     shown["output"] = output;
     Ok(Json(shown))

@@ -20,8 +20,36 @@ struct Step {
     finished_at: Option<Timestamp>,
 }
 
+/// As much of a journal as one answer shows, in bytes as stored; past that, outputs are left out.
+const SHOWN_BYTES_MAX: usize = 16 << 20;
+
+/// A journal as it is shown.
+#[derive(Default)]
+pub struct Journal {
+    entries: Vec<Entry>,
+    bytes: usize,
+}
+
+impl Journal {
+    /// Takes the next entry, of so many bytes.
+    pub fn take(&mut self, mut entry: Entry, bytes: usize) {
+        if self.bytes + bytes > SHOWN_BYTES_MAX
+            && let Entry::Resolved { outcome, .. } = &mut entry
+        {
+            *outcome = Outcome::Output(format!("({bytes} bytes that are not shown)").into());
+        } else {
+            self.bytes += bytes;
+        }
+        self.entries.push(entry);
+    }
+
+    pub fn read(self) -> (Vec<Value>, Value) {
+        read(self.entries.into_iter())
+    }
+}
+
 /// The steps, and the output of a run that is over (null otherwise).
-pub fn read(journal: impl Iterator<Item = Entry>) -> (Vec<Value>, Value) {
+fn read(journal: impl Iterator<Item = Entry>) -> (Vec<Value>, Value) {
     let mut steps: Vec<Step> = Vec::new();
     let mut output = Value::Null;
     for entry in journal {
@@ -210,6 +238,17 @@ mod tests {
         assert_eq!(write["problems"][0]["unknown"], true);
         assert_eq!(write["took_ms"], 2000);
         assert_eq!(write["request"]["method"], "POST");
+    }
+
+    #[test]
+    fn what_is_too_much_to_show_is_left_out() {
+        let mut journal = Journal::default();
+        for (place, bytes) in [(0, 100), (1, SHOWN_BYTES_MAX), (2, 200)] {
+            journal.take(resolved(&format!("/do/{place}"), Outcome::Output(json!(place)), 1, 0, 1), bytes);
+        }
+        let (steps, _) = journal.read();
+        let outputs: Vec<&Value> = steps.iter().map(|step| &step["output"]).collect();
+        assert_eq!(outputs, [&json!(0), &json!("(16777216 bytes that are not shown)"), &json!(2)]);
     }
 
     #[test]
