@@ -28,5 +28,6 @@ mod trials;
 mod twins_chartmogul;
 mod twins_slack;
 mod twins_stripe;
+mod upserts;
 mod verify;
 mod versions;

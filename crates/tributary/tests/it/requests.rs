@@ -2,6 +2,7 @@
 
 mod arguments;
 mod chartmogul;
+mod slack;
 mod stripe;
 
 use base64::Engine;
