@@ -33,24 +33,32 @@ do:
   - ledger:
       call: data.map
       with:
-        items:
-          - {name: Ada, company: Acme, country: US}
-          - {name: Ada, company: Other}
-          - {name: Ada Smith, company: Other, fields: {owned: [name]}}
-          - {name: Ada Smith, country: US, email: null}
+        items: |
+          ${ [{name: \"Ada\", company: \"Acme\", country: \"US\"}, {name: \"Ada\", company: \"Other\"},
+              {name: \"Ada Smith\", company: \"Other\", fields: {owned: [\"name\"]}}, {name: \"Ada Smith\", country: \"US\"}] }
         concurrency: 1
         call: chartmogul.customers.upsert
-        with: '${ {connection: \"chartmogul\", data_source_uuid: $steps.source.uuid, external_id: \"cus_1\"} + . }'
+        with:
+          connection: chartmogul
+          data_source_uuid: ${ $steps.source.uuid }
+          external_id: cus_1
+          name: ${ $item.name }
+          company: ${ $item.company }
+          country: ${ $item.country }
+          fields: ${ $item.fields }
   - billing:
       call: data.map
       with:
-        items:
-          - {name: Ada, metadata: {plan: free, kept: 'yes'}}
-          - {name: Ada, metadata: {plan: pro}}
-          - {name: Ada, metadata: {plan: pro}, description: ''}
+        items: |
+          ${ [{metadata: {plan: \"free\", kept: \"yes\"}}, {metadata: {plan: \"pro\"}}, {metadata: {plan: \"pro\"}, description: \"\"}] }
         concurrency: 1
         call: stripe.customers.upsert
-        with: '${ {connection: \"billing\", email: \"ada@example.com\"} + . }'
+        with:
+          connection: billing
+          email: ada@example.com
+          name: Ada
+          metadata: ${ $item.metadata }
+          description: ${ $item.description }
   - told:
       set:
         ledger: '${ [$steps.ledger[] | [.outcome, .changed]] }'
