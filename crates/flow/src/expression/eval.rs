@@ -9,7 +9,7 @@ use super::builtins::Shape;
 use super::meter::{Limit, Meter};
 use super::node::{Compare, Fold, Format, Node, Term, TextPart};
 use super::operator;
-use super::value::{Fields, GROWN, Text, Val};
+use super::value::{Fields, Text, Val};
 use crate::pattern::Pattern;
 
 /// Why an evaluation ended early.
@@ -272,7 +272,7 @@ impl<'r, 'v> Run<'r, 'v> {
     ) -> Result<Vec<Val<'v>>, Stop<'v>> {
         let mut items = Vec::new();
         self.each(node, input, env, &mut |value| {
-            self.meter.make(GROWN)?;
+            self.meter.grow(items.len(), size_of::<Val<'_>>())?;
             items.push(value);
             Ok(())
         })?;

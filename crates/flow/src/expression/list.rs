@@ -7,7 +7,7 @@ use super::eval::{One, Run, Stop};
 use super::node::Math;
 use super::operator::{index, math, to_text};
 use super::plain::{text_of, wrong};
-use super::value::{GROWN, Kind, Text, Val, copied};
+use super::value::{Kind, Text, Val, copied};
 
 impl<'v> Run<'_, 'v> {
     pub(super) fn list_function(&self, builtin: Builtin, input: &Val<'v>, args: &[Val<'v>]) -> One<'v> {
@@ -121,7 +121,7 @@ impl<'v> Run<'_, 'v> {
             match item.items(self.meter)? {
                 Some(inner) if depth > 0 => self.flatten(&inner, depth - 1, flat)?,
                 _ => {
-                    self.meter.make(GROWN)?;
+                    self.meter.grow(flat.len(), size_of::<Val<'_>>())?;
                     flat.push(item.clone());
                 }
             }

@@ -19,6 +19,8 @@ pub const MAX_BYTES: u64 = 48 << 20;
 pub const MAX_RESULT: u64 = 8 << 20;
 /// The most numbers that `range` gives.
 pub const MAX_RANGE: u64 = 100_000;
+/// The most elements of a list that grows: it is copied into one twice as long, and both are there for a moment.
+pub const MAX_ITEMS: usize = 1 << 20;
 /// The deepest nesting of a value that an expression makes or walks.
 pub const MAX_VALUE_DEPTH: usize = 100;
 /// The longest text that is matched with a regular expression, in bytes.
@@ -65,5 +67,10 @@ impl Meter {
         let bytes = self.bytes.get() + count as u64;
         self.bytes.set(bytes);
         if bytes > MAX_BYTES { Err(Limit::Bytes) } else { Ok(()) }
+    }
+
+    /// Counts another element of `size` bytes for a list that has `count`.
+    pub fn grow(&self, count: usize, size: usize) -> Result<(), Limit> {
+        if count < MAX_ITEMS { self.make(size) } else { Err(Limit::Bytes) }
     }
 }

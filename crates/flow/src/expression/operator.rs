@@ -224,7 +224,8 @@ pub fn to_text<'v>(value: &Val<'v>, meter: &Meter) -> Result<String, Stop<'v>> {
 /// JSON without spaces.
 pub fn to_json<'v>(value: &Val<'v>, meter: &Meter) -> Result<String, Stop<'v>> {
     let text = value.to_json(meter)?.to_string();
-    meter.make(text.len())?;
+    // It is made twice: as JSON, and as its text.
+    meter.make(2 * text.len())?;
     Ok(text)
 }
 

@@ -351,9 +351,6 @@ pub fn copied(count: usize, meter: &Meter) -> Result<(), Limit> {
     meter.make(count * size_of::<Val<'_>>())
 }
 
-/// What an element counts for of a list that grows: twice its room, since the list is copied into one twice as long.
-pub const GROWN: usize = 2 * size_of::<Val<'_>>();
-
 /// Bytes that a number or an empty list counts for: more than its text, since it needs far more room in memory.
 const ROOM: usize = 16;
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::eval::{Env, Many, One, Run, Stop, Take};
 use super::node::{Node, Part, Pattern, Step};
 use super::operator;
-use super::value::{GROWN, Kind, Made, Val, float, integer};
+use super::value::{Kind, Made, Val, float, integer};
 
 impl<'v> Run<'_, 'v> {
     pub(super) fn part(
@@ -145,7 +145,7 @@ impl<'v> Run<'_, 'v> {
         }
         let mut children = Vec::with_capacity(value.len().unwrap_or(0));
         let collected = self.iterate(value, &mut |child| {
-            self.meter.make(GROWN)?;
+            self.meter.make(size_of::<Val<'_>>())?;
             children.push(child);
             Ok(())
         });
