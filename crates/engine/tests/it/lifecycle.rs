@@ -1,12 +1,10 @@
 //! Events of runs' own lives: each once, wherever the node dies, and never without end.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
-use store::{Cut, Cuts, EventQuery, Page};
+use store::{EventQuery, Page};
 
 use crate::flows::document;
-use crate::world::{Node, World, default_workspace, read, run};
+use crate::world::{Node, World, cut_at_each, default_workspace, read, run};
 
 const TASKS: &str = "  - first: {call: acme.charges.create, with: {connection: acme, name: first}}
   - rest: {wait: PT1H}
@@ -200,23 +198,9 @@ fn tasks_are_told_once_wherever_the_node_dies() {
             .await;
         before + 1..=node.commits()
     });
-    for number in commits {
-        for cut in [Cut::Before, Cut::After] {
-            run(async {
-                let world = World::new();
-                let cuts: Cuts = Arc::new(move |commit| (commit == number).then_some(cut));
-                let mut node = world.boot_cut(Some(cuts));
-                deploy_tasks(&mut node).await;
-                drop(node.accept("evt_1", json!({})).await);
-                node.quiet().await;
-                node.kill().await;
-                let mut node = world.boot();
-                drop(node.accept("evt_1", json!({})).await);
-                node.quiet().await;
-                assert_eq!(told_of_tasks(&node), TOLD_OF_TASKS, "commit {number} cut {cut:?}");
-            });
-        }
-    }
+    cut_at_each(commits, &json!({}), deploy_tasks, |node, cut| {
+        assert_eq!(told_of_tasks(node), TOLD_OF_TASKS, "{cut}");
+    });
 }
 
 #[test]
@@ -231,25 +215,10 @@ fn each_is_told_once_wherever_the_node_dies() {
         (before + 1..=node.commits(), told(&node).len())
     });
     assert_eq!(expected, 2);
-    for number in commits {
-        for cut in [Cut::Before, Cut::After] {
-            run(async {
-                let world = World::new();
-                let cuts: Cuts = Arc::new(move |commit| (commit == number).then_some(cut));
-                let mut node = world.boot_cut(Some(cuts));
-                deploy(&mut node).await;
-                drop(node.accept("evt_1", json!({})).await);
-                node.quiet().await;
-                assert!(node.is_dead());
-                node.kill().await;
-                let mut node = world.boot();
-                drop(node.accept("evt_1", json!({})).await);
-                node.quiet().await;
-                assert_eq!(told(&node).len(), expected, "commit {number} cut {cut:?}");
-                assert_eq!(world.vendor.names("notes").len(), expected, "commit {number} cut {cut:?}");
-            });
-        }
-    }
+    cut_at_each(commits, &json!({}), deploy, |node, cut| {
+        assert_eq!(told(node).len(), expected, "{cut}");
+        assert_eq!(node.world.vendor.names("notes").len(), expected, "{cut}");
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use store::{Cut, Cuts, RunStatus};
 
 use crate::flows::document;
-use crate::world::{Node, World, run};
+use crate::world::{Node, World, cut_at_each, run};
 
 const PARENT: &str = "  - ask: {run: {workflow: {namespace: tests, name: child, version: '1.0.0', input: {name: '${ $event.data.name }'}}}}
   - last: {call: acme.notes.create, with: {connection: acme, name: '${ \"after \" + .id }'}}
@@ -48,24 +48,10 @@ fn a_run_waits_for_the_run_that_it_starts_wherever_it_is_cut_off() {
         (before + 1..=node.commits(), end(&node))
     });
     assert_eq!(expected.0["charges"].as_array().map(Vec::len), Some(1));
-    for number in commits {
-        for cut in [Cut::Before, Cut::After] {
-            run(async {
-                let world = World::new();
-                let cuts: Cuts = Arc::new(move |commit| (commit == number).then_some(cut));
-                let mut node = world.boot_cut(Some(cuts));
-                deploy(&mut node, PARENT).await;
-                drop(node.accept("evt_1", json!({"name": "thing"})).await);
-                node.quiet().await;
-                assert!(node.is_dead());
-                node.kill().await;
-                let mut node = world.boot();
-                drop(node.accept("evt_1", json!({"name": "thing"})).await);
-                node.quiet().await;
-                assert_eq!(end(&node), expected, "commit {number} cut {cut:?}");
-            });
-        }
-    }
+    let deploy = async |node: &mut Node<'_>| deploy(node, PARENT).await;
+    cut_at_each(commits, &json!({"name": "thing"}), deploy, |node, cut| {
+        assert_eq!(end(node), expected, "{cut}");
+    });
 }
 
 #[test]

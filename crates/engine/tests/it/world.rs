@@ -1,5 +1,6 @@
 //! A node with a real store and a made-up vendor, in one thread, in time that the test moves.
 
+use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,8 +18,8 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use store::{
-    Committer, Cuts, EventOutcome, MasterKey, NewConnection, NewEvent, NewFlow, NewRun, OnFailure, Options,
-    Page, Run, RunQuery, Secrets, Store,
+    Committer, Cut, Cuts, EventOutcome, MasterKey, NewConnection, NewEvent, NewFlow, NewRun, OnFailure,
+    Options, Page, Run, RunQuery, Secrets, Store,
 };
 use tokio::sync::watch;
 
@@ -118,6 +119,34 @@ pub struct Node<'w> {
 /// Runs a test on one thread.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
+}
+
+/// A life for each of the commits, cut off before it and after it; the event is sent again once there is a node again.
+/// Where it was cut is told beside what is judged.
+pub fn cut_at_each(
+    commits: RangeInclusive<u64>,
+    data: &Value,
+    deploy: impl AsyncFn(&mut Node<'_>),
+    judge: impl Fn(&Node<'_>, &str),
+) {
+    for number in commits {
+        for cut in [Cut::Before, Cut::After] {
+            run(async {
+                let world = World::new();
+                let cuts: Cuts = Arc::new(move |commit| (commit == number).then_some(cut));
+                let mut node = world.boot_cut(Some(cuts));
+                deploy(&mut node).await;
+                drop(node.accept("evt_1", data.clone()).await);
+                node.quiet().await;
+                assert!(node.is_dead(), "commit {number} cut {cut:?}");
+                node.kill().await;
+                let mut node = world.boot();
+                drop(node.accept("evt_1", data.clone()).await);
+                node.quiet().await;
+                judge(&node, &format!("commit {number} cut {cut:?}"));
+            });
+        }
+    }
 }
 
 pub fn default_workspace() -> WorkspaceId {

@@ -1,10 +1,10 @@
 //! Deployments, connections and hooks.
 
-use super::world::{World, at};
+use super::world::{World, account, at};
 use flow::{HookId, WorkspaceId};
 use serde_json::json;
 use store::manifests::NewManifest;
-use store::{Change, Deployed, Error, NewConnection, NewFlow, Secrets};
+use store::{Change, Deployed, Error, NewFlow};
 
 fn flow(text: &str) -> NewFlow {
     NewFlow {
@@ -79,13 +79,7 @@ fn the_generation_moves_with_every_change() {
 }
 
 fn connect(world: &World, name: &str, secret: &str) -> store::ConnectionInfo {
-    let connection = NewConnection {
-        name: name.into(),
-        connector: "stripe".into(),
-        live: false,
-        base_url: None,
-        credentials: Secrets::new([("api_key".to_owned(), secret.to_owned())].into()),
-    };
+    let connection = account(name, "stripe", ("api_key", secret));
     world
         .with_chance(|chance| world.go(world.store.put_connection(&world.ws, connection, chance, at(5))))
         .unwrap()

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use store::{Error, Health, NewConnection, Secrets};
+use store::{Error, Health};
 
-use super::world::{Chance, Ground, Settings, World, at};
+use super::world::{Chance, Ground, KEY_TEXT, Settings, World, account, at};
 
 /// More pages than any test fills.
 const ROOM: u32 = 1 << 20;
@@ -70,17 +70,11 @@ fn refused_units_prove_nothing() {
 fn a_rotation_that_is_not_taken_changes_nothing() {
     let world = World::new();
     let put = || {
-        let connection = NewConnection {
-            name: "crm".into(),
-            connector: "crm".into(),
-            live: false,
-            base_url: None,
-            credentials: Secrets::new([("key".to_owned(), "secret".to_owned())].into()),
-        };
+        let connection = account("crm", "crm", ("key", "secret"));
         world.with_chance(|chance| world.go(world.store.put_connection(&world.ws, connection, chance, at(0))))
     };
     put().unwrap();
-    std::fs::write(world.path().join("key"), "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n").unwrap();
+    std::fs::write(world.path().join("key"), KEY_TEXT).unwrap();
     world.change(
         "CREATE TRIGGER refuse BEFORE INSERT ON meta WHEN new.name = 'master_key_next' \
             BEGIN SELECT RAISE(ABORT, 'no room'); END",

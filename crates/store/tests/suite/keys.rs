@@ -1,20 +1,18 @@
 //! Another master key, while everything goes on.
 
-use super::world::{Chance, Settings, World, at};
+use super::world::{Chance, KEY_TEXT, Settings, World, account, at};
 use flow::{ApprovalId, WorkspaceId};
 use std::fs;
 use std::sync::Arc;
 use store::approvals::ApprovalLink;
-use store::{Cut, Error, MasterKey, NewConnection, NewGrant, Secrets};
+use store::{Cut, Error, MasterKey, NewGrant, Secrets};
 
-/// The first key, as `key()` has it.
-const FIRST: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 /// A world whose key lies in its directory, with credentials and a grant for each name.
 fn world() -> World {
     let world = World::new();
-    fs::write(world.path().join("key"), FIRST).unwrap();
+    fs::write(world.path().join("key"), KEY_TEXT).unwrap();
     for name in NAMES {
         put(&world, name, name);
     }
@@ -22,18 +20,16 @@ fn world() -> World {
 }
 
 fn put(world: &World, name: &str, secret: &str) {
-    let secrets = || Secrets::new([("secret".to_owned(), format!("{secret}-secret"))].into());
-    let connection = NewConnection {
-        name: name.into(),
-        connector: "crm".into(),
-        live: false,
-        base_url: None,
-        credentials: secrets(),
-    };
+    let secret = format!("{secret}-secret");
+    let connection = account(name, "crm", ("secret", &secret));
     world
         .with_chance(|chance| world.go(world.store.put_connection(&world.ws, connection, chance, at(0))))
         .unwrap();
-    let grant = NewGrant { tokens: secrets(), scopes: None, expires_at: None };
+    let grant = NewGrant {
+        tokens: Secrets::new([("secret".to_owned(), secret)].into()),
+        scopes: None,
+        expires_at: None,
+    };
     world
         .with_chance(|chance| world.go(world.store.put_grant(&world.ws, name, grant, chance, at(0))))
         .unwrap();

@@ -3,16 +3,14 @@
 use std::fs;
 
 use jiff::SignedDuration;
-use store::{Error, NewConnection, NewGrant, Secrets};
+use store::{Error, NewGrant, Secrets};
 
-use super::super::world::Chance;
+use super::super::world::{Chance, KEY_TEXT, account};
 use super::{Node, at, node, ws};
 use crate::cluster::cluster;
 use store::postgres::LeaseClock;
 
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
-/// The first key, as `key()` has it.
-const FIRST: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
 
 /// Two nodes with the same key, and a connection that was granted access.
 async fn two() -> (Node, Node) {
@@ -20,7 +18,7 @@ async fn two() -> (Node, Node) {
     let first = node(&url, "first", LeaseClock::Caller, true).await;
     let second = node(&url, "second", LeaseClock::Caller, false).await;
     for node in [&first, &second] {
-        fs::write(node.directory.path().join("key"), FIRST).unwrap();
+        fs::write(node.directory.path().join("key"), KEY_TEXT).unwrap();
     }
     put(&first).await.unwrap();
     first.store.put_grant(&ws(), "crm", tokens("one"), &mut Chance(3), at(1)).await.unwrap();
@@ -28,13 +26,7 @@ async fn two() -> (Node, Node) {
 }
 
 async fn put(node: &Node) -> Result<(), Error> {
-    let connection = NewConnection {
-        name: "crm".into(),
-        connector: "crm".into(),
-        live: false,
-        base_url: None,
-        credentials: Secrets::new([("key".to_owned(), "secret".to_owned())].into()),
-    };
+    let connection = account("crm", "crm", ("key", "secret"));
     node.store.put_connection(&ws(), connection, &mut Chance(2), at(0)).await.map(drop)
 }
 

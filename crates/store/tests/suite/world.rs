@@ -15,8 +15,8 @@ use std::sync::atomic::AtomicU32;
 use std::task::{Context, Poll, Waker};
 use store::postgres::LeaseClock;
 use store::{
-    Accepted, ClaimedRun, Committer, Cuts, Dispatch, Dispatching, FlowOutcome, MasterKey, Mode, NewEvent,
-    NewFlow, OnFailure, OnFatal, Options, Result, Store,
+    Accepted, ClaimedRun, Committer, Cuts, Dispatch, Dispatching, FlowOutcome, MasterKey, Mode,
+    NewConnection, NewEvent, NewFlow, OnFailure, OnFatal, Options, Result, Secrets, Store,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -90,6 +90,20 @@ impl Default for Settings {
 
 pub fn key() -> MasterKey {
     MasterKey::from_bytes([7; 32])
+}
+
+/// The file of [`key`].
+pub const KEY_TEXT: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
+
+/// A test account with one credential.
+pub fn account(name: &str, connector: &str, (field, secret): (&str, &str)) -> NewConnection {
+    NewConnection {
+        name: name.into(),
+        connector: connector.into(),
+        live: false,
+        base_url: None,
+        credentials: Secrets::new([(field.to_owned(), secret.to_owned())].into()),
+    }
 }
 
 /// Whole seconds after 2026-11-01T00:00:00Z.
