@@ -101,6 +101,16 @@ fn contains_text(value: &Value, needle: &str) -> bool {
     }
 }
 
+/// Before the name of a scope that is missing.
+const LACKS: &str = ": it lacks the scope `";
+
+impl Error {
+    /// Whether the vendor said that the credentials are good, and may not do this.
+    pub fn lacks_scope(&self) -> bool {
+        self.class == Class::Auth && self.detail.contains(LACKS)
+    }
+}
+
 /// Whether a refusal says that what was asked for is so already.
 fn is_done(operation: &Operation, body: Option<&Value>) -> bool {
     let says = |body| differs(&operation.done_where, body).is_none();
@@ -196,7 +206,7 @@ fn failure(
         manifest.errors.scope.iter().find_map(|path| path.get(body)?.as_str().map(str::to_owned))
     };
     let detail = match body.as_ref().filter(|_| outcome == Outcome::Auth).and_then(lacks) {
-        Some(scope) => format!("{detail}: it lacks the scope `{scope}`"),
+        Some(scope) => format!("{detail}{LACKS}{scope}`"),
         None => detail,
     };
     let mut body = body;

@@ -70,12 +70,14 @@ fn pair(out: &mut String, name: &str, value: &str) {
 
 /// The query with parameter `name` set to `value`, whatever it was before.
 pub(crate) fn with_param(query: &str, name: &str, value: &str) -> String {
-    let name = form(name);
-    let mut out: String = query
-        .split('&')
-        .filter(|pair| !pair.is_empty() && pair.split('=').next() != Some(name.as_str()))
-        .collect::<Vec<_>>()
-        .join("&");
-    pair(&mut out, &name, &form(value));
+    let mut out = without_param(query, name);
+    pair(&mut out, &form(name), &form(value));
     out
+}
+
+/// The query without a parameter.
+pub(crate) fn without_param(query: &str, name: &str) -> String {
+    let name = form(name);
+    let others = query.split('&').filter(|pair| !pair.is_empty() && pair.split('=').next() != Some(&name));
+    others.collect::<Vec<_>>().join("&")
 }

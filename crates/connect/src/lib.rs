@@ -46,7 +46,7 @@ pub use manifest::{
 };
 pub use perform::perform;
 pub use prepare::{Prepared, prepare};
-pub use signature::Rejection;
+pub use signature::{Rejection, SECRETS_MAX as SIGNING_SECRETS_MAX};
 pub use transport::{BoxFuture, HttpTransport, Transport, TransportError};
 pub use upsert::{Chosen, Upserted, upsert};
 pub use view::View;

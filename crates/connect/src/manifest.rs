@@ -62,6 +62,7 @@ pub struct Manifest {
     pub(crate) errors: Errors,
     pub(crate) operations: operations::Operations,
     pub(crate) check: Option<String>,
+    pub(crate) scopes_header: Option<String>,
     pub(crate) webhook: Option<Webhook>,
     pub(crate) poll: Option<Poll>,
     pub(crate) asking: Option<Asking>,
@@ -99,6 +100,14 @@ impl Manifest {
     /// The least that its credentials must be allowed, in words.
     pub fn access(&self) -> Option<&str> {
         self.access.as_deref()
+    }
+
+    /// Scopes that an operation needs, with those that it is made of.
+    pub fn scopes_of<'a>(&'a self, operation: &'a Operation) -> impl Iterator<Item = &'a str> {
+        let parts =
+            operation.upsert.as_ref().map(|upsert| [&upsert.find.operation, &upsert.create, &upsert.update]);
+        let parts = parts.into_iter().flatten().filter_map(|name| self.operation(name));
+        std::iter::once(operation).chain(parts).flat_map(|part| part.scopes.iter().map(String::as_str))
     }
 
     /// How many tests it brings along.
@@ -144,6 +153,11 @@ impl Manifest {
     /// Full name of the read that shows whether a connection's credentials work; it needs no arguments.
     pub fn check(&self) -> Option<&str> {
         self.check.as_deref()
+    }
+
+    /// The header of answers in which the vendor lists what the credentials may do, with commas between.
+    pub fn scopes_header(&self) -> Option<&str> {
+        self.scopes_header.as_deref()
     }
 
     /// How the vendor grants tokens, if its requests show any.

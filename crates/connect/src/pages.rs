@@ -144,7 +144,9 @@ fn take_page(call: &Call<'_>, pages: &Pages, mut body: Value) -> Result<Page, Er
         _ => return Err(missing(pages.items.as_str())),
     };
     let next = match &pages.next {
-        Next::At(_) | Next::Url(_) => at,
+        Next::At(_) => at,
+        // An address that the vendor gives may repeat what was shown; the request for it shows that by itself.
+        Next::Url(_) => at.map(|next| call.manifest.auth.without_secret(next)),
         Next::Last(path) => items.last().and_then(|last| path.get(last)).and_then(text),
     };
     let more = stated.unwrap_or(next.is_some());

@@ -10,7 +10,7 @@ const HEADER_BYTES_MAX: usize = 4096;
 /// Signatures of one header that are compared; a vendor sends one per secret in rotation.
 const SIGNATURES_MAX: usize = 16;
 /// Secrets of one connection that are tried.
-const SECRETS_MAX: usize = 8;
+pub const SECRETS_MAX: usize = 8;
 
 /// Why a delivery was refused. The detail holds nothing of the secret or the body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::credentials::Connection;
+use crate::encode;
 use crate::error::Error;
 use crate::lookup::Asking;
-use crate::manifest::{Manifest, Operation, Upsert};
+use crate::manifest::{Encoding, Manifest, Operation, Upsert};
 use crate::prepare::{Prepared, argument, ask, check, prepare};
 use crate::transport::Transport;
 
@@ -91,9 +92,12 @@ pub async fn upsert(
         let changed = with.keys().filter(|name| rule.is_field(name)).cloned().collect();
         return chosen(manifest, &rule.create, "created", with, changed, key);
     };
+    // A form has texts only: whoever takes one answers numbers as texts where it has no type for them.
+    let as_text =
+        manifest.operation(&rule.update).is_some_and(|update| matches!(update.encoding, Encoding::Form));
     let differs = |name: &String, value: &Value| {
         let there = rule.place(name).find(&record, None).value();
-        !says(there.unwrap_or(&Value::Null), value)
+        !says(there.unwrap_or(&Value::Null), value, as_text)
     };
     let changed: Vec<String> = fields(given)
         .filter(|(name, value)| owned.contains(name) && differs(name, value))
@@ -164,19 +168,22 @@ fn owned<'a>(
 }
 
 /// Whether a record says at least what is wanted: numbers by value, objects by the members that are given, an empty text
-/// as nothing.
-fn says(there: &Value, wanted: &Value) -> bool {
+/// as nothing; `as_text`: what was sent as a text may be one there.
+fn says(there: &Value, wanted: &Value, as_text: bool) -> bool {
+    let one = |there: &Value, wanted: &Value| says(there, wanted, as_text);
     match (there, wanted) {
         (Value::Null, Value::String(text)) => text.is_empty(),
-        (Value::Null, Value::Object(members)) => members.values().all(|value| says(&Value::Null, value)),
+        (Value::Null, Value::Object(members)) => members.values().all(|value| one(&Value::Null, value)),
         (Value::Number(there), Value::Number(wanted)) => {
             there == wanted || there.as_f64().zip(wanted.as_f64()).is_some_and(|(one, other)| one == other)
         }
+        (Value::String(there), Value::Number(wanted)) if as_text => *there == encode::number(wanted),
+        (Value::String(there), Value::Bool(wanted)) if as_text => *there == wanted.to_string(),
         (Value::Object(there), Value::Object(wanted)) => {
-            wanted.iter().all(|(name, wanted)| says(there.get(name).unwrap_or(&Value::Null), wanted))
+            wanted.iter().all(|(name, wanted)| one(there.get(name).unwrap_or(&Value::Null), wanted))
         }
         (Value::Array(there), Value::Array(wanted)) => {
-            there.len() == wanted.len() && there.iter().zip(wanted).all(|(there, wanted)| says(there, wanted))
+            there.len() == wanted.len() && there.iter().zip(wanted).all(|(there, wanted)| one(there, wanted))
         }
         (there, wanted) => there == wanted,
     }
@@ -204,7 +211,16 @@ mod tests {
             (json!([1, 2]), json!([2, 1]), false),
             (json!([1]), json!([]), false),
         ] {
-            assert_eq!(says(&there, &wanted), same, "{there} {wanted}");
+            assert_eq!(says(&there, &wanted, false), same, "{there} {wanted}");
+        }
+        for (there, wanted, same) in [
+            (json!("5"), json!(5), true),
+            (json!("5"), json!(6), false),
+            (json!({"vip": "true"}), json!({"vip": true}), true),
+            (json!("1"), json!(true), false),
+            (json!(5), json!("5"), false),
+        ] {
+            assert_eq!(says(&there, &wanted, true), same, "{there} {wanted}");
         }
     }
 }

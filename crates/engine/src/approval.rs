@@ -11,6 +11,7 @@ use store::approvals::{Approval, ApprovalStatus, NewApproval};
 use crate::effect::{Call, Performed};
 use crate::fault;
 use crate::journal::Lost;
+use crate::notices::Telling;
 use crate::run::Run;
 
 impl Run<'_> {
@@ -45,8 +46,13 @@ impl Run<'_> {
         if let Some((operation, with)) = notify
             && approval.told.is_none()
         {
-            let told = self.tell(&approval, &operation, &with).await?;
-            self.hold(|| store.note_told(ws, &approval.id, &told)).await?;
+            match self.tell(&approval, &operation, &with).await? {
+                Telling::Over(told) => self.hold(|| store.note_told(ws, &approval.id, &told)).await?,
+                Telling::Later(again) => {
+                    let until = approval.deadline.map_or(again, |deadline| deadline.min(again));
+                    return Ok(Performed::Await { until: Some(until) });
+                }
+            }
         }
         Ok(Performed::Await { until: approval.deadline })
     }
@@ -57,6 +63,10 @@ impl Run<'_> {
         let found = self.hold(|| store.approval_at(ws, &self.claim.run, &call.at)).await?;
         let Some(found) = found else { return self.ask(call).await };
         let now = self.node.clock.now();
+        // What was due is the next go at telling people.
+        if found.told.is_none() && found.deadline.is_none_or(|deadline| deadline > now) {
+            return self.ask(call).await;
+        }
         let approval = self.hold(|| store.expire(ws, &found.id, now)).await?;
         self.node.asked.notify_one();
         Ok(settled(&approval))

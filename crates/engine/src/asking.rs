@@ -22,6 +22,8 @@ use store::notices::{Click, Notice};
 use tokio::sync::watch;
 
 use crate::Node;
+use crate::connections::NotOpen;
+use crate::gate::Urgency;
 use crate::limits::{ASKED_AT_ONCE, ASKED_BATCH, ASKED_LOOKS, DROPPED_INTERVAL, NOTICE_FINDS_MAX};
 use crate::notices::{is_found, outcome};
 use crate::retry::Next;
@@ -85,14 +87,14 @@ impl Node {
             .map(|click| async move { self.take(&click).await })
             .buffered(ASKED_AT_ONCE);
         while let Some(taken) = took.next().await {
-            taken?;
+            on_to_the_next(taken)?;
         }
         let notices = self.store.due_notices(self.clock.now(), ASKED_BATCH).await?;
         let mut changed = futures_util::stream::iter(notices)
             .map(|notice| async move { self.change(&notice).await })
             .buffered(ASKED_AT_ONCE);
         while let Some(changed) = changed.next().await {
-            changed?;
+            on_to_the_next(changed)?;
         }
         Ok(())
     }
@@ -117,14 +119,22 @@ impl Node {
         &self,
         workspace: &WorkspaceId,
         name: &str,
-    ) -> Result<(Arc<Connection>, &Manifest, &Asking), Fault> {
-        let connection = self.connection(workspace, name).await?;
+    ) -> store::Result<Result<(Arc<Connection>, &Manifest, &Asking), Fault>> {
+        // One try: others wait for what comes after this one.
+        let connection = match self.connections.open(&self.store, workspace, name, Some(self.lender())).await
+        {
+            Ok(connection) => connection,
+            Err(NotOpen::Store(error)) if error.passes() => return Err(error),
+            Err(not) => return Ok(Err(not.into_fault(name))),
+        };
         let manifest = self.catalog.get(&connection.connector);
         let asking = manifest.and_then(|manifest| Some((manifest, manifest.asking()?)));
-        let (manifest, asking) = asking.ok_or_else(|| {
-            crate::fault::connection(format!("`{name}` is no connection that people are asked by"))
-        })?;
-        Ok((connection, manifest, asking))
+        Ok(match asking {
+            Some((manifest, asking)) => Ok((connection, manifest, asking)),
+            None => {
+                Err(crate::fault::connection(format!("`{name}` is no connection that people are asked by")))
+            }
+        })
     }
 
     /// Makes a click a decision.
@@ -134,8 +144,13 @@ impl Node {
             Err(store::Error::Conflict { .. }) => return Ok(()),
             taken => taken?,
         }
-        match self.decide(click).await? {
-            Went::Done => {}
+        let went = match self.decide(click).await {
+            Err(error) if error.lasts() => Went::Never(error.to_string()),
+            went => went?,
+        };
+        match went {
+            // It is forgotten with the decision.
+            Went::Done => return Ok(()),
             Went::Later(error) => match self.asked_again(&error, click.tries + 1) {
                 Some(at) => return self.store.put_off_click(click, at).await,
                 None => {
@@ -165,7 +180,7 @@ impl Node {
         let Some(asked) = self.store.approval(workspace, approval).await? else {
             return never("there is no such question");
         };
-        let (connection, manifest, asking) = match self.asked_by(workspace, &event.connection).await {
+        let (connection, manifest, asking) = match self.asked_by(workspace, &event.connection).await? {
             Ok(found) => found,
             Err(fault) => return Ok(Went::Never(fault.to_string())),
         };
@@ -174,7 +189,7 @@ impl Node {
         };
         let place = notice.place.unwrap_or_default();
         let (operation, with) = asking.who(pressed.person);
-        let about = match self.aside(manifest, &connection, (operation, &with), "").await {
+        let about = match self.aside(workspace, (manifest, &connection), (operation, &with), "").await {
             Ok(about) => about,
             Err(error) if matches!(error.class, Class::Retry { .. }) => return Ok(Went::Later(error)),
             Err(error) => {
@@ -212,7 +227,8 @@ impl Node {
             Ok(call) => call,
             Err(fault) => return Ok(Went::Never(fault.to_string())),
         };
-        match self.aside(manifest, &connection, (operation, &with), click.event.as_str()).await {
+        let told = self.aside(workspace, (manifest, &connection), (operation, &with), click.event.as_str());
+        match told.await {
             Ok(_) => Ok(Went::Never(why)),
             Err(error) if matches!(error.class, Class::Retry { .. }) => Ok(Went::Later(error)),
             Err(error) => Ok(Went::Never(format!("{why}, and nobody could be told: {error}"))),
@@ -225,7 +241,11 @@ impl Node {
             Err(store::Error::Conflict { .. }) => return Ok(()),
             taken => taken?,
         }
-        match self.changed(notice).await? {
+        let went = match self.changed(notice).await {
+            Err(error) if error.lasts() => Some(Went::Never(error.to_string())),
+            went => went?,
+        };
+        match went {
             None => return self.store.put_off_notice(notice, None).await,
             Some(Went::Done) => {}
             Some(Went::Later(error)) => match self.asked_again(&error, notice.tries + 1) {
@@ -249,7 +269,7 @@ impl Node {
         if asked.status == ApprovalStatus::Open {
             return Ok(None);
         }
-        let (connection, manifest, asking) = match self.asked_by(workspace, connection).await {
+        let (connection, manifest, asking) = match self.asked_by(workspace, connection).await? {
             Ok(found) => found,
             Err(fault) => return never(fault.to_string()),
         };
@@ -264,7 +284,7 @@ impl Node {
             Err(fault) => return never(fault.to_string()),
         };
         let key = format!("{approval}-{n}-outcome");
-        Ok(Some(match self.aside(manifest, &connection, (operation, &with), &key).await {
+        Ok(Some(match self.aside(workspace, (manifest, &connection), (operation, &with), &key).await {
             Ok(_) => Went::Done,
             Err(error) if matches!(error.class, Class::Retry { .. }) || error.unknown => Went::Later(error),
             Err(error) => Went::Never(error.to_string()),
@@ -290,8 +310,9 @@ impl Node {
         let Ok(prepared) = serde_json::from_value::<Prepared>(prepared) else {
             return Ok(Err(Went::Never("how it is found is not known any more".to_owned())));
         };
-        let (transport, now) = (self.transport.as_ref(), self.clock.now());
-        match connect::lookup(transport, connection, manifest, operation, &prepared, now).await {
+        let transport = self.gated(&notice.workspace, connection, manifest, None, Urgency::Live);
+        let now = self.clock.now();
+        match connect::lookup(&transport, connection, manifest, operation, &prepared, now).await {
             Ok(Some(answer)) => {
                 let place = asking.place(&answer);
                 self.store.notice_sent(&notice.workspace, &notice.approval, notice.n, &place).await?;
@@ -305,6 +326,17 @@ impl Node {
             Err(error) if matches!(error.class, Class::Retry { .. }) => Ok(Err(Went::Later(error))),
             Err(error) => Ok(Err(Went::Never(error.to_string()))),
         }
+    }
+}
+
+/// What failed at one of them is tried again when its lease is over, and keeps nobody else waiting.
+fn on_to_the_next(went: store::Result<()>) -> store::Result<()> {
+    match went {
+        Err(error) if !matches!(error, store::Error::Closed) => {
+            tracing::warn!(%error, "a click or a message is looked after later");
+            Ok(())
+        }
+        went => went,
     }
 }
 

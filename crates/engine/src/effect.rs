@@ -9,12 +9,13 @@
 //!
 //! An upsert reads and compares first; the write that this comes down to is repeated as that operation is.
 //!
-//! A natural key's conflict, with whoever else wrote the record, is answered by the record that is there.
+//! A natural key's conflict, with whoever else wrote the record, is answered by the record that is there; an upsert
+//! compares with that one then.
 //!
 //! A write's intent, its exact request, is durable before each send, and its result before the next step's request.
 //! A read leaves nothing before its result, which waits for the next commit.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use connect::{Class, Connection, Effects, Error, Idempotency, Manifest, Operation, Prepared, Upserted};
 use flow::journal::Entry;
@@ -60,6 +61,9 @@ pub enum Performed {
 /// Everything that the attempts at one call share.
 struct Target<'a> {
     manifest: &'a Manifest,
+    /// What is called.
+    called: &'a Operation,
+    /// What is sent: of an upsert, the write that it comes down to.
     operation: &'a Operation,
     connection: Arc<Connection>,
     transport: Gated<'a>,
@@ -199,8 +203,7 @@ impl Run<'_> {
 
     /// Operation, connection and exact request of a call; a request that was journalled stays as it is.
     async fn target(&self, call: &Call, open: &Open) -> Result<Target<'_>, Fault> {
-        let node = self.node;
-        let Some((manifest, operation)) = self.catalog.operation(&call.operation) else {
+        let Some((manifest, called)) = self.catalog.operation(&call.operation) else {
             return Err(fault::operation_unknown(&call.operation));
         };
         let name = call.with.get("connection").and_then(Value::as_str).unwrap_or(&manifest.slug);
@@ -213,24 +216,16 @@ impl Run<'_> {
             Some(intent) => Some(serde_json::from_value(intent.request.clone()).map_err(|error| {
                 Fault::runtime(format!("{}: the journalled request does not decode: {error}", call.operation))
             })?),
-            None if operation.is_upsert() => None,
+            None if called.is_upsert() => None,
             None => Some(
-                connect::prepare(manifest, operation, &call.with, &key)
+                connect::prepare(manifest, called, &call.with, &key)
                     .map_err(|error| fault::of_call(&call.operation, &error))?,
             ),
         };
-        let operation = prepared.as_ref().and_then(|prepared| sent(manifest, prepared)).unwrap_or(operation);
-        let transport = Gated {
-            transport: node.transport.as_ref(),
-            gate: node.gates.of(&self.claim.workspace, &connection.name, manifest.limits()),
-            node,
-            limits: manifest.limits(),
-            held: Some(self.held),
-            urgency: Urgency::Live,
-            paced: connection.base_url.is_none(),
-            closed: Mutex::default(),
-        };
-        Ok(Target { manifest, operation, connection, transport, prepared, key })
+        let operation = prepared.as_ref().and_then(|prepared| sent(manifest, prepared)).unwrap_or(called);
+        let (workspace, held) = (&self.claim.workspace, Some(self.held));
+        let transport = self.node.gated(workspace, &connection, manifest, held, Urgency::Live);
+        Ok(Target { manifest, called, operation, connection, transport, prepared, key })
     }
 
     async fn attempts(&self, call: &Call, target: &mut Target<'_>, open: &mut Open) -> Result<Settled, Lost> {
@@ -297,7 +292,7 @@ impl Run<'_> {
         }
         let writes = target.operation.effects != Effects::Read;
         if writes && open.maybe_done() {
-            match self.settle(target, open).await {
+            match self.settle(call, target, open).await {
                 Before::Send => {}
                 Before::Known(attempt) => {
                     // A question that failed counts as an attempt: it is bounded as they are.
@@ -322,7 +317,7 @@ impl Run<'_> {
                 if error.class == Class::Conflict
                     && matches!(operation.idempotency, Idempotency::NaturalKey(_)) =>
             {
-                Ok(self.look_up(target, error).await)
+                Ok(self.look_up(call, target, open, error).await)
             }
             Err(error) => Ok(Attempt::Failed(error)),
         }
@@ -330,15 +325,49 @@ impl Run<'_> {
 
     /// Reads what an upsert comes down to. None: it is a write, and that is the target from now on.
     async fn compare(&self, call: &Call, target: &mut Target<'_>) -> Option<Attempt> {
-        let Target { transport, connection, manifest, operation, key, .. } = target;
+        let Target { transport, connection, manifest, called, key, .. } = target;
         let now = self.node.clock.now();
-        let found = connect::upsert(transport, connection, manifest, operation, &call.with, key, now).await;
+        let found = connect::upsert(transport, connection, manifest, called, &call.with, key, now).await;
         match found {
             Err(error) => Some(Attempt::Failed(error)),
             Ok(Upserted::Done(output)) => Some(Attempt::Output(output)),
             Ok(Upserted::Write(prepared)) => {
+                let rehearsal = self.node.rehearsal.as_ref();
+                let stands = rehearsal.and_then(|one| one.writes(&call.operation, &call.with, &prepared));
                 target.operation = sent(target.manifest, &prepared)?;
                 target.prepared = Some(*prepared);
+                stands.map(Attempt::Output)
+            }
+        }
+    }
+
+    /// The record that an upsert was to make is there: this call made it before it was cut off (`ours`), or somebody
+    /// else did. It is compared anew. None: it differs, and another write is the target from now on.
+    async fn overtaken(
+        &self,
+        call: &Call,
+        target: &mut Target<'_>,
+        open: &mut Open,
+        ours: bool,
+    ) -> Option<Attempt> {
+        let before = target.prepared.take();
+        let operation = std::mem::replace(&mut target.operation, target.called);
+        match self.compare(call, target).await {
+            Some(Attempt::Output(mut output)) => {
+                if ours && output["outcome"] == "unchanged" {
+                    let made = before.and_then(|prepared| prepared.upsert);
+                    let record = output["record"].take();
+                    output = made.map_or(Value::Null, |made| made.output(record));
+                }
+                Some(Attempt::Output(output))
+            }
+            Some(attempt) => {
+                (target.prepared, target.operation) = (before, operation);
+                Some(attempt)
+            }
+            None => {
+                open.intent = None;
+                open.unknown = false;
                 None
             }
         }
@@ -376,7 +405,7 @@ impl Run<'_> {
     }
 
     /// Whether an effect that may have happened can be sent again, or is known by now.
-    async fn settle(&self, target: &Target<'_>, open: &Open) -> Before {
+    async fn settle(&self, call: &Call, target: &mut Target<'_>, open: &mut Open) -> Before {
         let operation = target.operation;
         match &operation.idempotency {
             Idempotency::Header { life, .. } => {
@@ -394,7 +423,10 @@ impl Run<'_> {
                 let Some(prepared) = prepared else { return Before::Send };
                 let now = self.node.clock.now();
                 match connect::lookup(transport, connection, manifest, operation, prepared, now).await {
-                    Ok(Some(output)) => Before::Known(Attempt::Output(output)),
+                    Ok(Some(output)) if prepared.upsert.is_none() => Before::Known(Attempt::Output(output)),
+                    Ok(Some(_)) => {
+                        self.overtaken(call, target, open, true).await.map_or(Before::Send, Before::Known)
+                    }
                     Ok(None) => Before::Send,
                     Err(error) => Before::Known(Attempt::Failed(error)),
                 }
@@ -405,12 +437,23 @@ impl Run<'_> {
     }
 
     /// The record that a conflict is about; the conflict stands where there is none.
-    async fn look_up(&self, target: &Target<'_>, conflict: Error) -> Attempt {
+    async fn look_up(
+        &self,
+        call: &Call,
+        target: &mut Target<'_>,
+        open: &mut Open,
+        conflict: Error,
+    ) -> Attempt {
         let Target { transport, connection, manifest, operation, prepared, .. } = target;
         let Some(prepared) = prepared else { return Attempt::Failed(conflict) };
         let now = self.node.clock.now();
         match connect::lookup(transport, connection, manifest, operation, prepared, now).await {
-            Ok(Some(output)) => Attempt::Output(output),
+            Ok(Some(output)) if prepared.upsert.is_none() => Attempt::Output(output),
+            Ok(Some(_)) => {
+                // What is sent instead has bytes of its own: it is the next attempt.
+                let soon = Error { class: Class::Retry { after: None }, ..conflict };
+                self.overtaken(call, target, open, false).await.unwrap_or(Attempt::Failed(soon))
+            }
             Ok(None) => Attempt::Failed(conflict),
             Err(error) => Attempt::Failed(error),
         }

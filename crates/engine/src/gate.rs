@@ -8,15 +8,16 @@
 //! | the vendor said "not before" | waits for a while here, else is tried again then | the same |
 //!
 //! On a database of its own a node keeps the budget in memory. On a shared one it takes the next places of the budget
-//! there, some at a time ([`store::Store::take_budget`]), and learns how many nodes use the connection: each has its
-//! part of the places at once. Where the store does not answer, the node keeps the pace by itself.
+//! there, some at a time ([`store::Store::take_budget`]), and learns how many nodes use the connection, so that each has
+//! its part of the places at once, and what the vendor told another node. Where no budget is stated it looks there for
+//! these two every [`LOOK`]. Where the store does not answer soon, the node keeps the pace by itself.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use connect::{BoxFuture, Class, Limits, Transport, TransportError, wire};
+use connect::{BoxFuture, Class, Connection, Limits, Manifest, Transport, TransportError, wire};
 use flow::WorkspaceId;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -26,6 +27,11 @@ use crate::held::Held;
 use crate::limits::{CLOSED_IN_PLACE_MAX, IN_FLIGHT_DEFAULT, PLACES_AHEAD, PLACES_AT_ONCE_MAX};
 
 type Key = (WorkspaceId, String);
+
+/// Between two looks at what other nodes know of a connection whose budget is not stated.
+const LOOK: SignedDuration = SignedDuration::from_secs(1);
+/// A request waits no longer than this for the store to say when its place is.
+const STORE_WAIT: Duration = Duration::from_secs(1);
 
 /// The gates of a node, by workspace and connection.
 #[derive(Default)]
@@ -82,6 +88,8 @@ struct State {
 struct Taken {
     next: Timestamp,
     left: u32,
+    /// When the store was asked last where no budget is stated.
+    looked: Timestamp,
 }
 
 impl Gate {
@@ -103,11 +111,13 @@ impl Gate {
 
     /// A place among the requests at once. What other nodes may send counts as places in use.
     async fn enter(&self, urgency: Urgency) -> Option<[Option<SemaphorePermit<'_>>; 2]> {
+        let share = self.nodes.load(Ordering::Relaxed).clamp(1, self.places.max(1));
         let background = match urgency {
             Urgency::Live => None,
-            Urgency::Background => Some(self.background.acquire().await.ok()?),
+            Urgency::Background => {
+                Some(self.background.acquire_many(share.min((self.places / 2).max(1))).await.ok()?)
+            }
         };
-        let share = self.nodes.load(Ordering::Relaxed).clamp(1, self.places.max(1));
         Some([background, Some(self.in_flight.acquire_many(share).await.ok()?)])
     }
 
@@ -128,46 +138,75 @@ impl Gate {
 
     /// Takes the next place of the budget; how long it is until then.
     async fn take(&self, node: &Node, urgency: Urgency) -> SignedDuration {
-        let Some(pace) = &self.pace else { return SignedDuration::ZERO };
-        let now = node.clock.now();
+        let Some(pace) = &self.pace else {
+            if node.store.is_shared() {
+                self.look(node).await;
+            }
+            return SignedDuration::ZERO;
+        };
         let at = match node.store.is_shared() {
-            true => self.shared(node, pace, now).await,
+            true => self.shared(node, pace).await,
             false => None,
         };
+        let now = node.clock.now();
         let at = at.unwrap_or_else(|| pace.next(&mut lock(&self.state).due, now));
         pace.wait(at, now, urgency)
     }
 
     /// The next place of a budget that nodes share; none if the store does not say.
-    async fn shared(&self, node: &Node, pace: &Pace, now: Timestamp) -> Option<Timestamp> {
+    async fn shared(&self, node: &Node, pace: &Pace) -> Option<Timestamp> {
         let mut taken = self.taken.lock().await;
         // Places that passed unused are gone: used now, they would come on top of the others'.
-        let passed = now.duration_since(taken.next) > pace.burst.max(pace.interval);
+        let passed = node.clock.now().duration_since(taken.next) > pace.burst.max(pace.interval);
         if taken.left == 0 || passed {
-            let (workspace, connection) = &self.key;
             let places = pace.at_once();
             let interval = pace.interval.as_micros() as i64;
-            let budget =
-                node.store.take_budget((workspace, connection), &node.config.node, (places, interval), now);
-            match budget.await {
-                Ok(budget) => {
-                    taken.next = now.saturating_add(budget.ahead).unwrap_or(now);
-                    taken.left = places;
-                    self.nodes.store(budget.nodes, Ordering::Relaxed);
-                    if let Some(closed) = budget.closed {
-                        self.close("", now.saturating_add(closed).unwrap_or(now));
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(connection, %error, "this node keeps the pace by itself");
-                    return None;
-                }
-            }
+            let ahead = self.ask(node, (places, interval)).await?;
+            // The store's answer is of the time at which it came.
+            let now = node.clock.now();
+            taken.next = now.saturating_add(ahead).unwrap_or(now);
+            taken.left = places;
         }
         let at = taken.next;
         taken.left -= 1;
         taken.next = at.saturating_add(pace.interval).unwrap_or(at);
         Some(at)
+    }
+
+    /// Learns, now and then, what other nodes know of the connection.
+    async fn look(&self, node: &Node) {
+        let mut taken = self.taken.lock().await;
+        let now = node.clock.now();
+        if now.duration_since(taken.looked).abs() >= LOOK {
+            taken.looked = now;
+            self.ask(node, (0, 0)).await;
+        }
+    }
+
+    /// Takes places in the store, and learns what it knows; how long it is until the first of them.
+    async fn ask(&self, node: &Node, places: (u32, i64)) -> Option<SignedDuration> {
+        let (workspace, connection) = &self.key;
+        let asked = node.clock.now();
+        let budget = node.store.take_budget((workspace, connection), &node.config.node, places, asked);
+        let budget = tokio::select! {
+            biased;
+            budget = budget => budget.map_err(|error| error.to_string()),
+            () = node.timer.sleep(STORE_WAIT) => Err("the store takes too long".to_owned()),
+        };
+        match budget {
+            Ok(budget) => {
+                self.nodes.store(budget.nodes, Ordering::Relaxed);
+                let now = node.clock.now();
+                if let Some(closed) = budget.closed {
+                    self.close("", now.saturating_add(closed).unwrap_or(now));
+                }
+                Some(budget.ahead)
+            }
+            Err(error) => {
+                tracing::debug!(connection, error, "this node keeps the pace by itself");
+                None
+            }
+        }
     }
 }
 
@@ -209,18 +248,42 @@ impl Pace {
 
 /// The transport as one connection may use it: every request, pages and lookups too, goes through the gate.
 pub struct Gated<'a> {
-    pub transport: &'a dyn Transport,
-    pub gate: Arc<Gate>,
-    pub node: &'a Node,
+    transport: &'a dyn Transport,
+    gate: Arc<Gate>,
+    node: &'a Node,
     /// What the manifest says of budgets.
-    pub limits: &'a Limits,
+    limits: &'a Limits,
     /// For whom requests are sent, if that is a run.
-    pub held: Option<&'a Held>,
-    pub urgency: Urgency,
+    held: Option<&'a Held>,
+    urgency: Urgency,
     /// Whether the vendor's budget counts. A sandbox twin has no budget, and its time is not ours.
-    pub paced: bool,
+    paced: bool,
     /// For how long the vendor has closed, where that kept a request from being sent.
-    pub closed: Mutex<Option<SignedDuration>>,
+    closed: Mutex<Option<SignedDuration>>,
+}
+
+impl Node {
+    /// The way to a connection's vendor, through its gate.
+    pub fn gated<'a>(
+        &'a self,
+        workspace: &WorkspaceId,
+        connection: &Connection,
+        manifest: &'a Manifest,
+        held: Option<&'a Held>,
+        urgency: Urgency,
+    ) -> Gated<'a> {
+        let limits = manifest.limits();
+        Gated {
+            transport: self.transport.as_ref(),
+            gate: self.gates.of(workspace, &connection.name, limits),
+            node: self,
+            limits,
+            held,
+            urgency,
+            paced: connection.base_url.is_none(),
+            closed: Mutex::default(),
+        }
+    }
 }
 
 impl Gated<'_> {

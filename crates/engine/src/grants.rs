@@ -77,12 +77,13 @@ impl Keeper {
         grant: Arc<Grant>,
         place: Place,
         connection: Connection,
-        held: Option<store::Grant>,
         unsaved: Weak<Unsaved>,
     ) -> Result<Arc<Granted>, Error> {
-        let n = held.as_ref().map_or(0, |held| held.n);
-        let cut_off = held.as_ref().is_some_and(|held| held.cut_off);
-        let tokens = held.as_ref().and_then(tokens_of);
+        // As it is now that nobody else renews it.
+        let held = self.store.grant(&place.workspace, &place.name).await;
+        let gone = || passing(format!("connection `{}` was removed", place.name));
+        let held = held.map_err(|error| unavailable(&error))?.ok_or_else(gone)?;
+        let (turn, cut_off, tokens) = (held.turn(), held.unanswered > 1, tokens_of(&held));
         let Place { workspace, name } = &place;
         let asked = match self.present(&place, connection).await {
             Ok(connection) => {
@@ -91,16 +92,16 @@ impl Keeper {
             Err(error) => Err(error),
         };
         match asked {
-            Ok(tokens) => Ok(self.keep(place, n, tokens, unsaved).await),
+            Ok(tokens) => Ok(self.keep(place, turn, tokens, unsaved).await),
             Err(error) => {
                 let error = if cut_off && error.code == "grant_refused" { lost(error) } else { error };
                 // An answer that never came may have spent the refresh token; who was not asked says nothing about it.
                 let answered = !error.unknown && (error.status.is_some() || !cut_off);
                 let now = self.clock.now();
-                let before = held.and_then(|held| held.problem);
+                let before = held.problem;
                 let problem =
                     refusal::noted(&error, before.as_ref().map(|(problem, _)| problem.as_str()), now);
-                let back = self.store.not_renewed(workspace, name, n, &problem, answered, now).await;
+                let back = self.store.not_renewed(workspace, name, turn, &problem, answered, now).await;
                 if let Err(failed) = back {
                     tracing::warn!(connection = %name, error = %failed, "a renewal is given back by its lease only");
                 }
@@ -155,6 +156,12 @@ impl Kept {
         if let Some(granted) = self.at_hand(refused) {
             return Ok(granted);
         }
+        // One of a node looks and renews; the others find what it found.
+        let turn = self.unsaved.turn(&self.place);
+        let _turn = turn.lock().await;
+        if let Some(granted) = self.at_hand(refused) {
+            return Ok(granted);
+        }
         for _ in 0..LOOKS_MAX {
             if let Some((granted, end)) = self.unsaved.of(&self.place) {
                 if refused == Some(granted.n) || !good_until(end, keeper.clock.now()) {
@@ -196,7 +203,6 @@ impl Kept {
                         self.grant.clone(),
                         self.place.clone(),
                         connection.clone(),
-                        stored,
                         Arc::downgrade(&self.unsaved),
                     );
                     let renewed = tokio::spawn(renewal).await;
@@ -219,8 +225,10 @@ impl Kept {
     }
 
     fn at_hand(&self, refused: Option<u64>) -> Option<Arc<Granted>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (granted, end) = kept.as_ref().filter(|(granted, _)| refused != Some(granted.n))?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was refused is shown to nobody else.
+        kept.take_if(|(granted, _)| refused == Some(granted.n));
+        let (granted, end) = kept.as_ref()?;
         good_until(*end, self.keeper.clock.now()).then(|| granted.clone())
     }
 

@@ -144,8 +144,11 @@ impl History {
             }
             Entry::Intent { effect, key, attempt, request, at, .. } => {
                 let open = self.open.entry(effect).or_insert_with(|| Open::new(at));
-                // A repetition carries no request of its own: it sends the first one's bytes.
-                open.intent.get_or_insert(Intent { key, request, sent_at: at });
+                // A repetition carries no request of its own: it sends the bytes of the one before. An upsert that was
+                // overtaken sends others.
+                if open.intent.is_none() || !request.is_null() {
+                    open.intent = Some(Intent { key, request, sent_at: at });
+                }
                 open.since.get_or_insert(at);
                 open.attempts = attempt;
                 open.retry_at = None;

@@ -91,8 +91,13 @@ pub const STORE_PAUSE: Duration = Duration::from_millis(200);
 /// Between two looks at which vendors are to be asked for events.
 pub const POLL_LOOK: Duration = Duration::from_secs(5);
 
-/// Before each attempt to tell somebody of a question.
+/// Before each attempt to tell somebody of a question, while the run is in a worker.
 pub const TELL_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5)];
+/// Between two goes at it, where the vendor names no time or a shorter one; and the longest, whatever it names.
+pub const TELL_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+pub const TELL_AGAIN_MAX: SignedDuration = SignedDuration::from_mins(15);
+/// After this it is told on the question that people were not told.
+pub const TELL_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// Clicks, and messages to be changed, that are read at once.
 pub const ASKED_BATCH: u32 = 64;
 /// Of these, as many are worked on at once: each waits for a vendor.

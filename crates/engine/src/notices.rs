@@ -4,15 +4,18 @@
 //! A message is noted before it is sent, and where it stands after that. Whoever finds one that was noted and stands nowhere
 //! looks for it first, where the vendor can say; if it can't, people are told twice.
 
-use connect::{Asking, Connection, Idempotency, Manifest, Operation, Prepared};
+use connect::{Asking, Class, Connection, Idempotency, Manifest, Operation, Prepared};
+use flow::WorkspaceId;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::approvals::{Approval, ApprovalLink, ApprovalStatus};
 use store::notices::{Button, Notice};
 
 use crate::Node;
 use crate::alert::fill;
+use crate::gate::Urgency;
 use crate::journal::Lost;
-use crate::limits::TELL_AFTER;
+use crate::limits::{TELL_AFTER, TELL_AGAIN, TELL_AGAIN_MAX, TELL_MAX};
 use crate::run::Run;
 
 /// A message to be sent.
@@ -25,19 +28,45 @@ struct Message<'a> {
     asking: Option<&'a Asking>,
 }
 
+/// How telling people of a question went.
+pub enum Telling {
+    /// Nothing more is to be done; how it went, in a sentence.
+    Over(String),
+    /// A vendor is away, or wants a pause: those who are not told yet are told then.
+    Later(Timestamp),
+}
+
+/// Why somebody was not told.
+struct Untold {
+    why: String,
+    /// When it may go better.
+    again: Option<SignedDuration>,
+}
+
+impl Untold {
+    fn never(why: impl ToString) -> Untold {
+        Untold { why: why.to_string(), again: None }
+    }
+}
+
 impl Run<'_> {
-    /// Tells everybody who may decide; how that went, in a sentence.
-    pub async fn tell(&self, approval: &Approval, operation: &str, with: &Value) -> Result<String, Lost> {
-        let mut failed = Vec::new();
+    /// Tells everybody who may decide, and was not told yet.
+    pub async fn tell(&self, approval: &Approval, operation: &str, with: &Value) -> Result<Telling, Lost> {
+        let (mut failed, mut again) = (Vec::new(), None);
         for (number, who) in self.readers(approval, operation, with).await {
-            if let Err(why) = self.tell_one(approval, (number, who), operation, with).await? {
+            if let Err(untold) = self.tell_one(approval, (number, who), operation, with).await? {
+                let why = untold.why;
                 tracing::warn!(approval = %approval.id, run = %approval.run, operation, why, "somebody was not told");
                 failed.push(format!("{}: {why}", who.unwrap_or("anybody")));
+                again = again.max(untold.again);
             }
         }
-        Ok(match failed.is_empty() {
-            true => format!("told by {operation}"),
-            false => format!("not told by {operation}: {}", failed.join("; ")),
+        let now = self.node.clock.now();
+        let gives_up = approval.created_at.saturating_add(TELL_MAX).unwrap_or(now);
+        Ok(match again {
+            Some(pause) if now < gives_up => Telling::Later(now.saturating_add(pause).unwrap_or(gives_up)),
+            _ if failed.is_empty() => Telling::Over(format!("told by {operation}")),
+            _ => Telling::Over(format!("not told by {operation}: {}", failed.join("; "))),
         })
     }
 
@@ -66,17 +95,19 @@ impl Run<'_> {
         connection.is_ok_and(|connection| asking(manifest, operation, &connection).is_some())
     }
 
-    /// The inner error is why somebody was not told.
     async fn tell_one(
         &self,
         approval: &Approval,
         (number, who): (u32, Option<&str>),
         operation: &str,
         with: &Value,
-    ) -> Result<Result<(), String>, Lost> {
+    ) -> Result<Result<(), Untold>, Lost> {
+        if self.node.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.tells(operation, with)) {
+            return Ok(Ok(()));
+        }
         let message = match self.message(approval, (number, who), operation, with).await {
             Ok(message) => message,
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(Err(Untold::never(why))),
         };
         let Message { manifest, operation, connection, prepared, asking } = &message;
         let (ws, store) = (&self.claim.workspace, &self.node.store);
@@ -99,25 +130,27 @@ impl Run<'_> {
         {
             return Ok(Ok(()));
         }
-        let mut last = String::new();
+        let transport = self.node.gated(ws, connection, manifest, Some(self.held), Urgency::Live);
+        let mut last = Untold::never("the node stops");
         for pause in TELL_AFTER {
             if !pause.is_zero() && self.stopped_within(pause).await {
+                last.again = Some(TELL_AGAIN);
                 break;
             }
-            let (transport, now) = (self.node.transport.as_ref(), self.node.clock.now());
-            let mut found = None;
-            if maybe_sent && is_found(operation) {
-                match connect::lookup(transport, connection, manifest, operation, prepared, now).await {
-                    Ok(answer) => found = answer,
-                    Err(error) => {
-                        last = error.to_string();
-                        continue;
-                    }
-                }
-            }
+            let now = self.node.clock.now();
+            let found = match maybe_sent && is_found(operation) {
+                true => connect::lookup(&transport, connection, manifest, operation, prepared, now).await,
+                false => Ok(None),
+            };
             let sent = match found {
-                Some(answer) => Ok(answer),
-                None => connect::perform(transport, connection, manifest, operation, prepared, now).await,
+                Ok(Some(answer)) => Ok(answer),
+                Ok(None) => {
+                    let sent =
+                        connect::perform(&transport, connection, manifest, operation, prepared, now).await;
+                    maybe_sent |= sent.as_ref().is_err_and(|error| error.unknown);
+                    sent
+                }
+                Err(error) => Err(error),
             };
             match sent {
                 Ok(answer) => {
@@ -126,8 +159,15 @@ impl Run<'_> {
                     return Ok(Ok(()));
                 }
                 Err(error) => {
-                    maybe_sent |= error.unknown;
-                    last = error.to_string();
+                    let error = transport.told(error);
+                    let why = error.to_string();
+                    let Class::Retry { after } = error.class else { return Ok(Err(Untold::never(why))) };
+                    let again = after.unwrap_or(TELL_AGAIN).clamp(TELL_AGAIN, TELL_AGAIN_MAX);
+                    last = Untold { why, again: Some(again) };
+                    // Coming back before the vendor wants to be asked only shuts it for longer.
+                    if after.is_some_and(|after| after > self.node.config.wait_in_place_max) {
+                        break;
+                    }
                 }
             }
         }
@@ -256,8 +296,8 @@ impl Node {
     /// One attempt at an operation that is no step of a run.
     pub async fn aside(
         &self,
-        manifest: &Manifest,
-        connection: &Connection,
+        workspace: &WorkspaceId,
+        (manifest, connection): (&Manifest, &Connection),
         (operation, with): (&str, &Value),
         key: &str,
     ) -> Result<Value, connect::Error> {
@@ -266,7 +306,9 @@ impl Node {
             connect::Error::of(connect::Class::Fatal, "operation_unknown", detail)
         })?;
         let prepared = connect::prepare(manifest, operation, with, key)?;
-        let (transport, now) = (self.transport.as_ref(), self.clock.now());
-        connect::perform(transport, connection, manifest, operation, &prepared, now).await
+        let transport = self.gated(workspace, connection, manifest, None, Urgency::Live);
+        let answer =
+            connect::perform(&transport, connection, manifest, operation, &prepared, self.clock.now()).await;
+        answer.map_err(|error| transport.told(error))
     }
 }

@@ -14,14 +14,13 @@
 //! One node asks: it moves the time on before it does. If it dies, the next time finds everything again.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use connect::{Catalog, Connection, Manifest, Poll};
-use flow::{EventId, WorkspaceId};
+use connect::{Catalog, Connection, Incoming, Manifest, Poll};
+use flow::{EventId, Fault, WorkspaceId};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use store::{Accepted, NewEvent};
+use store::{Accepted, NewEvent, NewQuarantine};
 use tokio::sync::watch;
 
 use crate::Node;
@@ -39,8 +38,11 @@ const WAITING_MAX: i64 = 256;
 /// … and how often, and how many times. Runs of a flow that is paused wait for ever.
 const GIVE_WAY_LOOK: Duration = Duration::from_millis(500);
 const GIVE_WAY_LOOKS: u32 = 20;
-/// The code of a list that has more than one call may fetch.
-const TOO_LONG: &str = "list_too_long";
+/// The codes of a list that has more than one call may fetch.
+const TOO_MUCH: [&str; 2] = ["list_too_long", "answer_too_large"];
+/// A connection that is older than this when it is asked for first was served by its webhook alone until now: it is asked
+/// from now on.
+const NEW: SignedDuration = SignedDuration::from_hours(24);
 
 /// Asks until `stop` turns true.
 pub async fn watch(node: &Node, mut stop: watch::Receiver<bool>) {
@@ -112,7 +114,7 @@ impl Node {
         for ((workspace, name), (made, every)) in &known.connections {
             let begun = |poll: &&store::Poll| poll.workspace == *workspace && poll.connection == *name;
             match polls.iter().find(begun) {
-                None => self.store.begin_poll(workspace, name, *made, now).await?,
+                None => self.store.begin_poll(workspace, name, first(*made, now), now).await?,
                 Some(poll) if is_due(poll.due_at, *every, now) => self.ask_once(poll).await?,
                 Some(_) => {}
             }
@@ -144,16 +146,7 @@ impl Node {
             Err(store::Error::Conflict { .. }) => return Ok(()),
             taken => taken?,
         }
-        let transport = Gated {
-            transport: &*self.transport,
-            gate: self.gates.of(&due.workspace, name, manifest.limits()),
-            node: self,
-            limits: manifest.limits(),
-            held: None,
-            urgency: Urgency::Background,
-            paced: connection.base_url.is_none(),
-            closed: Mutex::default(),
-        };
+        let transport = self.gated(&due.workspace, &connection, manifest, None, Urgency::Background);
         let asking = Asking {
             node: self,
             transport: &transport,
@@ -251,7 +244,7 @@ impl Asking<'_> {
             };
             let mut output = match called.await {
                 Ok(output) => output,
-                Err(error) if error.code == TOO_LONG => return Ok(Went::TooMany),
+                Err(error) if TOO_MUCH.contains(&error.code.as_str()) => return Ok(Went::TooMany),
                 Err(error) => return Ok(Went::Failed(error.to_string())),
             };
             let Some(Value::Array(mut records)) = output.get_mut("items").map(Value::take) else {
@@ -260,14 +253,25 @@ impl Asking<'_> {
             if self.poll.newest_first {
                 records.reverse();
             }
+            let (count, mut not) = (records.len(), Vec::new());
             for record in records {
-                if let Some((time, new)) = self.accept(record).await? {
-                    newest = newest.max(Some(time));
-                    found += u64::from(new);
-                    if new && found.is_multiple_of(GIVE_WAY_EVERY) {
-                        self.give_way().await?;
+                match self.poll.incoming(record.clone()) {
+                    Ok(incoming) => {
+                        newest = newest.max(Some(incoming.time));
+                        let new = self.accept(incoming).await?;
+                        found += u64::from(new);
+                        if new && found.is_multiple_of(GIVE_WAY_EVERY) {
+                            self.give_way().await?;
+                        }
                     }
+                    Err(why) => not.push((record, why.detail)),
                 }
+            }
+            if let Some((_, why)) = not.first().filter(|_| not.len() == count) {
+                return Ok(Went::Failed(format!("none of {count} records is an event: {why}")));
+            }
+            for (record, why) in not {
+                self.quarantine(&record, why).await?;
             }
         }
         Ok(Went::Read { found, newest })
@@ -287,19 +291,24 @@ impl Asking<'_> {
         Ok(())
     }
 
-    /// Makes an event durable; when it happened, and whether it is new.
-    async fn accept(&self, record: Value) -> store::Result<Option<(Timestamp, bool)>> {
-        let name = &self.connection.name;
-        let incoming = match self.poll.incoming(record) {
-            Ok(incoming) => incoming,
-            Err(not) => {
-                tracing::warn!(connection = name, %not, "a record of the list is no event");
-                return Ok(None);
-            }
+    /// Keeps what is no event where it is seen, as a delivery that is none.
+    async fn quarantine(&self, record: &Value, why: String) -> store::Result<()> {
+        let (name, now) = (&self.connection.name, self.node.clock.now());
+        tracing::warn!(connection = name, why, "a record of the list is no event: quarantined");
+        let quarantined = NewQuarantine {
+            id: self.node.with_rng(|rng| EventId::timed(now, rng)),
+            connection: name.clone(),
+            body: record.to_string().into_bytes(),
+            problem: Fault::coded("not_an_event", 422, "The record is no event", why),
         };
-        let time = incoming.time;
+        self.node.store.quarantine_event(self.workspace, quarantined, now).await.map(drop)
+    }
+
+    /// Makes an event durable; whether it is new.
+    async fn accept(&self, incoming: Incoming) -> store::Result<bool> {
+        let name = &self.connection.name;
         if incoming.live.is_some_and(|live| live != self.connection.live) {
-            return Ok(Some((time, false)));
+            return Ok(false);
         }
         let now = self.node.clock.now();
         let event = NewEvent {
@@ -307,13 +316,13 @@ impl Asking<'_> {
             connection: name.clone(),
             dedupe_key: incoming.dedupe_key,
             r#type: incoming.r#type,
-            time,
+            time: incoming.time,
             live: incoming.live,
             subject: incoming.subject,
             data: incoming.data,
         };
         let accepted = self.node.store.accept_event(self.workspace, event, now).await?;
-        Ok(Some((time, matches!(accepted, Accepted::Stored(_)))))
+        Ok(matches!(accepted, Accepted::Stored(_)))
     }
 }
 
@@ -321,6 +330,11 @@ impl Window {
     fn length(self) -> SignedDuration {
         self.to.duration_since(self.from)
     }
+}
+
+/// From when on a connection is asked for that never was.
+fn first(made: Timestamp, now: Timestamp) -> Timestamp {
+    if now.duration_since(made) > NEW { now } else { made.min(now) }
 }
 
 /// Whether a question is due; one that is due later than any can be was dated by a clock that has been set back since.
@@ -416,6 +430,10 @@ triggers:
         ] {
             assert_eq!(read_upto(at(before), newest.map(at), window), at(upto), "{newest:?}");
         }
+        let hour = 3600;
+        assert_eq!(first(at(5), at(5 + hour)), at(5), "new");
+        assert_eq!(first(at(9), at(5)), at(5), "made by a clock that was ahead");
+        assert_eq!(first(at(5), at(5 + 25 * hour)), at(5 + 25 * hour), "old: its webhook served it");
         let due = |due_at| is_due(at(due_at), SignedDuration::from_secs(300), at(5));
         assert!(due(5) && !due(6) && !due(305));
         assert!(due(306), "the clock was ahead when it was asked last");

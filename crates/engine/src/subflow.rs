@@ -82,17 +82,11 @@ impl Run<'_> {
         if !matches!(status, Some(RunStatus::Completed | RunStatus::Failed)) {
             return Ok(None);
         }
-        let read = || async {
-            let mut end = None;
-            let take = |_, entry, _| {
-                if let Entry::Finished { outcome, .. } = entry {
-                    end = Some(outcome);
-                }
-            };
-            node.store.journal_each(workspace, child, take).await?;
-            Ok(end)
-        };
-        node.read(read).await.map_err(Lost::Store)
+        let end = node.read(|| node.store.journal_end(workspace, child)).await.map_err(Lost::Store)?;
+        Ok(end.and_then(|entry| match entry {
+            Entry::Finished { outcome, .. } => Some(outcome),
+            _ => None,
+        }))
     }
 
     /// The run to be made, of the flow and version that are asked for.

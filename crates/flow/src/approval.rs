@@ -73,6 +73,8 @@ pub enum Refusal {
     NotAsked(String, String),
     Requester(String),
     Twice(String),
+    /// Of whom only the chat's own name is known, where the rules need more.
+    Unknown(String),
     Nobody,
     TooLong(&'static str),
     /// Which of them holds characters that are not text.
@@ -86,6 +88,11 @@ impl fmt::Display for Refusal {
             Refusal::NotAsked(who, all) => write!(f, "{who} is not asked; it is for {all} to decide"),
             Refusal::Requester(who) => write!(f, "{who} asks for it, and somebody else has to decide"),
             Refusal::Twice(who) => write!(f, "{who} has decided already"),
+            Refusal::Unknown(who) => write!(
+                f,
+                "whether {who} may decide needs their address, which the chat does not tell; it has to be allowed to \
+                 read people's addresses, or {who} be named in `assignees`"
+            ),
             Refusal::Nobody => f.write_str("it is not said who decides"),
             Refusal::TooLong(why) => f.write_str(why),
             Refusal::Control(what) => write!(f, "{what} holds control characters; write it as plain text"),
@@ -275,12 +282,19 @@ impl Asked {
     }
 
     /// Which name somebody decides under who goes by any of these: an assignee's, or else the first. Whoever asks for
-    /// it, or has decided, under one name does not decide under another one.
+    /// it, or has decided, under one name does not decide under another one: whose address is not among the names could be
+    /// anybody who is known by an address.
     pub fn who(&self, names: &[String], before: &[Decision]) -> Result<String, Refusal> {
         let first = names.iter().find(|name| !name.trim().is_empty()).ok_or(Refusal::Nobody)?;
         let theirs = |name: &str| names.iter().any(|one| same(one, name));
         if names.iter().any(|name| self.is_requester(name)) {
             return Err(Refusal::Requester(first.clone()));
+        }
+        let has_address = names.iter().any(|name| is_address(name));
+        let hidden = |other: &str| !has_address && is_address(other);
+        let others = self.requester.iter().chain(before.iter().map(|earlier| &earlier.by));
+        if others.into_iter().any(|other| hidden(other)) {
+            return Err(Refusal::Unknown(first.clone()));
         }
         let by = self.assignees.iter().find(|assignee| theirs(assignee));
         if before.iter().any(|earlier| theirs(&earlier.by)) {
@@ -289,6 +303,9 @@ impl Asked {
         match by {
             Some(by) => Ok(by.clone()),
             None if self.assignees.is_empty() => Ok(first.clone()),
+            None if self.assignees.iter().any(|assignee| hidden(assignee)) => {
+                Err(Refusal::Unknown(first.clone()))
+            }
             None => Err(Refusal::NotAsked(first.clone(), self.assignees.join(", "))),
         }
     }
@@ -317,6 +334,10 @@ pub fn output(id: &str, choice: &str, decisions: &[Decision], expired: bool) -> 
     let told = |decision: &Decision| json!({"by": decision.by, "choice": decision.choice, "comment": decision.comment, "at": decision.at});
     let decisions: Vec<Value> = decisions.iter().map(told).collect();
     json!({"id": id, "choice": choice, "decisions": decisions, "expired": expired})
+}
+
+fn is_address(name: &str) -> bool {
+    name.contains('@')
 }
 
 /// Whether two names are one person's: case and outer space do not matter.
@@ -369,6 +390,29 @@ mod tests {
         }
         let open = self::asked(json!({"title": "t"}));
         assert_eq!(open.who(&names(&["ann@x.com", "U1"]), &[]), Ok("ann@x.com".to_owned()));
+        // A name of the chat alone could be anybody's.
+        let one_name = |question: Value| self::asked(question).who(&names(&["U1"]), &[]);
+        let unknown = Err(Refusal::Unknown("U1".to_owned()));
+        for (question, expected) in [
+            (json!({"title": "t"}), Ok("U1".to_owned())),
+            (json!({"title": "t", "assignees": ["ann@x.com"]}), unknown.clone()),
+            (
+                json!({"title": "t", "assignees": ["U2"]}),
+                Err(Refusal::NotAsked("U1".to_owned(), "U2".to_owned())),
+            ),
+            (json!({"title": "t", "assignees": ["U1"], "requester": "eve@x.com"}), unknown),
+            (json!({"title": "t", "assignees": ["U1"], "requester": "U2"}), Ok("U1".to_owned())),
+            (
+                json!({"title": "t", "assignees": ["U1"], "requester": "U1"}),
+                Err(Refusal::Requester("U1".to_owned())),
+            ),
+        ] {
+            assert_eq!(one_name(question.clone()), expected, "{question}");
+        }
+        let two = self::asked(json!({"title": "t", "assignees": ["ann@x.com", "U1"], "needed": 2}));
+        let before = [decision("ann@x.com", "approve")];
+        assert_eq!(two.who(&names(&["U1"]), &before), Err(Refusal::Unknown("U1".to_owned())));
+        assert_eq!(two.who(&names(&["bob@x.com", "U1"]), &before), Ok("U1".to_owned()));
     }
 
     #[test]

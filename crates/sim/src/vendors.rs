@@ -9,6 +9,7 @@ use connect::{Catalog, Source, Transport, TransportError, wire};
 use engine::Timer as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use serde_json::Value;
 use twins::Twin;
 use twins::chartmogul::{self, ChartMogul};
 use twins::generic::Generic;
@@ -132,11 +133,24 @@ fn is_own(slug: &str) -> bool {
     VENDORS.iter().any(|(own, _)| *own == slug)
 }
 
-/// A twin of a vendor of which only the manifest is known; none where that does not say enough.
+/// A twin of a vendor of which only the manifest is known; none where that does not say enough, which is logged.
 pub fn generic(source: &Source<'_>) -> Option<Generic> {
-    let text = source.text.split("\n---\n").next().unwrap_or_default();
-    let manifest = flow::yaml::parse(source.file, text).ok()?.to_value();
-    Generic::new(&manifest).ok()
+    let mut parts = source.text.split("\n---\n");
+    let mut part = || Some(flow::yaml::parse(source.file, parts.next()?).ok()?.to_value());
+    let mut manifest = part()?;
+    // The operations of its second part, one to a member.
+    if let (Some(Value::Object(more)), Some(own)) = (part(), manifest["operations"].as_object_mut()) {
+        for (name, operation) in more.into_iter().filter(|(_, member)| member.is_object()) {
+            own.entry(name).or_insert(operation);
+        }
+    }
+    match Generic::new(&manifest) {
+        Ok(twin) => Some(twin),
+        Err(error) => {
+            tracing::warn!(connector = source.slug, %error, "this vendor is not simulated");
+            None
+        }
+    }
 }
 
 /// Every vendor that has a twin: its own, or one by its manifest.

@@ -149,9 +149,10 @@ const ASK: &str = "INSERT INTO approvals (workspace, id, run, effect, flow, step
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'open', ?9)";
 /// A question that another one takes the place of: nobody waits for it any longer, and what was decided stays on record.
 const SET_ASIDE: &str = "UPDATE approvals SET effect = effect || '~' || id WHERE workspace = ?1 AND id = ?2";
-/// Of a run that is retried: what nobody answered in time is asked anew.
-const SET_EXPIRED_ASIDE: &str = "UPDATE approvals SET effect = effect || '~' || id \
-    WHERE workspace = ?1 AND run = ?2 AND status = 'expired'";
+/// Of a run that is retried: what nobody answered, in time or before the run had failed, is asked anew. Its message says
+/// by now that it is not asked any more.
+const SET_UNANSWERED_ASIDE: &str = "UPDATE approvals SET effect = effect || '~' || id \
+    WHERE workspace = ?1 AND run = ?2 AND status IN ('open', 'expired')";
 /// The question stands: ?4 is what it is from now on.
 const CLOSE: &str = concat!(
     "UPDATE approvals AS a SET status = ?4, choice = ?5, closed_at = ?6 WHERE a.workspace = ?1 AND a.id = ?2 \
@@ -345,7 +346,7 @@ impl Store {
 
 /// Adds to a unit that a run is retried, to what it asked.
 pub(crate) fn retrying(unit: Unit, ws: &WorkspaceId, run: &RunId) -> Unit {
-    unit.then(SET_EXPIRED_ASIDE, values![ws, run])
+    unit.then(SET_UNANSWERED_ASIDE, values![ws, run])
 }
 
 /// The unit that adds a decision, or why there is none. `names` are those of one person who decides.

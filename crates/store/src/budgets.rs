@@ -30,6 +30,9 @@ const TAKE: &str = "INSERT INTO budgets (workspace, connection, due, closed) VAL
 /// ?5: how long it counts as a user.
 const USE: &str = "INSERT INTO budget_nodes (workspace, connection, node, until) VALUES (?1, ?2, ?3, /*clock*/?4 + ?5) \
     ON CONFLICT (workspace, connection, node) DO UPDATE SET until = excluded.until";
+/// Nodes that have not been here for an hour: each that starts with a new data directory has a new name.
+const FORGET: &str =
+    "DELETE FROM budget_nodes WHERE workspace = ?1 AND connection = ?2 AND until < /*clock*/?3 - 3600000000";
 const CLOSE: &str = "INSERT INTO budgets (workspace, connection, due, closed) VALUES (?1, ?2, 0, /*clock*/?3 + ?4) \
     ON CONFLICT (workspace, connection) DO UPDATE SET closed = excluded.closed \
     WHERE budgets.closed < excluded.closed";
@@ -48,6 +51,7 @@ impl Store {
         let time = interval.saturating_mul(i64::from(places));
         let unit = Unit::new()
             .one(USE, values![ws, connection, node, now, micros(USES)])
+            .then(FORGET, values![ws, connection, now])
             .one(TAKE, values![ws, connection, now, time]);
         let returned = self.commit(unit).await?.returned;
         let row = returned.first().ok_or_else(|| Error::corrupt("budget", "nothing was answered"))?;
@@ -80,7 +84,7 @@ mod tests {
 
     #[test]
     fn no_statement_looks_at_a_whole_table() {
-        for sql in [TAKE, USE, CLOSE, REMOVE, REMOVE_NODES] {
+        for sql in [TAKE, USE, FORGET, CLOSE, REMOVE, REMOVE_NODES] {
             crate::database::check_plan(sql);
         }
     }

@@ -6,7 +6,7 @@
 //! | [`Store::begin_renewal`], durable before the vendor is asked | 1, 0 | the old ones |
 //! | the answer is kept: [`Store::renewed`] | 1, 1 | the new ones |
 //! | the vendor refuses: [`Store::not_renewed`] | 1, 1 | the old ones |
-//! | no answer came, or the node died | 1, 0 | the old ones: the next renewal tries them, and knows ([`Grant::cut_off`]) |
+//! | no answer came, or the node died | 1, 0 | the old ones: the next renewal tries them, and knows ([`Grant::unanswered`]) |
 
 use flow::WorkspaceId;
 use flow::chance::Rng;
@@ -26,6 +26,13 @@ pub struct NewGrant {
     pub expires_at: Option<Timestamp>,
 }
 
+/// One renewal: of which grant, and the how-manieth of all that were begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub n: u64,
+    pub begun: u64,
+}
+
 /// What a connection was granted.
 #[derive(Debug)]
 pub struct Grant {
@@ -34,8 +41,10 @@ pub struct Grant {
     pub tokens: Option<Secrets>,
     pub scopes: Option<Vec<String>>,
     pub expires_at: Option<Timestamp>,
-    /// A renewal was begun of which nobody knows the answer.
-    pub cut_off: bool,
+    /// Renewals that were begun so far.
+    pub begun: u64,
+    /// How many of them, at the end, have no answer that anybody knows.
+    pub unanswered: u64,
     /// Why it was not renewed last, and when that was.
     pub problem: Option<(String, Timestamp)>,
     pub updated_at: Timestamp,
@@ -43,8 +52,10 @@ pub struct Grant {
 
 const ONE: &str = "SELECT n, sealed, scopes, expires_at, begun, answered, problem, problem_at, updated_at FROM grants \
     WHERE workspace = ?1 AND connection = ?2";
+/// Only of a connection that is there: one that comes later under the same name is another one.
 const PUT: &str = "INSERT INTO grants (workspace, connection, n, sealed, scopes, expires_at, begun, answered, \
-    renew_until, problem, problem_at, updated_at) VALUES (?1, ?2, 1, ?3, ?4, ?5, 0, 0, NULL, NULL, NULL, ?6) \
+    renew_until, problem, problem_at, updated_at) \
+    SELECT ?1, ?2, 1, ?3, ?4, ?5, 0, 0, NULL, NULL, NULL, ?6 FROM connections WHERE workspace = ?1 AND name = ?2 \
     ON CONFLICT (workspace, connection) DO UPDATE SET n = grants.n + 1, sealed = excluded.sealed, \
     scopes = excluded.scopes, expires_at = excluded.expires_at, answered = grants.begun, renew_until = NULL, \
     problem = NULL, problem_at = NULL, updated_at = excluded.updated_at";
@@ -57,10 +68,10 @@ const BEGIN: &str = "INSERT INTO grants (workspace, connection, n, sealed, scope
     WHERE grants.n = ?3 AND (grants.renew_until IS NULL OR grants.renew_until <= /*clock*/?4)";
 const RENEWED: &str = "UPDATE grants SET n = n + 1, sealed = ?4, scopes = ?5, expires_at = ?6, answered = begun, \
     renew_until = NULL, problem = NULL, problem_at = NULL, updated_at = ?7 \
-    WHERE workspace = ?1 AND connection = ?2 AND n = ?3";
+    WHERE workspace = ?1 AND connection = ?2 AND n = ?3 AND begun >= ?8";
 const NOT_RENEWED: &str = "UPDATE grants SET renew_until = NULL, problem = ?4, problem_at = ?5, \
     answered = CASE WHEN ?6 = 1 THEN begun ELSE answered END \
-    WHERE workspace = ?1 AND connection = ?2 AND n = ?3";
+    WHERE workspace = ?1 AND connection = ?2 AND n = ?3 AND begun = ?7";
 /// What was granted to other credentials is over. The number fences off a renewal that is under way.
 pub(crate) const END: &str = "UPDATE grants SET n = n + 1, sealed = NULL, scopes = NULL, expires_at = NULL, \
     answered = begun, renew_until = NULL, problem = NULL, problem_at = NULL, updated_at = ?3 \
@@ -69,6 +80,13 @@ pub(crate) const END: &str = "UPDATE grants SET n = n + 1, sealed = NULL, scopes
 pub(crate) const FORGIVE: &str =
     "UPDATE grants SET problem = NULL, problem_at = NULL WHERE workspace = ?1 AND connection = ?2";
 pub(crate) const REMOVE: &str = "DELETE FROM grants WHERE workspace = ?1 AND connection = ?2";
+
+impl Grant {
+    /// The renewal that was begun last.
+    pub fn turn(&self) -> Turn {
+        Turn { n: self.n, begun: self.begun }
+    }
+}
 
 impl Store {
     /// What a connection was granted, if anything was. Fails closed, as [`Store::connection`] does.
@@ -87,13 +105,14 @@ impl Store {
             tokens,
             scopes: scopes.map_err(|error| Error::corrupt("scopes", error))?,
             expires_at: row.get("expires_at")?,
-            cut_off: row.get::<u64>("begun")? != row.get::<u64>("answered")?,
+            begun: row.get("begun")?,
+            unanswered: row.get::<u64>("begun")?.saturating_sub(row.get("answered")?),
             problem: problem.zip(problem_at),
             updated_at: row.get("updated_at")?,
         }))
     }
 
-    /// Keeps what a person agreed to, in the place of whatever was granted before.
+    /// Keeps what a person agreed to, in the place of whatever was granted before. A conflict: there is no such connection.
     pub async fn put_grant(
         &self,
         ws: &WorkspaceId,
@@ -124,13 +143,14 @@ impl Store {
         self.commit_sealed(begin).await.map(drop)
     }
 
-    /// Keeps what the vendor granted in the place of the `n`th. A conflict: there is a newer one already. After any other
-    /// error the same may be tried again: whoever drops the tokens loses them.
+    /// Keeps what the vendor granted, in the place of what there was when the renewal was begun. A conflict: there is a
+    /// newer one already, or the connection was made anew. After any other error the same may be tried again: whoever drops
+    /// the tokens loses them.
     pub async fn renewed(
         &self,
         ws: &WorkspaceId,
         connection: &str,
-        n: u64,
+        turn: Turn,
         grant: &NewGrant,
         rng: &mut dyn Rng,
         now: Timestamp,
@@ -138,23 +158,26 @@ impl Store {
         let scopes = scopes_of(grant)?;
         let renewed = |key: &MasterKey| {
             let sealed = seal::seal(key, Sealed::Grant, ws, connection, &grant.tokens, rng)?;
-            let renewed = values![ws, connection, n, sealed, scopes.as_ref(), grant.expires_at, now];
+            let Turn { n, begun } = turn;
+            let renewed = values![ws, connection, n, sealed, scopes.as_ref(), grant.expires_at, now, begun];
             Ok(Unit::new().one(RENEWED, renewed))
         };
         self.commit_sealed(renewed).await.map(drop)
     }
 
-    /// Gives a renewal back that brought nothing. `answered`: the vendor said so; otherwise its answer may be lost.
+    /// Gives a renewal back that brought nothing, if nobody has begun another one. `answered`: the vendor said so; otherwise
+    /// its answer may be lost.
     pub async fn not_renewed(
         &self,
         ws: &WorkspaceId,
         connection: &str,
-        n: u64,
+        turn: Turn,
         problem: &str,
         answered: bool,
         now: Timestamp,
     ) -> Result<()> {
-        let given = values![ws, connection, n, problem, now, answered];
+        let Turn { n, begun } = turn;
+        let given = values![ws, connection, n, problem, now, answered, begun];
         self.commit(Unit::new().then(NOT_RENEWED, given)).await.map(drop)
     }
 }

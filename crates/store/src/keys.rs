@@ -150,6 +150,10 @@ impl Keys {
         let files = self.files()?;
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
         let is_noted = |key: &MasterKey| noted.contains(&key.fingerprint());
+        // Somebody else took it up just now.
+        if is_noted(&ring.current) {
+            return Ok(Some(ring.current.clone()));
+        }
         let Some(key) = ring.other.clone().into_iter().chain(files).find(is_noted) else { return Ok(None) };
         keep_links(&self.directory, &ring.current)?;
         ring.other = Some(std::mem::replace(&mut ring.current, key.clone()));
@@ -238,8 +242,29 @@ impl Store {
     /// Puts a new master key in the place of the present one, while everything goes on; answers how many envelopes were
     /// sealed anew. A rotation that was cut off is gone on with.
     pub async fn rotate_key(&self, rng: &mut dyn Rng) -> Result<usize> {
-        let keys = &self.inner.keys;
         self.finish_rotation(rng).await?;
+        self.go_over(rng).await
+    }
+
+    /// The same with the key that [`Store::prepare_key`] made, and with no other: the other nodes were given that one.
+    /// Answers 0 where a rotation that was cut off is over by now.
+    pub async fn rotate_prepared_key(&self, rng: &mut dyn Rng) -> Result<usize> {
+        let finished = self.finish_rotation(rng).await?;
+        let next = read(&self.inner.keys.directory.join(NEXT_FILE))?.map(MasterKey::from_bytes);
+        let noted = self.noted_keys().await?;
+        if next.is_some_and(|next| noted.contains(&next.fingerprint())) {
+            return self.go_over(rng).await;
+        }
+        if finished {
+            return Ok(0);
+        }
+        let detail = "no new key is prepared here: the last rotation is over, or none was begun. `tributary key rotate` \
+            makes one, to be copied to the other servers before this";
+        Err(Error::Key(detail.into()))
+    }
+
+    async fn go_over(&self, rng: &mut dyn Rng) -> Result<usize> {
+        let keys = &self.inner.keys;
         let Change { old, new } = {
             // Whatever is sealed with the old key is stored by now, and found below.
             let _alone = keys.sealing.write().await;
@@ -289,18 +314,18 @@ impl Store {
         }
     }
 
-    /// Ends a rotation that has gone over to the new key and was cut off, here or on another node. Nothing to do as a rule.
-    pub async fn finish_rotation(&self, rng: &mut dyn Rng) -> Result<()> {
+    /// Ends a rotation that has gone over to the new key and was cut off, here or on another node; whether there was one.
+    pub async fn finish_rotation(&self, rng: &mut dyn Rng) -> Result<bool> {
         let keys = &self.inner.keys;
         let noted = self.noted_keys().await?;
         if !noted.contains(&keys.current().fingerprint()) {
             keys.take_up(&noted)?;
         }
         let Some(next) = read(&keys.directory.join(NEXT_FILE))?.map(MasterKey::from_bytes) else {
-            return Ok(());
+            return Ok(false);
         };
         if noted.first() != Some(&next.fingerprint()) {
-            return Ok(());
+            return Ok(false);
         }
         if keys.current().fingerprint() != next.fingerprint() {
             let _alone = keys.sealing.write().await;
@@ -309,7 +334,8 @@ impl Store {
         if let Some(old) = keys.ring().other {
             self.reseal(&old, &next, rng).await?;
         }
-        keys.finish()
+        keys.finish()?;
+        Ok(true)
     }
 
     /// Seals every data key anew that the old key opens, until a pass finds none.

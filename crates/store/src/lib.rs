@@ -63,7 +63,7 @@ pub use event::{
 pub use flow::{Mode, OnFailure};
 pub use flows::{Change, Deployed, Flow, NewFlow};
 pub use follow::{AtOnce, Follow, Sure};
-pub use grants::{Grant, NewGrant};
+pub use grants::{Grant, NewGrant, Turn};
 pub use health::Health;
 pub use history::{DEDUPE_LIFE, FACT_LIFE};
 pub use listening::{Answers, LookBack};

@@ -27,6 +27,18 @@ pub struct Source {
     pub environment: Option<String>,
 }
 
+/// What the names of tests hold.
+pub const TEST: &str = ".test.";
+
+/// Whether a file at a folder's top says what its flows are deployed with.
+pub fn is_values(name: &str) -> bool {
+    name == "deploy.yaml" || environment(name).is_some()
+}
+
+fn environment(name: &str) -> Option<&str> {
+    name.strip_prefix("deploy.")?.strip_suffix(".yaml")
+}
+
 /// What a file looked like, without reading it.
 type Seen = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
@@ -93,18 +105,18 @@ impl Source {
         let format = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
         let other = self.is_values(path)
             && self.environment_of(path).is_some_and(|of| self.environment.as_deref() != Some(of));
-        format && !name.contains(".test.") && !other
+        format && !name.contains(TEST) && !other
     }
 
     /// Whether it is `deploy.yaml`, or one of an environment.
     fn is_values(&self, path: &Path) -> bool {
-        path.parent() == Some(&self.path) && path.file_name().is_some_and(|name| name == "deploy.yaml")
-            || self.environment_of(path).is_some()
+        let name = path.file_name().filter(|_| path.parent() == Some(&self.path));
+        name.and_then(|name| name.to_str()).is_some_and(is_values)
     }
 
     fn environment_of<'a>(&self, path: &'a Path) -> Option<&'a str> {
         let name = path.file_name().filter(|_| path.parent() == Some(&self.path))?.to_str()?;
-        name.strip_prefix("deploy.")?.strip_suffix(".yaml")
+        environment(name)
     }
 
     /// Deploys the folder, and again whenever it has changed and come to rest, until told to stop. What cannot be

@@ -19,7 +19,7 @@ use twins::stripe::{self, Stripe};
 use twins::webhook::{Policy, Post};
 
 use crate::ambient::WallClock;
-use crate::cli::{Exit, Global};
+use crate::cli::{Exit, Global, answer};
 
 /// How often the twins' clocks are moved and their webhooks delivered.
 const TICK: Duration = Duration::from_secs(1);
@@ -206,11 +206,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let sandbox = Sandbox::start(&args, &global.catalog()?).await?;
-    if global.json {
-        println!("{}", json!({"ready": true, "sandbox": sandbox.document()}));
-    } else {
-        println!("{}", sandbox.words());
-    }
+    answer(global, &json!({"ready": true, "sandbox": sandbox.document()}), |_| sandbox.words());
     tokio::select! {
         biased;
         _ = terminate.recv() => {}

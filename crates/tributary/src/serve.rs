@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use engine::Housekeeper;
 use jiff::SignedDuration;
-use serde_json::json;
+use serde_json::{Value, json};
 use server::metrics::Histogram;
 use server::{App, Door, listen};
 use store::OnFatal;
@@ -22,7 +22,7 @@ use url::Url;
 
 use crate::age::{self, Age};
 use crate::alerts::Alerts;
-use crate::cli::{Exit, Global};
+use crate::cli::{self, Exit, Global};
 use crate::client::SOCKET;
 use crate::folder::{self, Source};
 use crate::node::{self, AppOptions, Node};
@@ -365,16 +365,17 @@ fn ready(global: &Global, server: &Server, twins: Option<&sandbox::Sandbox>) {
         if let Some(twins) = twins {
             line["sandbox"] = twins.document();
         }
-        println!("{line}");
+        cli::answer(global, &line, |_| String::new());
         return;
     }
-    println!("Tributary listens on http://{}", server.address);
-    println!("  data   {}", server.data().display());
-    println!("  token  in {} (for the REST API over the network)", token.display());
-    match twins {
-        Some(twins) => println!("\n{}", twins.words().trim_end()),
-        None => println!("\nNext, in another terminal: tributary connection add stripe"),
-    }
+    let (address, data, token) = (server.address, server.data().display(), token.display());
+    let mut words = format!("Tributary listens on http://{address}\n  data   {data}\n");
+    words += &format!("  token  in {token} (for the REST API over the network)\n\n");
+    words += &twins.map_or_else(
+        || "Next, in another terminal: tributary connection add stripe".to_owned(),
+        sandbox::Sandbox::words,
+    );
+    cli::answer(global, &Value::Null, |_| words);
 }
 
 /// A panic anywhere ends the process: a server without one of its parts would look alive and lose work. The engine

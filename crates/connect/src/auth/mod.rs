@@ -77,6 +77,18 @@ pub(crate) enum Auth {
     Granted(Arc<Grant>),
 }
 
+impl Auth {
+    /// An address of the vendor's without the credential, where that is shown in addresses.
+    pub fn without_secret(&self, address: String) -> String {
+        let Auth::Query { name, .. } = self else { return address };
+        let Some((before, query)) = address.split_once('?') else { return address };
+        match crate::encode::without_param(query, name) {
+            query if query.is_empty() => before.to_owned(),
+            query => format!("{before}?{query}"),
+        }
+    }
+}
+
 /// How a vendor grants access, and how what it grants is shown.
 #[derive(Clone, Debug)]
 pub struct Grant {

@@ -1,7 +1,6 @@
 //! The `operations` section: parameters, pages, and how a call is repeated.
 
 use flow::yaml;
-use jiff::SignedDuration;
 use url::Url;
 
 use super::reader::{At, Fields, Reader};
@@ -437,8 +436,7 @@ pub(super) fn idempotency(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> O
     if let Some(at) = fields.get("header") {
         let fields = reader.fields(&at, "`header`", &["name", "life_h"]);
         let name = reader.required_text(&fields, "name");
-        let hours = reader.count(&fields, "life_h", 24);
-        return Some(Idempotency::Header { name, life: SignedDuration::from_hours(hours.cast_signed()) });
+        return Some(Idempotency::Header { name, life: reader.hours(&fields, "life_h", 24) });
     }
     if let Some(at) = fields.get("natural_key") {
         return lookup(reader, &at, slug).map(Idempotency::NaturalKey);

@@ -19,7 +19,7 @@ use crate::view::View;
 
 /// First words of calls that are no connector's.
 const OWN_SETS: [&str; 2] = ["human", "revenue"];
-const SECTIONS: [&str; 21] = [
+const SECTIONS: [&str; 22] = [
     "manifest",
     "slug",
     "title",
@@ -37,6 +37,7 @@ const SECTIONS: [&str; 21] = [
     "parameters",
     "operations",
     "check",
+    "scopes_header",
     "triggers",
     "asking",
     "views",
@@ -119,6 +120,7 @@ fn sections(reader: &mut Reader<'_>, root: &At<'_>, source: &Source<'_>) -> Opti
         access: reader.optional_text(&fields, "access"),
         limits: limits::read(reader, &fields),
         check: reader.optional_text(&fields, "check").map(|name| format!("{slug}.{name}")),
+        scopes_header: reader.optional_text(&fields, "scopes_header"),
         tests: fields.get("tests").map(|at| selftest::cases(reader, &at, &slug)).unwrap_or_default(),
         headers: request.headers,
         operations,
@@ -349,7 +351,25 @@ fn check_upsert(
     let takes = |write: &Option<&Operation>, name: &str| {
         write.is_none_or(|write| write.params.iter().any(|param| param.name == name))
     };
+    if upsert.find.with.is_empty() && upsert.find.r#where.is_empty() {
+        let message = "`find` says nothing of what is looked for: `with` or `where`, from `$args`";
+        reader.problem(at, "manifest_missing", message);
+    }
     let [(_, create), (_, update)] = &stated;
+    let demanded = |write: &Option<&Operation>| {
+        let params = write.map(|write| write.params.as_slice()).unwrap_or_default();
+        params.iter().filter(|param| param.required).map(|param| param.name.clone()).collect::<Vec<_>>()
+    };
+    let own = |name: &str| operation.params.iter().any(|param| param.name == name && param.required);
+    for name in demanded(create).into_iter().filter(|name| !own(name)) {
+        let message = format!("`{}` needs `{name}`, which is not required here", upsert.create);
+        reader.problem(at, "manifest_missing", message);
+    }
+    let from_record = |name: &str| upsert.update_with.iter().any(|(argument, _)| argument == name);
+    for name in demanded(update).into_iter().filter(|name| !from_record(name)) {
+        let message = format!("`{}` needs `{name}`: `update_with` says where a record has it", upsert.update);
+        reader.problem(at, "manifest_missing", message);
+    }
     for (name, _) in upsert.update_with.iter().filter(|(name, _)| !takes(update, name)) {
         reader.problem(at, "manifest_unknown", format!("`{}` takes no `{name}`", upsert.update));
     }

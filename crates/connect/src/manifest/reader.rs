@@ -4,9 +4,15 @@ use std::collections::BTreeSet;
 
 use flow::Diagnostic;
 use flow::yaml::{self, Field, Node, Place};
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::path::Path;
+
+/// The largest number that a manifest states.
+const COUNT_MAX: u64 = 1_000_000_000;
+/// The same of hours: ten years.
+const HOURS_MAX: u64 = 87_600;
 
 /// Collects what is wrong with one file.
 pub(super) struct Reader<'f> {
@@ -161,16 +167,27 @@ impl<'f> Reader<'f> {
         }
     }
 
-    /// A whole number of at least 1.
+    /// A whole number of at least 1, and at most [`COUNT_MAX`].
     pub fn count(&mut self, fields: &Fields<'_>, name: &str, default: u64) -> u64 {
+        self.count_up_to(fields, name, default, COUNT_MAX)
+    }
+
+    /// Hours, at least one, and at most ten years of them.
+    pub fn hours(&mut self, fields: &Fields<'_>, name: &str, default: u64) -> SignedDuration {
+        SignedDuration::from_hours(self.count_up_to(fields, name, default, HOURS_MAX).cast_signed())
+    }
+
+    fn count_up_to(&mut self, fields: &Fields<'_>, name: &str, default: u64, max: u64) -> u64 {
         match fields.get(name) {
             None => default,
             Some(at) => match &at.node.kind {
-                yaml::Kind::Number(number) if number.as_u64().is_some_and(|count| count > 0) => {
+                yaml::Kind::Number(number)
+                    if number.as_u64().is_some_and(|count| (1..=max).contains(&count)) =>
+                {
                     number.as_u64().unwrap_or(default)
                 }
                 _ => {
-                    self.mistyped(&at, "a whole number of at least 1");
+                    self.mistyped(&at, &format!("a whole number from 1 to {max}"));
                     default
                 }
             },

@@ -8,14 +8,14 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use flow::yaml;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Manifest;
 use super::reader::{At, Reader};
 use crate::auth::{Fixed, Granted};
 use crate::credentials::{Connection, Secret};
 use crate::error::Error;
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::{Prepared, check, prepare};
 use crate::transport::{BoxFuture, Transport, TransportError};
 use crate::{Upserted, lookup, perform, upsert, wire};
 
@@ -153,10 +153,12 @@ pub fn run(manifest: &Manifest) -> Vec<Failure> {
 /// Every example can be sent.
 fn examples(manifest: &Manifest) -> Vec<Failure> {
     let prepared = |operation: &super::Operation| {
-        if operation.is_upsert() {
-            return None;
-        }
-        let error = prepare(manifest, operation, operation.example.as_ref()?, KEY).err()?;
+        let example = operation.example.as_ref()?;
+        let sent = match operation.is_upsert() {
+            true => check(operation, example.as_object().unwrap_or(&Map::new())),
+            false => prepare(manifest, operation, example, KEY).map(drop),
+        };
+        let error = sent.err()?;
         Some(Failure { case: format!("example of {}", operation.name), detail: error.to_string() })
     };
     manifest.operations().filter_map(prepared).collect()

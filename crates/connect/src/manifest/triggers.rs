@@ -172,7 +172,7 @@ fn poll(reader: &mut Reader<'_>, at: &At<'_>, slug: &str, like: Option<&Shape>) 
         until,
         every: Duration::from_secs(reader.count(&fields, "every_s", 300)),
         look_back: seconds(reader, "look_back_s", 300),
-        retention: fields.get("retention_h").map(|_| seconds(reader, "retention_h", 1) * 3600),
+        retention: fields.get("retention_h").map(|_| reader.hours(&fields, "retention_h", 1)),
         newest_first: order.unwrap_or(true),
         shape: shape?,
     })

@@ -221,10 +221,15 @@ impl Shape {
     }
 }
 
-/// Unix seconds (in a text also with a fraction), or RFC 3339.
+/// Unix seconds (in a text also with a fraction), Unix milliseconds, or RFC 3339.
 fn time(path: &Path, data: &Value) -> Option<Timestamp> {
+    /// In seconds this is the year 5138, in milliseconds 1973.
+    const MILLISECONDS: i64 = 100_000_000_000;
     match path.get(data)? {
-        Value::Number(number) => Timestamp::from_second(number.as_i64()?).ok(),
+        Value::Number(number) => match number.as_i64()? {
+            at @ MILLISECONDS.. => Timestamp::from_millisecond(at).ok(),
+            at => Timestamp::from_second(at).ok(),
+        },
         Value::String(text) => unix(text).or_else(|| text.parse().ok()),
         _ => None,
     }

@@ -90,9 +90,15 @@ pub(super) async fn token(
     if let Some(secret) = wallet.tokens.get(&key, wallet.now) {
         return Ok(Token { secret, kept: true, key });
     }
-    let place = match oauth["issuer"].as_str() {
-        Some(issuer) => discovered(wallet, transport, egress, issuer).await?,
-        None => place,
+    let (place, form, client) = match oauth["issuer"].as_str() {
+        Some(issuer) => {
+            // What is shown goes where the issuer says: each secret has to be allowed to go there.
+            let place = discovered(wallet, transport, egress, issuer).await?;
+            let form = self::form(wallet, oauth, &place)?;
+            let client = Client::read(wallet, &oauth["client"], &place)?;
+            (place, form, client)
+        }
+        None => (place, form, client),
     };
     let json = oauth["json"] == true;
     let request = asking(wallet, &place, form, client.as_ref(), json);

@@ -130,6 +130,16 @@ fn problems_have_a_place_and_a_remedy() {
         ("check: things.list", "check: things.retrieve", "acme.yaml:34:8: the check needs no arguments"),
         ("check: things.list", "check: things.lst", "acme.yaml:34:8: `things.lst` is not an operation"),
         ("things.create:", "create:", "`create` is not named `resource.verb`"),
+        (
+            "idempotency: {natural_key: {operation: things.retrieve, with: {thing: $args.id}}}",
+            "idempotency: {header: {name: Key, life_h: 9000000000000000}}",
+            "a whole number from 1 to 87600",
+        ),
+        (
+            "check: things.list\n",
+            "limits: {timeout_s: 18446744073709551615}\n",
+            "a whole number from 1 to 1000000000",
+        ),
         ("things.create:", "things.list:", "`things.list` is given twice"),
         ("    pages: true\n", "    pages: {items: a b}\n", "`a b` is not a path"),
         ("    pages: true\n", "    pages: true\n    returns: thing\n", "no view has an object `thing`"),
@@ -229,4 +239,55 @@ fn a_folder_of_manifests_adds_to_the_catalog() {
     assert!(of("twin.yaml")[0].message.contains("acme.yaml"), "{problems:?}");
     assert_eq!(catalog.slugs().count(), known - 1, "all of a folder or nothing");
     assert!(catalog.load_dir(&dir.path().join("nowhere")).is_err());
+}
+
+/// Sound but for one thing at a time.
+#[test]
+fn an_upsert_that_fails_on_the_first_new_record_is_told() {
+    let sound = format!(
+        "{}  things.update:
+    summary: Change a thing
+    request: PATCH /things/{{thing}}
+    effects: write
+    idempotency: repeatable
+    params:
+      thing: {{in: path, type: string, required: true, description: Its id}}
+      color: {{type: string, description: Its colour}}
+  things.upsert:
+    summary: A thing as it is wanted
+    effects: write
+    upsert:
+      find: {{operation: things.list, where: {{id: $args.id}}}}
+      create: things.create
+      update: things.update
+      with: {{thing: $found.id}}
+    params:
+      id: {{type: string, required: true, description: Its id}}
+      color: {{type: string, description: Its colour}}
+    example: {{id: a, color: red}}
+",
+        SOUND
+            .replace("check: things.list\n", "")
+            .replace("      id: {type: string, required: true, description: Its id}\n", "      id: {type: string, required: true, description: Its id}\n      color: {type: string, description: Its colour}\n")
+    );
+    Manifest::parse("acme.yaml", &sound).expect("sound");
+    for (from, to, expected) in [
+        (
+            "      id: {type: string, required: true, description: Its id}\n      color: {type: string, description: Its colour}\n    example",
+            "      id: {type: string, description: Its id}\n      color: {type: string, description: Its colour}\n    example",
+            "`acme.things.create` needs `id`, which is not required here",
+        ),
+        (
+            "      with: {thing: $found.id}\n",
+            "",
+            "`acme.things.update` needs `thing`: `update_with` says where a record has it",
+        ),
+        (", where: {id: $args.id}", "", "`find` says nothing of what is looked for"),
+    ] {
+        let text = sound.replacen(from, to, 1);
+        assert_ne!(text, sound, "{from}");
+        let problems = Manifest::parse("acme.yaml", &text).expect_err(expected);
+        let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(words.iter().any(|words| words.contains(expected)), "{expected}: {words:?}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Lists that go on.
 
+use connect::{Connection, Manifest, Secret, perform, prepare};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, call};
@@ -139,6 +141,35 @@ async fn lists_inside_records_are_completed() {
             "GET /v1/subscription_items?subscription=sub_2&starting_after=si_3&limit=100",
         ]
     );
+}
+
+/// A vendor that repeats the whole address of a request repeats the credential in it: that is told to nobody.
+#[tokio::test]
+async fn the_address_of_the_next_page_is_told_without_the_credential() {
+    let text = crate::lint::SOUND
+        .replace("auth: {bearer: key}", "auth: {query: {name: access_token, field: key}}")
+        .replace("more: has_more, next: {last: id}", "next: {url: paging.next}");
+    let manifest = Manifest::parse("acme.yaml", &text).expect("sound");
+    let next = "https://api.acme.example/things?after=b&access_token=s3cret&limit=2";
+    let one = json!({"data": [{"id": "b"}], "paging": {"next": next}});
+    let stage = Stage::json([one.clone(), one, json!({"data": [{"id": "c"}], "paging": {}})]);
+    let connection = Connection {
+        name: "acme".into(),
+        connector: "acme".into(),
+        live: true,
+        base_url: None,
+        credentials: [("key".to_owned(), Secret::new("s3cret"))].into(),
+        access: None,
+    };
+    let list = manifest.operation("acme.things.list").expect("a list");
+    let called = async |with: Value| {
+        let prepared = prepare(&manifest, list, &with, "").expect("it can be sent");
+        perform(&stage, &connection, &manifest, list, &prepared, Timestamp::UNIX_EPOCH).await.expect("a page")
+    };
+    let first = called(json!({"page": "first"})).await;
+    assert_eq!(first["next"], "https://api.acme.example/things?after=b&limit=2");
+    assert_eq!(called(json!({})).await, json!({"items": [{"id": "b"}, {"id": "c"}]}));
+    assert_eq!(stage.lines()[2], "GET /things?after=b&limit=2&access_token=s3cret", "it is shown anew");
 }
 
 /// The address comes from the answer: it can name a path, never another host.

@@ -83,7 +83,8 @@ mod tests {
             tokens: None,
             scopes: None,
             expires_at: None,
-            cut_off: false,
+            begun: 1,
+            unanswered: 0,
             problem: Some((problem, at(seconds))),
             updated_at: at(0),
         }

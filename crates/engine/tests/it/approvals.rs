@@ -2,11 +2,13 @@
 
 use flow::ApprovalId;
 use flow::approval::Decision;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use store::approvals::{Approval, ApprovalQuery, ApprovalStatus};
 use store::{Page, RunStatus};
 
 use crate::flows::document;
+use crate::vendor::Trouble;
 use crate::world::{Node, World, default_workspace, read, run};
 
 /// Asks, then writes what was chosen.
@@ -100,6 +102,44 @@ fn a_question_that_was_overtaken_is_dropped() {
         assert_eq!(node.the_run().fault.map(|fault| fault.status), Some(408));
         assert_eq!(approvals(&node)[0].status, ApprovalStatus::Dropped);
     });
+}
+
+/// A vendor that wants a pause gets it, and people are told after it; what was decided meanwhile counts at once.
+#[test]
+fn people_are_told_when_the_vendor_wants_to_hear_of_it() {
+    for decided_meanwhile in [false, true] {
+        run(async {
+            let world = World::new();
+            let mut node = world.boot();
+            world
+                .vendor
+                .trouble("POST /notes", [Trouble::Status(429, Some(120)), Trouble::Status(503, None)]);
+            let with = "{title: Refund, notify: {call: acme.notes.create, with: {connection: acme, name: '{title}'}}}";
+            node.deploy(&flow(with)).await;
+            node.event("evt_1", json!({})).await;
+            let id = parked(&mut node).await;
+            let asked =
+                |world: &World| world.vendor.lines().iter().filter(|line| *line == "POST /notes").count();
+            assert_eq!((approvals(&node)[0].told.as_deref(), asked(&world)), (None, 1));
+            node.kill().await;
+            let mut node = world.boot();
+            if decided_meanwhile {
+                decide(&mut node, &id, "approve").await;
+                node.quiet().await;
+                assert_eq!(asked(&world), 1);
+                return;
+            }
+            world.time.advance(SignedDuration::from_secs(119));
+            node.settle().await;
+            assert_eq!(asked(&world), 1, "not before");
+            node.until(|node| approvals(node)[0].told.is_some()).await;
+            assert_eq!(approvals(&node)[0].told.as_deref(), Some("told by acme.notes.create"));
+            assert_eq!(world.vendor.names("notes"), ["Refund"]);
+            decide(&mut node, &id, "approve").await;
+            node.quiet().await;
+            assert_eq!(world.vendor.names("charges"), ["approve"]);
+        });
+    }
 }
 
 #[test]

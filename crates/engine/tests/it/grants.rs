@@ -112,16 +112,6 @@ async fn agreed(world: &Arc<World>, node: &mut Node<'_>) -> (Arc<Bank>, Connecti
         expires_at: Some(now),
     };
     node.drive(store.put_grant(&ws, "bank", grant, &mut Seed(2), now)).await.unwrap();
-    let mut catalog = connect::Catalog::default();
-    catalog.insert(connect::Manifest::parse("bank.yaml", MANIFEST).unwrap(), MANIFEST.to_owned());
-    let keeper = Keeper {
-        store,
-        catalog: Arc::new(catalog),
-        transport: bank.clone(),
-        clock: world.time.clone(),
-        timer: world.time.clone(),
-        rng: Arc::new(Mutex::new(Box::new(Seed(3)))),
-    };
     let connection = Connection {
         name: "bank".into(),
         connector: "bank".into(),
@@ -130,8 +120,23 @@ async fn agreed(world: &Arc<World>, node: &mut Node<'_>) -> (Arc<Bank>, Connecti
         credentials: credentials().map(|(name, value)| (name.to_owned(), Secret::new(value))).into(),
         access: None,
     };
-    let access = Arc::new(keeper).lender()(&ws, &connection).expect("it is granted");
+    let access = lent(world, node, &bank, &connection);
     (bank, connection, access)
+}
+
+/// Whoever lends a connection's tokens on a node.
+fn lent(world: &World, node: &Node<'_>, bank: &Arc<Bank>, connection: &Connection) -> Arc<dyn Access> {
+    let mut catalog = connect::Catalog::default();
+    catalog.insert(connect::Manifest::parse("bank.yaml", MANIFEST).unwrap(), MANIFEST.to_owned());
+    let keeper = Keeper {
+        store: node.store.clone(),
+        catalog: Arc::new(catalog),
+        transport: bank.clone(),
+        clock: world.time.clone(),
+        timer: world.time.clone(),
+        rng: Arc::new(Mutex::new(Box::new(Seed(3)))),
+    };
+    Arc::new(keeper).lender()(&default_workspace(), connection).expect("it is granted")
 }
 
 async fn token(
@@ -180,6 +185,44 @@ fn what_the_store_does_not_take_is_kept_until_it_does() {
         drop(access);
         node.stop().await;
     });
+}
+
+/// A node dies when the vendor has answered, and nothing of the answer is stored. The vendor may take the old refresh token
+/// once more; if it does not, it is said why that is lost, and that somebody has to agree again.
+#[test]
+fn a_death_between_the_answer_and_the_store_is_known_afterwards() {
+    for takes_it_again in [true, false] {
+        let world = Arc::new(World::new());
+        // With this runtime everything that is under way ends.
+        let (bank, connection) = run(async {
+            let mut node = world.boot();
+            let (bank, connection, access) = agreed(&world, &mut node).await;
+            let pages = world.pages.clone();
+            *bank.hook.lock().unwrap() = Some(Box::new(move |_| pages.store(1, Ordering::SeqCst)));
+            token(&mut node, &connection, &access).await.expect("in memory");
+            node.kill().await;
+            (bank, connection)
+        });
+        *bank.hook.lock().unwrap() = None;
+        world.pages.store(ROOM, Ordering::SeqCst);
+        run(async {
+            let mut node = world.boot();
+            let stored = read(node.store.grant(&default_workspace(), "bank")).unwrap().unwrap();
+            assert_eq!((stored.n, stored.begun, stored.unanswered), (1, 1, 1));
+            if takes_it_again {
+                *bank.asked.lock().unwrap() = (0, 0);
+            }
+            world.time.advance(SignedDuration::from_secs(61));
+            let access = lent(&world, &node, &bank, &connection);
+            let renewed = token(&mut node, &connection, &access).await;
+            match takes_it_again {
+                true => assert_eq!(renewed.expect("renewed").n, 2),
+                false => assert_eq!(renewed.expect_err("it is spent").code, "grant_lost"),
+            }
+            drop(access);
+            node.stop().await;
+        });
+    }
 }
 
 /// An account is not locked by a hundred events, nor an endpoint kept from recovering.

@@ -30,6 +30,8 @@ pub enum Trouble {
     Panic,
     /// Answered well, after so many seconds.
     Slow(u64),
+    /// Somebody else makes a record of that name just before, of another size.
+    Overtaken,
 }
 
 /// A request as it came.
@@ -190,13 +192,16 @@ impl Vendor {
                 let place = planned.iter().position(|planned| planned == trouble).expect("it was planned");
                 planned.remove(place);
             }
+            let seen = Seen {
+                line: one.line.clone(),
+                body: one.body.clone(),
+                key: one.key.clone(),
+                authorization: String::new(),
+            };
+            if one.trouble == Some(Trouble::Overtaken) {
+                self.overtake(&seen);
+            }
             if one.trouble.as_ref().is_none_or(Trouble::takes_effect) {
-                let seen = Seen {
-                    line: one.line.clone(),
-                    body: one.body.clone(),
-                    key: one.key.clone(),
-                    authorization: String::new(),
-                };
                 self.act(&seen, &BTreeMap::new());
             }
         }
@@ -295,7 +300,10 @@ fn create(state: &mut State, kind: &str, seen: &Seen) -> (u16, Value) {
 
 impl Trouble {
     fn takes_effect(&self) -> bool {
-        matches!(self, Trouble::AnswerLost | Trouble::Broken | Trouble::Hang | Trouble::Slow(_))
+        matches!(
+            self,
+            Trouble::AnswerLost | Trouble::Broken | Trouble::Hang | Trouble::Slow(_) | Trouble::Overtaken
+        )
     }
 }
 
@@ -335,6 +343,7 @@ impl Vendor {
             Some(Trouble::Panic) => panic!("as told"),
             Some(Trouble::HangBefore) => return self.hang().await,
             Some(Trouble::Slow(seconds)) => self.timer.sleep(std::time::Duration::from_secs(seconds)).await,
+            Some(Trouble::Overtaken) => self.overtake(seen),
             _ => {}
         }
         let query = request.url.query_pairs().into_owned().collect();
@@ -350,6 +359,12 @@ impl Vendor {
             Some(Trouble::Hang) => self.hang().await,
             _ => Ok(answer(status, body)),
         }
+    }
+
+    fn overtake(&self, seen: &Seen) {
+        let kind = seen.line.rsplit('/').next().unwrap_or_default();
+        let other = json!({"name": seen.body["name"], "size": 99});
+        create(&mut self.state(), kind, &Seen { body: other, key: None, ..seen.clone() });
     }
 
     async fn hang(&self) -> Result<wire::Response, TransportError> {

@@ -41,7 +41,7 @@ async fn begin(State(app): State<App>, body: Body) -> Result<(StatusCode, Json<V
     let with_key = fields.optional_flag("with_key").unwrap_or(false);
     fields.finish(&["path", "with_key"])?;
     let _turn = app.turn().lock().await;
-    if app.backup().slot().as_ref().is_some_and(Job::is_running) {
+    if is_running(&app) {
         return Err(Problem::new(Code::WrongState, "a backup is being made; wait for it, then try again"));
     }
     let snapshot = app.store().snapshot().await?;
@@ -72,6 +72,11 @@ async fn last(State(app): State<App>) -> Result<Json<Value>, Problem> {
         Some(job) => Ok(Json(job.document())),
         None => Err(Problem::new(Code::RouteUnknown, "no backup was made since the server started")),
     }
+}
+
+/// Whether one is being made. Whoever holds the turn knows that none begins.
+pub fn is_running(app: &App) -> bool {
+    app.backup().slot().as_ref().is_some_and(Job::is_running)
 }
 
 impl Slot {

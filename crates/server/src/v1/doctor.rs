@@ -12,7 +12,7 @@ use store::{ConnectionInfo, Health};
 
 use super::connections::check::examine;
 use crate::App;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// A clock that is further off than this has signatures refused, theirs and ours.
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(60);
@@ -103,7 +103,12 @@ async fn connection(app: &App, info: &ConnectionInfo) -> Result<Vec<Value>, Prob
     let examined = match examine(app, name).await {
         Ok(document) => document,
         Err(problem) => {
-            let remedy = format!("`tributary connection remove {name}`, or bring its connector back");
+            let remedy = match problem.code {
+                Code::ConnectorUnknown => {
+                    format!("`tributary connection remove {name}`, or bring its connector back")
+                }
+                _ => format!("see what it says, then `tributary connection check {name}`"),
+            };
             return Ok(vec![bad(&about, problem.detail, remedy)]);
         }
     };

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::input::Fields;
 use crate::problem::{Code, Problem};
+use crate::v1::backups;
 
 /// The routes, for [`crate::Door::Socket`].
 pub fn routes() -> Router<App> {
@@ -26,11 +27,18 @@ async fn rotate(State(app): State<App>, body: Body) -> Result<Json<Value>, Probl
     // It goes on when nobody waits for the answer any more.
     let rotation = tokio::spawn(async move {
         let _turn = app.turn().lock().await;
+        if backups::is_running(&app) {
+            let detail = "a backup is being made: with another key it could not be opened. Wait for it, then try again";
+            return Err(Problem::new(Code::WrongState, detail));
+        }
         if shared && !copied {
             app.store().prepare_key(&mut app.rng()).await?;
-            return Ok::<Value, Problem>(json!({"prepared": true, "shared": shared, "resealed": 0}));
+            return Ok(json!({"prepared": true, "shared": shared, "resealed": 0}));
         }
-        let resealed = app.store().rotate_key(&mut app.rng()).await?;
+        let resealed = match shared {
+            true => app.store().rotate_prepared_key(&mut app.rng()).await?,
+            false => app.store().rotate_key(&mut app.rng()).await?,
+        };
         tracing::info!(resealed, "there is another master key");
         Ok(json!({"prepared": false, "shared": shared, "resealed": resealed}))
     });

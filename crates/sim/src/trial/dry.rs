@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use connect::{Catalog, Effects};
+use connect::{Catalog, Effects, Prepared};
 use engine::Rehearsal;
 use flow::Fault;
 use serde_json::{Value, json};
@@ -46,7 +46,8 @@ impl Rehearsal for Dry {
             return None;
         }
         if let Some((manifest, called)) = self.catalog.operation(operation) {
-            if called.effects == Effects::Read {
+            // An upsert reads first: what it writes is asked about then.
+            if called.effects == Effects::Read || called.is_upsert() {
                 return None;
             }
             let prepared = match connect::prepare(manifest, called, with, "dry-run") {
@@ -75,5 +76,16 @@ impl Rehearsal for Dry {
             }
             _ => None,
         }
+    }
+
+    fn writes(&self, operation: &str, with: &Value, write: &Prepared) -> Option<Value> {
+        self.keep(operation, with, serde_json::to_value(write).unwrap_or_default());
+        Some(without(with, "connection"))
+    }
+
+    /// A question is asked, and waited for; nobody is told of it.
+    fn tells(&self, operation: &str, with: &Value) -> bool {
+        self.keep(operation, with, Value::Null);
+        true
     }
 }

@@ -43,6 +43,8 @@ const LARGE_BYTES: u64 = 16 << 10;
 /// ?3: the most bytes that an entry comes with.
 const OUTLINE: &str = "SELECT n, CASE WHEN length(entry) > ?3 THEN NULL ELSE entry END AS entry FROM journal \
     WHERE workspace = ?1 AND run = ?2 ORDER BY n";
+const LAST_ENTRY: &str =
+    "SELECT n, entry FROM journal WHERE workspace = ?1 AND run = ?2 ORDER BY n DESC LIMIT 1";
 const ONE_ENTRY: &str = "SELECT n, entry FROM journal WHERE workspace = ?1 AND run = ?2 AND n = ?3";
 
 /// How far a run has come since its last commit.
@@ -137,6 +139,13 @@ impl Store {
             take(n, entry, bytes);
         }
         Ok(())
+    }
+
+    /// The newest entry of a run's journal.
+    pub async fn journal_end(&self, ws: &WorkspaceId, run: &RunId) -> Result<Option<Entry>> {
+        let found = self.search(&[Query::new(LAST_ENTRY, values![ws, run])]).await?;
+        let row = found.into_iter().flatten().flatten().next();
+        row.map(|row| payload::decode("journal entry", row.bytes("entry")?)).transpose()
     }
 
     /// One entry of a run's journal.
@@ -313,6 +322,7 @@ mod tests {
             JOURNAL,
             OUTLINE,
             ONE_ENTRY,
+            LAST_ENTRY,
             PASS_ON,
             super::super::MARK_OUTCOMES,
         ] {

@@ -117,19 +117,28 @@ fn another_question_of_the_same_step_is_asked_anew() {
 }
 
 #[test]
-fn a_retried_run_asks_anew_what_nobody_answered_in_time() {
-    let world = World::new();
-    let question = json!({"title": "t"});
-    let (run, approval) = asking(&world, question.clone());
-    world.go(world.store.expire(&world.ws, &approval.id, at(2001))).unwrap();
-    let again = ask(&world, &run, "appr_2", question.clone());
-    assert_eq!(again.status, ApprovalStatus::Expired, "a crash changes nothing");
-    let outcome = Outcome::Fault(flow::Fault::runtime("nobody decided"));
-    world.go(world.store.finish(&world.ws, &run.run, run.epoch, &[], &outcome, at(2002))).unwrap();
-    world.go(world.store.retry_run(&world.ws, &run.run)).unwrap();
-    let run = world.claim_one();
-    let anew = ask(&world, &run, "appr_3", question);
-    assert_eq!((anew.id.as_str(), anew.status), ("appr_3", ApprovalStatus::Open));
+fn a_retried_run_asks_anew_what_nobody_answered() {
+    for in_time in [true, false] {
+        let world = World::new();
+        let question = json!({"title": "t"});
+        let (run, approval) = asking(&world, question.clone());
+        world.go(world.store.note_told(&world.ws, &approval.id, "told")).unwrap();
+        if !in_time {
+            world.go(world.store.expire(&world.ws, &approval.id, at(2001))).unwrap();
+        }
+        let again = ask(&world, &run, "appr_2", question.clone());
+        assert_eq!(
+            (again.status == ApprovalStatus::Open, again.id),
+            (in_time, approval.id),
+            "as after a crash"
+        );
+        let outcome = Outcome::Fault(flow::Fault::runtime("nobody decided, or something else failed"));
+        world.go(world.store.finish(&world.ws, &run.run, run.epoch, &[], &outcome, at(2002))).unwrap();
+        world.go(world.store.retry_run(&world.ws, &run.run)).unwrap();
+        let run = world.claim_one();
+        let anew = ask(&world, &run, "appr_3", question);
+        assert_eq!((anew.id.as_str(), anew.status, anew.told), ("appr_3", ApprovalStatus::Open, None));
+    }
 }
 
 #[test]

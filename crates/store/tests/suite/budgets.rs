@@ -27,6 +27,9 @@ fn places_come_one_after_the_other_whoever_takes_them() {
     close(10, 1100);
     assert_eq!(take("b", 1, 1120), (0, Some(30), 2));
     assert_eq!(take("b", 1, 1151), (0, None, 2));
+    // Who only looks takes nothing, and is told what the others are.
+    assert_eq!(take("c", 0, 1151), (1, None, 3));
+    assert_eq!(take("a", 1, 1151), (1, None, 3));
     // Each connection has its own.
     let other = world.store.take_budget((&world.ws, "other"), "a", (1, SECOND), at(1151));
     assert_eq!(world.go(other).unwrap().nodes, 1);

@@ -3,7 +3,7 @@
 use super::world::{Task, World, at};
 use flow::HookId;
 use jiff::SignedDuration;
-use store::{Along, Error, Grant, NewConnection, NewGrant, Result, Secrets};
+use store::{Along, Error, Grant, NewConnection, NewGrant, Result, Secrets, Turn};
 
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -57,7 +57,14 @@ fn begin(world: &World, n: u64, seconds: i64) -> Result<()> {
 
 fn renewed(world: &World, n: u64, refresh: &str) -> Result<()> {
     world.with_chance(|chance| {
-        world.go(world.store.renewed(&world.ws, "crm", n, &tokens(refresh), chance, at(50)))
+        world.go(world.store.renewed(
+            &world.ws,
+            "crm",
+            Turn { n, begun: 1 },
+            &tokens(refresh),
+            chance,
+            at(50),
+        ))
     })
 }
 
@@ -71,10 +78,10 @@ fn of_many_who_come_at_once_one_renews() {
     let begun = world.all((0..5).map(|_| task()).collect());
     assert_eq!(begun.iter().filter(|begun| begun.is_ok()).count(), 1, "{begun:?}");
     assert!(begun.iter().all(|begun| matches!(begun, Ok(()) | Err(Error::Conflict { .. }))), "{begun:?}");
-    assert!(grant(&world).cut_off, "it is on record before anybody is asked");
+    assert_eq!(grant(&world).unanswered, 1, "it is on record before anybody is asked");
     renewed(&world, 1, "two").unwrap();
     let after = grant(&world);
-    assert_eq!((after.n, after.cut_off, after.scopes), (2, false, Some(vec!["read".to_owned()])));
+    assert_eq!((after.n, after.unanswered, after.scopes), (2, 0, Some(vec!["read".to_owned()])));
     assert_eq!(refresh(&world), "two");
     assert!(matches!(begin(&world, 1, 20), Err(Error::Conflict { .. })), "of what was seen before");
     begin(&world, 2, 20).unwrap();
@@ -86,22 +93,24 @@ fn a_renewal_that_was_cut_off_leaves_the_old_tokens_and_its_trace() {
     put(&world, "one");
     begin(&world, 1, 10).unwrap();
     assert!(matches!(begin(&world, 1, 69), Err(Error::Conflict { .. })), "the lease holds");
-    assert_eq!((refresh(&world).as_str(), grant(&world).cut_off), ("one", true));
+    assert_eq!((refresh(&world).as_str(), grant(&world).unanswered), ("one", 1));
     begin(&world, 1, 70).unwrap();
     let refuse = |answered| {
-        world.go(world.store.not_renewed(&world.ws, "crm", 1, "no", answered, at(71))).unwrap();
+        world
+            .go(world.store.not_renewed(&world.ws, "crm", grant(&world).turn(), "no", answered, at(71)))
+            .unwrap();
         grant(&world)
     };
     let unanswered = refuse(false);
-    assert_eq!((unanswered.cut_off, unanswered.problem), (true, Some(("no".to_owned(), at(71)))));
+    assert_eq!((unanswered.unanswered, unanswered.problem), (2, Some(("no".to_owned(), at(71)))));
     begin(&world, 1, 72).unwrap();
-    assert!(!refuse(true).cut_off);
+    assert_eq!(refuse(true).unanswered, 0);
     // Who comes too late has its answer refused: the newer one stays.
     begin(&world, 1, 80).unwrap();
     put(&world, "agreed anew");
     assert!(matches!(renewed(&world, 1, "late"), Err(Error::Conflict { .. })));
     let now = grant(&world);
-    assert_eq!((now.n, now.cut_off, now.problem), (2, false, None));
+    assert_eq!((now.n, now.unanswered, now.problem), (2, 0, None));
     assert_eq!(refresh(&world), "agreed anew");
 }
 
@@ -112,7 +121,7 @@ fn it_begins_and_ends_with_its_connection() {
     assert!(matches!(none, Err(Error::Conflict { .. })), "{none:?}");
     begin(&world, 0, 1).unwrap();
     let first = grant(&world);
-    assert_eq!((first.n, first.cut_off, first.tokens.is_none()), (0, true, true));
+    assert_eq!((first.n, first.unanswered, first.tokens.is_none()), (0, 1, true));
     renewed(&world, 0, "one").unwrap();
     let before = world.go(world.store.generation()).unwrap();
     put(&world, "two");
@@ -150,7 +159,7 @@ fn what_was_granted_to_other_credentials_is_over() {
     begin(&world, 1, 10).unwrap();
     connect(&world, &Along { over: true, ..Along::default() }).unwrap();
     let over = grant(&world);
-    assert_eq!((over.n, over.tokens.is_none(), over.cut_off), (2, true, false));
+    assert_eq!((over.n, over.tokens.is_none(), over.unanswered), (2, true, 0));
     assert!(matches!(renewed(&world, 1, "of the old"), Err(Error::Conflict { .. })), "it was under way");
     begin(&world, 2, 11).unwrap();
     renewed(&world, 2, "of the new").unwrap();
@@ -174,4 +183,32 @@ fn what_comes_with_a_connection_comes_whole() {
     // The same address twice: nothing of it is kept.
     assert!(connect(&world, &Along { grant: Some(tokens("two")), ..along() }).is_err());
     assert_eq!(refresh(&world), "one");
+}
+
+/// A renewal is of the connection that it was begun for, not of another one under the same name.
+#[test]
+fn a_connection_that_was_made_anew_is_given_nothing_of_the_old_one() {
+    let world = world();
+    put(&world, "of the old");
+    begin(&world, 1, 10).unwrap();
+    world.go(world.store.remove_connection(&world.ws, "crm")).unwrap();
+    connect(&world, &Along { grant: Some(tokens("of the new")), ..Along::default() }).unwrap();
+    let late = renewed(&world, 1, "of the old, renewed");
+    assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
+    assert_eq!((grant(&world).n, refresh(&world).as_str()), (1, "of the new"));
+}
+
+/// A node whose lease ran out does not end the lease of the one that has it now; but what it was given counts.
+#[test]
+fn who_comes_too_late_gives_nothing_back() {
+    let world = world();
+    put(&world, "one");
+    begin(&world, 1, 10).unwrap();
+    let first = grant(&world).turn();
+    begin(&world, 1, 80).unwrap();
+    world.go(world.store.not_renewed(&world.ws, "crm", first, "no", true, at(81))).unwrap();
+    assert_eq!((grant(&world).problem, grant(&world).unanswered), (None, 2));
+    assert!(matches!(begin(&world, 1, 82), Err(Error::Conflict { .. })), "the second one has it still");
+    renewed(&world, 1, "two").unwrap();
+    assert_eq!((grant(&world).n, refresh(&world).as_str()), (2, "two"));
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use jiff::SignedDuration;
-use store::{Error, NewGrant, Secrets};
+use store::{Error, NewGrant, Secrets, Turn};
 
 use super::super::world::{Chance, KEY_TEXT, account};
 use super::{Node, at, node, ws};
@@ -55,7 +55,7 @@ async fn a_renewal_that_meets_a_rotation_is_stored_once_the_key_is_there() {
     assert_eq!(first.store.rotate_key(&mut Chance(11)).await.unwrap(), 2);
     let renewed = async || {
         let chance = &mut Chance(4);
-        second.store.renewed(&ws(), "crm", 1, &tokens("two"), chance, at(20)).await
+        second.store.renewed(&ws(), "crm", Turn { n: 1, begun: 1 }, &tokens("two"), chance, at(20)).await
     };
     let refused = renewed().await;
     assert!(matches!(refused, Err(Error::Key(_))), "no newer grant, but another key: {refused:?}");
@@ -70,11 +70,20 @@ async fn a_renewal_that_meets_a_rotation_is_stored_once_the_key_is_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_given_the_next_key_goes_on() {
     let (first, second) = two().await;
+    let next = first.directory.path().join("key.new");
+    let nothing_prepared = async || {
+        let refused = first.store.rotate_prepared_key(&mut Chance(10)).await;
+        assert!(matches!(refused, Err(Error::Key(_))), "{refused:?}");
+        assert!(!next.exists(), "nobody was given that one");
+    };
+    nothing_prepared().await;
     first.store.prepare_key(&mut Chance(11)).await.unwrap();
     first.store.prepare_key(&mut Chance(12)).await.unwrap();
     put(&second).await.unwrap();
-    fs::copy(first.directory.path().join("key.new"), second.directory.path().join("key.new")).unwrap();
-    assert_eq!(first.store.rotate_key(&mut Chance(13)).await.unwrap(), 2);
+    fs::copy(&next, second.directory.path().join("key.new")).unwrap();
+    assert_eq!(first.store.rotate_prepared_key(&mut Chance(13)).await.unwrap(), 2);
+    // Somebody whose connection broke off meanwhile asks again.
+    nothing_prepared().await;
     assert!(second.store.connection(&ws(), "crm").await.unwrap().is_some());
     assert_eq!(refresh(&second).await, "one");
     put(&second).await.unwrap();

@@ -12,8 +12,11 @@ use crate::print;
 
 /// Below this much room the next commits may find none.
 const ROOM_BYTES_MIN: u64 = 1 << 30;
-/// Only their owner may read these.
-const PRIVATE: [&str; 2] = ["key", "token"];
+/// Whether only its owner may read a file: the token, and each key that opens envelopes or backups, also those that a
+/// rotation left or was given.
+fn is_private(name: &str) -> bool {
+    matches!(name, "token" | "key" | "links") || name.starts_with("key.")
+}
 
 /// Look for whatever keeps Tributary from doing its work, and say what to do about it
 #[derive(Debug, Args)]
@@ -67,16 +70,15 @@ fn directory(data: &Path) -> Vec<Value> {
         return vec![json!({"about": about, "ok": true, "detail": detail})];
     };
     let mut found = Vec::new();
-    let mut open_to_others: Vec<String> = Vec::new();
-    for (name, metadata) in std::iter::once((data.display().to_string(), Some(metadata))).chain(
-        PRIVATE
-            .iter()
-            .map(|name| (data.join(name).display().to_string(), std::fs::metadata(data.join(name)).ok())),
-    ) {
-        if metadata.is_some_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
-            open_to_others.push(name);
-        }
-    }
+    let entries = std::fs::read_dir(data).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| is_private(&entry.file_name().to_string_lossy()));
+    let files = files.filter_map(|entry| Some((entry.path().display().to_string(), entry.metadata().ok()?)));
+    let mut open_to_others: Vec<String> = std::iter::once((data.display().to_string(), metadata))
+        .chain(files)
+        .filter(|(_, metadata)| metadata.permissions().mode() & 0o077 != 0)
+        .map(|(name, _)| name)
+        .collect();
+    open_to_others.sort();
     found.push(match open_to_others.is_empty() {
         true => {
             json!({"about": about, "ok": true, "detail": format!("{} is its owner's only", data.display())})

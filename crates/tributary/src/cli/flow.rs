@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub use self::deploy::deployed;
 
 use super::{Exit, Global, Usage, answer, open, segment, trial};
-use crate::print;
+use crate::{folder, print};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -139,8 +139,6 @@ fn read(file: &Path) -> anyhow::Result<String> {
 const PAGES: &str = "docs/errors";
 /// Files of a folder, and of the folders in it, that are flows.
 const FLOW_FILES: [&str; 3] = ["yaml", "yml", "json"];
-/// What lies beside a flow to test it.
-const TESTS: &str = ".test.yaml";
 /// The most files that are checked at once.
 const FILES_MAX: usize = 100_000;
 
@@ -159,7 +157,9 @@ fn found(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             |path: &Path| path.extension().is_some_and(|end| FLOW_FILES.iter().any(|flow| end == *flow));
         let other = |path: &Path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with('.') || name.ends_with(TESTS)
+            // Tests lie beside flows, and what a folder is deployed with at its top.
+            let values = paths.iter().any(|folder| path.parent() == Some(folder)) && folder::is_values(&name);
+            name.starts_with('.') || name.contains(folder::TEST) || values
         };
         inside.retain(|path| !other(path) && (path.is_dir() || flow(path)));
         inside.sort();

@@ -218,7 +218,7 @@ fn diagnostics(document: &Value) -> Vec<String> {
 }
 
 /// One answer: the document with `--json`, otherwise the words made of it.
-fn answer(global: &Global, document: &Value, words: impl FnOnce(&Value) -> String) {
+pub fn answer(global: &Global, document: &Value, words: impl FnOnce(&Value) -> String) {
     let text = if global.json { document.to_string() } else { words(document).trim_end().to_owned() };
     // Whoever reads only the beginning (`| head`) has read what they wanted.
     writeln!(std::io::stdout(), "{text}").ok();

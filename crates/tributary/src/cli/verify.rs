@@ -17,7 +17,7 @@ use sim::fault::Kind;
 use sim::target::Target;
 use sim::{Broken, Failure, Setting, Verdict};
 
-use super::{Exit, Global, Usage};
+use super::{Exit, Global, Usage, answer};
 use crate::{ambient, templates};
 
 /// Customers of a life, and its days: 235 to 265 events.
@@ -102,11 +102,7 @@ pub async fn run(global: &Global, args: Verify) -> anyhow::Result<Exit> {
     let json = global.json;
     let outcome = tokio::task::spawn_blocking(move || live_all(&setting, &target, &kinds, &args, json));
     let outcome = outcome.await.context("the simulation broke off")??;
-    if json {
-        println!("{}", outcome.document());
-    } else {
-        print!("{}", outcome.words());
-    }
+    answer(global, &outcome.document(), |_| outcome.words());
     Ok(if outcome.failed.is_empty() { Exit::Done } else { Exit::Failed })
 }
 

@@ -34,7 +34,7 @@ use server::Server;
 use world::World;
 
 use crate::ambient::WallClock;
-use crate::cli::Global;
+use crate::cli::{self, Global};
 
 /// How long runs may take to finish after the last event was delivered.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(180);
@@ -111,11 +111,7 @@ async fn live(args: &Args, global: &Global) -> anyhow::Result<bool> {
         eprintln!("the server was killed {} times", outcome.lived.kills);
     }
 
-    if json {
-        println!("{}", outcome.document());
-    } else {
-        print!("{}", table::render(&outcome));
-    }
+    cli::answer(global, &outcome.document(), |_| table::render(&outcome));
     if !outcome.is_good() {
         eprintln!("{}", crashes.log_tail().await);
     }

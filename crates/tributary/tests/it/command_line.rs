@@ -189,6 +189,14 @@ fn connectors_of_a_folder_are_like_the_built_in_ones() {
     let added = with(&["connection", "add", "ledger", "--from-stdin", "--json"], "key=abc\n");
     assert_eq!(json_of(&added)["connector"], "ledger", "{}", words(&added));
     assert_eq!(json_of(&with(&["flow", "lint", flow_file, "--json"], ""))["problems"], json!([]));
+    // Of a folder its flows, and not what it is deployed with or tested by.
+    let folder = tempfile::tempdir().expect("a directory");
+    std::fs::copy(flow_file, folder.path().join("flow.yaml")).expect("copied");
+    for beside in ["deploy.yaml", "deploy.prod.yaml", "flow.test.yaml", "flow.test.json"] {
+        std::fs::write(folder.path().join(beside), "no: flow\n").expect("written");
+    }
+    let linted = json_of(&with(&["flow", "lint", &folder.path().display().to_string(), "--json"], ""));
+    assert_eq!((&linted["files"], &linted["problems"]), (&json!(1), &json!([])));
     assert_eq!(with(&["flow", "deploy", flow_file], "").status.code(), Some(0));
     let shown = json_of(&with(&["connector", "show", "ledger", "entries.create", "--json"], ""));
     assert_eq!(shown["request"], "POST /entries");

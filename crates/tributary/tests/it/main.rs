@@ -17,6 +17,7 @@ mod flow_schema;
 mod hooks;
 mod interactions;
 mod nodes;
+mod nodes_access;
 mod oauth;
 mod operation;
 mod polls;

@@ -216,6 +216,10 @@ async fn the_command_walks_through_it() {
     };
     assert!(url.contains("code_challenge_method=S256") && url.contains("scope=read+write"), "{url}");
     let back = location(&url).await;
+    // Somebody who says nothing, and somebody with another answer: neither ends the wait.
+    let address = back.parse::<url::Url>().unwrap().socket_addrs(|| None).unwrap()[0];
+    let _silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    assert_eq!(get(&format!("http://{address}/callback?state=forged&code=1")).await.status, 404);
     assert_eq!(get(&back).await.status, 200);
     let output = command.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{output:?}");

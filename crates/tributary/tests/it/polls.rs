@@ -129,9 +129,16 @@ async fn a_webhook_is_registered_and_taken_back_by_the_vendors_api() {
         let signature = signature(secret, WallClock.now(), &body);
         stage.app.deliver(&path, &[("stripe-signature", signature)], body).await.expect(200);
     }
-    // Taken back and registered once more: another endpoint, not the vendor's answer of before.
-    stage.app.delete("/v1/connections/stripe/hook").await.expect(204);
-    stage.app.post("/v1/connections/stripe/hook", json!({})).await.expect(200);
+    // Taken back and registered once more: another endpoint, not the vendor's answer of before. However often that is
+    // done, the newest secret counts.
+    for _ in 0..9 {
+        stage.app.delete("/v1/connections/stripe/hook").await.expect(204);
+        stage.app.post("/v1/connections/stripe/hook", json!({})).await.expect(200);
+    }
+    let newest = stage.stripe.endpoints().into_iter().find(|endpoint| endpoint.enabled).unwrap().secret;
+    let body = event("evt_newest", "invoice.paid", json!({"id": "in_1"})).to_string();
+    let signed = [("stripe-signature", signature(&newest, WallClock.now(), &body))];
+    stage.app.deliver(&path, &signed, body).await.expect(200);
     let enabled = |stage: &Stage| stage.stripe.endpoints().iter().filter(|endpoint| endpoint.enabled).count();
     assert_eq!(enabled(&stage), 1);
     stage.app.delete("/v1/connections/stripe").await.expect(204);
@@ -145,5 +152,11 @@ async fn who_has_no_api_for_it_says_so() {
     let body = json!({"connector": "slack", "credentials": {"token": "xoxb-1"}});
     app.put("/v1/connections/slack", body).await.expect(201);
     assert_eq!(app.post("/v1/connections/slack/hook", json!({})).await.problem(), "wrong_state");
+    assert_eq!(
+        app.delete("/v1/connections/slack/hook").await.problem(),
+        "wrong_state",
+        "nothing was taken back"
+    );
+    assert_eq!(app.delete("/v1/connections/nobody/hook").await.problem(), "connection_unknown");
     app.stop().await;
 }

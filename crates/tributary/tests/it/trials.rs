@@ -167,6 +167,19 @@ fn a_flow_runs_on_the_spot_with_scripts_waits_and_twins() {
     assert_eq!(dry["writes"][0]["request"]["body"], "name=Ada");
     assert_eq!((&dry["status"], &dry["error"]["instance"]), (&json!("failed"), &json!("/do/2/look")));
 
+    // An upsert reads, and shows what it comes down to.
+    let upsert = format!(
+        "{HEAD}do:
+- make: {{call: stripe.customers.upsert, with: {{connection: stripe, email: 'ada@example.com', name: Ada}}}}
+- done: {{set: {{outcome: '${{ $steps.make.outcome }}', name: '${{ $steps.make.record.name }}'}}}}
+"
+    );
+    let upsert = written(directory.path(), "upsert.yaml", &upsert);
+    let dry = document(&tributary(&["flow", "run", &upsert, "--dry-run", "--json"]), 0);
+    assert_eq!(dry["output"], json!({"outcome": "created", "name": "Ada"}), "{dry}");
+    assert_eq!(dry["writes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(dry["writes"][0]["request"]["path"], "/v1/customers", "{dry}");
+
     let input = written(directory.path(), "input.yaml", "name: [1]\n");
     let words = tributary(&["flow", "run", &file, "--input", &input]);
     assert_eq!(words.status.code(), Some(1));
@@ -201,6 +214,21 @@ async fn a_flow_runs_with_the_connections_of_a_server_or_only_shows_its_writes()
     let dry = app.post("/v1/flows/run", body.clone()).await.expect(200);
     assert_eq!((&dry["status"], &dry["output"]["text"]), (&json!("completed"), &json!("Hello")), "{dry}");
     assert_eq!(dry["writes"][0]["with"]["text"], "Hello");
+    assert_eq!(slack.messages().len(), 0);
+    // Nor is anybody told of a question.
+    let asks = format!(
+        "{HEAD}do:
+- tell: {{call: slack.messages.post, with: {{connection: slack, channel: '#billing', text: Hello}}}}
+- ask: {{call: human.approve, with: {{title: Refund?, notify: {{call: slack.messages.post, with: {{connection: slack, channel: '#billing'}}}}}}}}
+"
+    );
+    let asks = json!({"text": asks, "connections": {"slack": "mine"}, "dry_run": true});
+    let asks = app.post("/v1/flows/run", asks).await.expect(200);
+    assert_eq!(
+        (&asks["status"], asks["writes"].as_array().map(Vec::len)),
+        (&json!("waiting"), Some(2)),
+        "{asks}"
+    );
     assert_eq!(slack.messages().len(), 0);
     body["dry_run"] = json!(false);
     let real = app.post("/v1/flows/run", body.clone()).await.expect(200);

@@ -37,6 +37,8 @@ use records::Records;
 
 /// Answers that are remembered by their keys.
 const KEYS_MAX: usize = 10_000;
+/// Requests that are kept to be looked at.
+const SEEN_MAX: usize = 10_000;
 
 /// A simulated vendor, made from a manifest. A clone is another handle to the same one.
 #[derive(Clone)]
@@ -84,7 +86,7 @@ impl Generic {
         self.state().records.world()
     }
 
-    /// Requests that were answered, in order, as `POST /things`.
+    /// Requests that were answered, the first of them, in order, as `POST /things`.
     pub fn seen(&self) -> Vec<String> {
         self.state().seen.clone()
     }
@@ -102,7 +104,9 @@ impl Generic {
             return plan.refusal("auth", 401, "unauthorized", "these are not the credentials");
         }
         let mut state = self.state();
-        state.seen.push(format!("{} {}", request.method, request.path));
+        if state.seen.len() < SEEN_MAX {
+            state.seen.push(format!("{} {}", request.method, request.path));
+        }
         let Some((operation, parameters)) = plan.operation(request) else {
             return plan.refusal("not_found", 404, "unknown_address", "no operation has this address");
         };

@@ -91,8 +91,10 @@ impl Plan {
     pub fn of(manifest: &Value) -> Result<Plan, Unfit> {
         let operations = manifest["operations"].as_object();
         let operations = operations.ok_or_else(|| Unfit("it has no operations".to_owned()))?;
+        // What is composed of others sends nothing itself.
+        let sending = operations.iter().filter(|(_, operation)| operation["upsert"].is_null());
         let operations: Result<Vec<Operation>, Unfit> =
-            operations.iter().map(|(name, operation)| Operation::of(name, operation, manifest)).collect();
+            sending.map(|(name, operation)| Operation::of(name, operation, manifest)).collect();
         let errors = &manifest["errors"];
         let first = |value: &Value| match value {
             Value::String(text) => Some(path(text)),

@@ -38,6 +38,7 @@ fn plain() -> Value {
             "parts.create": {"request": "POST /things/{thing}/parts", "idempotency": {"header": {"name": "Key"}}},
             "settings.read": {"request": "GET /settings"},
             "settings.write": {"request": "PUT /settings"},
+            "things.upsert": {"upsert": {"find": {"operation": "things.list"}, "create": "things.create"}},
         },
     })
 }
@@ -161,9 +162,18 @@ fn another_kind_of_vendor() {
         },
     }))
     .unwrap();
-    let granted = read(&odd.handle(&Request::new("POST", "/token"))).1;
+    let asks = |user: &str| {
+        let client = access::basic(user, &odd.credentials()["secret"]);
+        let request = Request::new("POST", "/token").with_header("authorization", &client);
+        read(&odd.handle(&request.with_body("grant_type=client_credentials")))
+    };
+    assert_eq!(asks("somebody").0, 401);
+    assert_eq!(read(&odd.handle(&Request::new("POST", "/token"))).0, 401);
+    let granted = asks(&odd.credentials()["id"]).1;
     let bearer = format!("Bearer {}", granted["access_token"].as_str().unwrap());
     let send = |request: Request| read(&odd.handle(&request.with_header("authorization", &bearer)));
+    let elsewhere = Request::new("GET", "/api/notes/7").with_header("x-token", &bearer);
+    assert_eq!(read(&odd.handle(&elsewhere)).0, 401, "a token counts where the manifest shows it");
     let form = Request::new("POST", "/api/notes.post")
         .with_header("content-type", "application/x-www-form-urlencoded")
         .with_body("note[size]=3&note[tags][0]=a&note[tags][1]=b");

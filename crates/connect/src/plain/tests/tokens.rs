@@ -203,8 +203,15 @@ fn an_issuer_is_asked_where_it_gives_tokens() {
             r#"{"issuer":"https://id.acme.example","token_endpoint":"https://evil.example/t"}"#.to_owned(),
         )
     };
-    for (answer, part) in [(liar, "does not describe itself"), (elsewhere, "not a host that flows may call")]
-    {
+    // Flows may call it; the secrets are another host's.
+    let allowed: Answer = |_| {
+        (200, JSON, r#"{"issuer":"https://id.acme.example","token_endpoint":"https://x.test/t"}"#.to_owned())
+    };
+    for (answer, part) in [
+        (liar, "does not describe itself"),
+        (elsewhere, "not a host that flows may call"),
+        (allowed, "x.test"),
+    ] {
         let (result, seen) = call_once(&oidc(json!({})), answer);
         let error = result.unwrap_err();
         assert!(error.detail.contains(part), "{}", error.detail);

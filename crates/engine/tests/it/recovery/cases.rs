@@ -337,6 +337,11 @@ pub fn cases() -> Vec<Case> {
             ],
             ..case("upserted-lost-answer", UPSERTED)
         },
+        // What is there by then is compared as well.
+        Case {
+            troubles: vec![("POST /customers".to_owned(), Trouble::Overtaken)],
+            ..case("upserted-overtaken", UPSERTED)
+        },
         Case { decides: Some("approve".to_owned()), ..case("asked", ASKED) },
         case("unasked", UNASKED),
         case("none", &writes("acme.pings.send")),

@@ -5,16 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use connect::auth::{Agreement, Grant, Tokens};
 use connect::{Manifest, Secret};
+use flow::ConnectionId;
 use flow::chance::Rng as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use store::{NewGrant, Secrets};
+use store::{ConnectionInfo, NewGrant, Secrets};
 use url::Url;
 
 use super::{find, opened};
@@ -27,12 +29,17 @@ const LIFE: SignedDuration = SignedDuration::from_mins(15);
 /// Questions that are open at once; the oldest is forgotten for another one.
 const OPEN_MAX: usize = 256;
 
+/// How often a store that takes nothing is given what was granted: ten minutes.
+const KEEP_TRIES: u32 = 300;
+const KEEP_PAUSE: Duration = Duration::from_secs(2);
+
 /// Questions to people that are open, by their state.
 #[derive(Default)]
 pub struct Agreements(Mutex<BTreeMap<String, Open>>);
 
 struct Open {
-    connection: String,
+    /// Not its name: the same name may be another vendor's by the time somebody answers.
+    connection: ConnectionId,
     agreement: Agreement,
     asked_at: Timestamp,
 }
@@ -53,9 +60,9 @@ impl Agreements {
     }
 
     /// Each question is answered once.
-    fn take(&self, state: &str, connection: &str, now: Timestamp) -> Option<Agreement> {
+    fn take(&self, state: &str, connection: &ConnectionId, now: Timestamp) -> Option<Agreement> {
         let open = self.lock().remove(state)?;
-        let fits = open.connection == connection && now.duration_since(open.asked_at) < LIFE;
+        let fits = open.connection == *connection && now.duration_since(open.asked_at) < LIFE;
         fits.then_some(open.agreement)
     }
 }
@@ -87,7 +94,7 @@ pub async fn ask(
         "state": agreement.state.reveal(),
         "expires_at": now.saturating_add(LIFE).unwrap_or(now),
     });
-    app.agreements().keep(Open { connection: name, agreement, asked_at: now });
+    app.agreements().keep(Open { connection: stored.info.id, agreement, asked_at: now });
     Ok(Json(document))
 }
 
@@ -118,43 +125,70 @@ pub async fn redeem(
     }
     fields.finish(&["state", "code", "url", "error"])?;
     let stored = find(&app, &name).await?;
-    let connection = opened(&stored)?;
-    let (manifest, grant) = grant_of(&app, &stored.info)?;
-    let agreement = app.agreements().take(&state, &name, app.now()).ok_or_else(|| {
+    let (manifest, _) = grant_of(&app, &stored.info)?;
+    let agreement = app.agreements().take(&state, &stored.info.id, app.now()).ok_or_else(|| {
         let detail = format!(
             "nobody asked for this: the question is over 15 minutes old, was answered already, or is of another connection. \
              `tributary connection authorize {name}` asks again"
         );
         Problem::new(Code::WrongState, detail)
     })?;
-    let title = &manifest.title;
     let Some(code) = code.filter(|_| refused.is_none()) else {
         let said = refused.unwrap_or_default();
-        let detail = format!("{title} was told no: {said}");
+        let detail = format!("{} was told no: {said}", manifest.title);
         return Ok(Json(json!({"ok": false, "detail": detail, "code": "grant_refused"})));
     };
-    let code = Secret::new(code);
-    match grant.redeem(app.transport(), &connection, &agreement, &code, app.now()).await {
-        Ok(tokens) => {
-            let renewable = tokens.refresh.is_some() || tokens.expires_at.is_none();
-            let answer = json!({
-                "ok": true,
-                "detail": words(title, grant, &tokens, renewable),
-                "scopes": tokens.scopes,
-                "expires_at": tokens.expires_at,
-                "renewable": renewable,
-            });
-            keep(&app, &name, &tokens).await?;
-            Ok(Json(answer))
-        }
-        Err(error) => Ok(Json(json!({"ok": false, "detail": error.detail, "code": error.code}))),
-    }
+    // A code is good once: what it brings is kept though nobody waits for the answer any more.
+    let exchange = tokio::spawn(exchange(app, stored, agreement, Secret::new(code)));
+    let broke = |_| Problem::new(Code::Internal, "the exchange broke off: ask again");
+    Ok(Json(exchange.await.map_err(broke)??))
 }
 
-/// Puts tokens in the place of whatever was granted before.
-pub async fn keep(app: &App, name: &str, tokens: &Tokens) -> Result<(), Problem> {
-    let grant = new_grant(tokens);
-    Ok(app.store().put_grant(app.workspace(), name, grant, &mut app.rng(), app.now()).await?)
+async fn exchange(
+    app: App,
+    stored: store::Connection,
+    agreement: Agreement,
+    code: Secret,
+) -> Result<Value, Problem> {
+    let connection = opened(&stored)?;
+    let (manifest, grant) = grant_of(&app, &stored.info)?;
+    let tokens = match grant.redeem(app.transport(), &connection, &agreement, &code, app.now()).await {
+        Ok(tokens) => tokens,
+        Err(error) => return Ok(json!({"ok": false, "detail": error.detail, "code": error.code})),
+    };
+    let renewable = tokens.refresh.is_some() || tokens.expires_at.is_none();
+    let answer = json!({
+        "ok": true,
+        "detail": words(&manifest.title, grant, &tokens, renewable),
+        "scopes": tokens.scopes,
+        "expires_at": tokens.expires_at,
+        "renewable": renewable,
+    });
+    keep(&app, &stored.info, &tokens).await?;
+    Ok(answer)
+}
+
+/// Puts tokens in the place of whatever was granted before, as soon as the store takes them.
+async fn keep(app: &App, info: &ConnectionInfo, tokens: &Tokens) -> Result<(), Problem> {
+    let mut tries = KEEP_TRIES;
+    loop {
+        // Another connection may have its name by now.
+        let present = app.store().connection(app.workspace(), &info.name).await;
+        if matches!(&present, Ok(present) if present.as_ref().is_none_or(|other| other.info.id != info.id)) {
+            let detail = format!("connection `{}` was removed meanwhile", info.name);
+            return Err(Problem::new(Code::WrongState, detail));
+        }
+        let grant = new_grant(tokens);
+        let kept = app.store().put_grant(app.workspace(), &info.name, grant, &mut app.rng(), app.now()).await;
+        match kept {
+            Err(error) if tries > 0 && (error.passes() || matches!(error, store::Error::Key(_))) => {
+                tracing::warn!(connection = info.name, %error, "what was granted is stored later");
+                tries -= 1;
+                tokio::time::sleep(KEEP_PAUSE).await;
+            }
+            kept => return Ok(kept?),
+        }
+    }
 }
 
 /// Tokens as the store keeps them.

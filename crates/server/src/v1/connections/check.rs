@@ -1,8 +1,10 @@
 //! `POST /v1/connections/{name}/check`: does the vendor accept the credentials?
 
+use std::sync::{Mutex, PoisonError};
+
 use axum::Json;
 use axum::extract::{Path, State};
-use connect::{Class, Error, Manifest};
+use connect::{BoxFuture, Class, Error, Manifest, Transport, TransportError, wire};
 use flow::Document;
 use serde_json::{Value, json};
 
@@ -34,22 +36,29 @@ pub async fn examine(app: &App, name: &str) -> Result<Value, Problem> {
         let detail = format!("{} has no call that only checks; the first run will tell", manifest.title);
         return Ok(json!({"ok": true, "detail": detail}));
     };
+    let ear = Ear { transport: app.transport(), header: manifest.scopes_header(), heard: Mutex::default() };
     let called = async {
         let prepared = connect::prepare(manifest, operation, &json!({"connection": name}), "")?;
-        connect::perform(app.transport(), &connection, manifest, operation, &prepared, app.now()).await
+        connect::perform(&ear, &connection, manifest, operation, &prepared, app.now()).await
     };
     let title = &manifest.title;
     if let Err(error) = called.await {
         let detail = plain(title, &error);
         return Ok(json!({"ok": false, "detail": detail, "code": error.code, "status": error.status}));
     }
-    let lacking = lacking(app, manifest, name).await?;
+    let granted = match manifest.grant() {
+        Some(_) => app.store().grant(app.workspace(), name).await?.and_then(|grant| grant.scopes),
+        None => ear.heard(),
+    };
+    let lacking = lacking(app, manifest, name, granted).await?;
     if !lacking.is_empty() {
-        let detail = format!(
-            "{title} accepts the credentials, but they lack what flows need: {}. Have it agreed to once more: \
-             `tributary connection authorize {name}`",
-            lacking.join("; ")
-        );
+        let remedy = match manifest.grant() {
+            Some(_) => format!("Have it agreed to once more: `tributary connection authorize {name}`"),
+            None => format!("Allow it at {title}, and enter the new credentials if they changed"),
+        };
+        let lacks = lacking.join("; ");
+        let detail =
+            format!("{title} accepts the credentials, but they lack what flows need: {lacks}. {remedy}");
         return Ok(json!({"ok": false, "detail": detail, "code": "scope_missing", "lacking": lacking}));
     }
     let mut detail = format!("{title} accepts the credentials");
@@ -65,11 +74,12 @@ pub async fn examine(app: &App, name: &str) -> Result<Value, Problem> {
 }
 
 /// Scopes that the connection was not granted and that deployed flows need, each with who needs it.
-async fn lacking(app: &App, manifest: &Manifest, name: &str) -> Result<Vec<String>, Problem> {
-    let granted = match manifest.grant() {
-        Some(_) => app.store().grant(app.workspace(), name).await?.and_then(|grant| grant.scopes),
-        None => None,
-    };
+async fn lacking(
+    app: &App,
+    manifest: &Manifest,
+    name: &str,
+    granted: Option<Vec<String>>,
+) -> Result<Vec<String>, Problem> {
     // A vendor that does not say refuses the call itself.
     let Some(granted) = granted else { return Ok(Vec::new()) };
     let mut lacking = Vec::new();
@@ -80,7 +90,7 @@ async fn lacking(app: &App, manifest: &Manifest, name: &str) -> Result<Vec<Strin
             let Some(operation) = manifest.operation(&call.operation).filter(|_| used == name) else {
                 continue;
             };
-            for scope in &operation.scopes {
+            for scope in manifest.scopes_of(operation) {
                 let given = scope.split('|').any(|one| granted.iter().any(|given| given == one));
                 let words = format!("`{scope}` for {} of flow {}", operation.name, flow.name);
                 if !given && !lacking.contains(&words) {
@@ -92,6 +102,33 @@ async fn lacking(app: &App, manifest: &Manifest, name: &str) -> Result<Vec<Strin
     Ok(lacking)
 }
 
+/// A transport that hears in the last answer what the credentials may do.
+struct Ear<'a> {
+    transport: &'a dyn Transport,
+    header: Option<&'a str>,
+    heard: Mutex<Option<String>>,
+}
+
+impl Ear<'_> {
+    fn heard(&self) -> Option<Vec<String>> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(
+            heard.split(',').map(|scope| scope.trim().to_owned()).filter(|scope| !scope.is_empty()).collect(),
+        )
+    }
+}
+
+impl Transport for Ear<'_> {
+    fn send(&self, request: wire::Request) -> BoxFuture<'_, Result<wire::Response, TransportError>> {
+        Box::pin(async move {
+            let answer = self.transport.send(request).await?;
+            let scopes = self.header.and_then(|name| answer.header(name)).map(str::to_owned);
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = scopes;
+            Ok(answer)
+        })
+    }
+}
+
 /// Codes of errors about tokens.
 const SPEAKING: [&str; 4] = ["grant_", "client_refused", "scope_refused", "credential_"];
 
@@ -101,6 +138,9 @@ pub fn plain(title: &str, error: &Error) -> String {
     match (&error.class, error.status) {
         // These say themselves who has to do what.
         _ if SPEAKING.iter().any(|start| error.code.starts_with(start)) => said.clone(),
+        (Class::Auth, _) if error.lacks_scope() => {
+            format!("{title} knows the key, but the key may not do this: {said}. Allow it at {title}")
+        }
         (Class::Auth, Some(403)) => format!("{title} knows the key, but the key may not do this: {said}"),
         (Class::Auth, _) => {
             format!(

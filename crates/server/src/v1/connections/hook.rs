@@ -44,10 +44,11 @@ pub async fn register(State(app): State<App>, Path(name): Path<String>) -> Resul
     for (field, value) in stored.credentials.iter() {
         credentials.set(field, value);
     }
-    // Deliveries to an address that was registered by hand may be signed with the one that is there.
+    // Deliveries to an address that was registered by hand may be signed with one that is there; the oldest go.
     let field = registering.field();
-    let secrets = [credentials.get(&field).unwrap_or_default(), secret.reveal()].join(" ");
-    credentials.set(field, secrets.trim());
+    let secrets = [secret.reveal(), credentials.get(&field).unwrap_or_default()].join(" ");
+    let secrets: Vec<&str> = secrets.split_whitespace().take(connect::SIGNING_SECRETS_MAX).collect();
+    credentials.set(field, secrets.join(" "));
     let info = &stored.info;
     let changed = NewConnection {
         name: info.name.clone(),
@@ -65,23 +66,30 @@ pub async fn register(State(app): State<App>, Path(name): Path<String>) -> Resul
 /// 204 when the vendor does not have it any more.
 pub async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     let _turn = app.turn().lock().await;
-    take_back(&app, &name).await?;
+    find(&app, &name).await?;
+    if !take_back(&app, &name).await? {
+        let detail = format!(
+            "no address of `{name}` was registered by the vendor's API; one that was entered there by hand is taken away \
+             there"
+        );
+        return Err(Problem::new(Code::WrongState, detail));
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes back what was registered by the vendor's API, if anything was.
-pub async fn take_back(app: &App, name: &str) -> Result<(), Problem> {
+/// Takes back what was registered by the vendor's API; whether anything was.
+pub async fn take_back(app: &App, name: &str) -> Result<bool, Problem> {
     let hooks = app.store().hooks(app.workspace()).await?;
     let registered = hooks.iter().any(|hook| hook.connection == name && hook.registered.is_some());
     if !registered {
-        return Ok(());
+        return Ok(false);
     }
     let registering = registering(app, name).await?;
     let Registering { registration, hook, .. } = &registering;
-    let Some(id) = &hook.registered else { return Ok(()) };
+    let Some(id) = &hook.registered else { return Ok(false) };
     registering.call(app, &registration.remove, registration.removal(id), &format!("unhook-{id}")).await?;
     app.store().register_hook(app.workspace(), &hook.id, None).await?;
-    Ok(())
+    Ok(true)
 }
 
 async fn registering<'a>(app: &'a App, name: &str) -> Result<Registering<'a>, Problem> {

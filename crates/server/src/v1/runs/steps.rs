@@ -20,7 +20,8 @@ struct Step {
     finished_at: Option<Timestamp>,
 }
 
-/// As much of a journal as one answer shows, in bytes as stored; past that, outputs are left out.
+/// As much of a journal as one answer shows, in bytes as stored; past that, arguments, requests and outputs are left out,
+/// and what became of each step stays.
 const SHOWN_BYTES_MAX: usize = 16 << 20;
 
 /// A journal as it is shown.
@@ -33,10 +34,8 @@ pub struct Journal {
 impl Journal {
     /// Takes the next entry, of so many bytes.
     pub fn take(&mut self, mut entry: Entry, bytes: usize) {
-        if self.bytes + bytes > SHOWN_BYTES_MAX
-            && let Entry::Resolved { outcome, .. } = &mut entry
-        {
-            *outcome = Outcome::Output(format!("({bytes} bytes that are not shown)").into());
+        if self.bytes + bytes > SHOWN_BYTES_MAX {
+            leave_out(&mut entry, bytes);
         } else {
             self.bytes += bytes;
         }
@@ -45,6 +44,22 @@ impl Journal {
 
     pub fn read(self) -> (Vec<Value>, Value) {
         read(self.entries.into_iter())
+    }
+}
+
+/// Puts a word in the place of whatever may be large.
+fn leave_out(entry: &mut Entry, bytes: usize) {
+    let words = || Value::from(format!("({bytes} bytes that are not shown)"));
+    match entry {
+        Entry::Resolved { input, outcome, .. } => {
+            *input = words();
+            if let Outcome::Output(output) = outcome {
+                *output = words();
+            }
+        }
+        Entry::Intent { request, .. } if !request.is_null() => *request = words(),
+        Entry::Heard { value: Some(value), .. } => *value = words().into(),
+        _ => {}
     }
 }
 
@@ -246,9 +261,15 @@ mod tests {
         for (place, bytes) in [(0, 100), (1, SHOWN_BYTES_MAX), (2, 200)] {
             journal.take(resolved(&format!("/do/{place}"), Outcome::Output(json!(place)), 1, 0, 1), bytes);
         }
+        // What became of a step is told, whatever it weighs.
+        let fault = Outcome::Fault(flow::Fault::runtime("no"));
+        journal.take(resolved("/do/3", fault, 1, 0, 1), SHOWN_BYTES_MAX);
         let (steps, _) = journal.read();
         let outputs: Vec<&Value> = steps.iter().map(|step| &step["output"]).collect();
-        assert_eq!(outputs, [&json!(0), &json!("(16777216 bytes that are not shown)"), &json!(2)]);
+        let left_out = json!("(16777216 bytes that are not shown)");
+        assert_eq!(outputs, [&json!(0), &left_out, &json!(2), &Value::Null]);
+        assert_eq!((&steps[1]["input"], &steps[3]["input"]), (&left_out, &left_out));
+        assert_eq!((&steps[3]["status"], &steps[3]["error"]["detail"]), (&json!("failed"), &json!("no")));
     }
 
     #[test]

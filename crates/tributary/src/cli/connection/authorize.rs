@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use super::segment;
 use crate::client::Client;
@@ -21,6 +22,10 @@ const TIME_MAX: Duration = Duration::from_secs(15 * 60);
 /// What a browser may send before it is cut off.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// Whoever asks beside the browser, at once: browsers open a second line in advance.
+const ASKING_MAX: usize = 16;
+/// Where nobody listens and no port was given; vendors refuse port 0.
+const PORT: u16 = 8765;
 
 #[derive(Debug, Args)]
 pub struct Way {
@@ -52,7 +57,10 @@ pub async fn walk(client: &Client, name: &str, way: &Way) -> anyhow::Result<Valu
     let redirect = match (&way.redirect_url, &listener) {
         (Some(url), _) => url.to_string(),
         (None, Some(listener)) => format!("http://{}{PATH}", listener.local_addr()?),
-        (None, None) => format!("http://127.0.0.1:{}{PATH}", way.redirect_port),
+        (None, None) => {
+            let port = if way.redirect_port == 0 { PORT } else { way.redirect_port };
+            format!("http://127.0.0.1:{port}{PATH}")
+        }
     };
     let asked = client.post(&path("authorize"), json!({"redirect_uri": redirect})).await?;
     let url = asked["url"].as_str().context("the server names no address")?;
@@ -60,7 +68,8 @@ pub async fn walk(client: &Client, name: &str, way: &Way) -> anyhow::Result<Valu
     let answer = match listener {
         Some(listener) => {
             open(url);
-            let answer = tokio::time::timeout(TIME_MAX, comes_back(&listener)).await;
+            let state = asked["state"].as_str().unwrap_or_default();
+            let answer = tokio::time::timeout(TIME_MAX, comes_back(&listener, state)).await;
             answer.map_err(|_| anyhow!("nobody answered within 15 minutes"))??
         }
         None => pasted()?,
@@ -96,29 +105,55 @@ fn pasted() -> anyhow::Result<String> {
     Ok(line.trim().to_owned())
 }
 
-/// The address that the browser comes back with. Whatever else asks here is sent away.
-async fn comes_back(listener: &TcpListener) -> anyhow::Result<String> {
+/// The address that the browser comes back with, in answer to this question. Whatever else asks here is sent away, and keeps
+/// nobody waiting.
+async fn comes_back(listener: &TcpListener, state: &str) -> anyhow::Result<String> {
+    let mut asking = JoinSet::new();
     loop {
-        let (mut stream, _) = listener.accept().await.context("the loopback listener broke")?;
-        let target = tokio::time::timeout(HEAD_TIME_MAX, target(&mut stream)).await.ok().flatten();
-        let back = target.filter(|target| target.split('?').next() == Some(PATH) && target.contains('?'));
-        let (status, words) = match &back {
-            Some(_) => ("200 OK", "Done. You can close this window."),
-            None => ("404 Not Found", "There is nothing here."),
-        };
-        let page = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-             Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n{words}",
-            words.len()
-        );
-        // The browser may be gone: the answer counts all the same.
-        if let Err(error) = stream.write_all(page.as_bytes()).await {
-            tracing::debug!(%error, "the browser did not wait");
-        }
-        if let Some(target) = back {
-            return Ok(format!("http://127.0.0.1{target}"));
+        tokio::select! {
+            biased;
+            Some(answered) = asking.join_next() => {
+                if let Ok(Some(target)) = answered {
+                    return Ok(format!("http://127.0.0.1{target}"));
+                }
+            }
+            accepted = listener.accept(), if asking.len() < ASKING_MAX => {
+                let (stream, _) = accepted.context("the loopback listener broke")?;
+                asking.spawn(hear(stream, state.to_owned()));
+            }
         }
     }
+}
+
+/// What one line asks for, if that is our answer.
+async fn hear(mut stream: TcpStream, state: String) -> Option<String> {
+    let target = tokio::time::timeout(HEAD_TIME_MAX, target(&mut stream)).await.ok().flatten();
+    let back = target.filter(|target| answers(target, &state));
+    let (status, words) = match &back {
+        Some(_) => (
+            "200 OK",
+            "The answer is on its way; the command says what came of it. You can close this window.",
+        ),
+        None => ("404 Not Found", "There is nothing here."),
+    };
+    let page = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
+         Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n{words}",
+        words.len()
+    );
+    // The browser may be gone: the answer counts all the same.
+    if let Err(error) = stream.write_all(page.as_bytes()).await {
+        tracing::debug!(%error, "the browser did not wait");
+    }
+    back
+}
+
+/// Whether it is where the browser was to come back to, with the state of this question.
+fn answers(target: &str, state: &str) -> bool {
+    let url = url::Url::parse(&format!("http://127.0.0.1{target}"));
+    url.is_ok_and(|url| {
+        url.path() == PATH && url.query_pairs().any(|(name, value)| name == "state" && value == state)
+    })
 }
 
 /// What a GET asks for.
