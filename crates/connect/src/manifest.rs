@@ -491,6 +491,8 @@ pub struct Lookup {
     /// Full name of the read.
     pub(crate) operation: String,
     pub(crate) with: Vec<(String, Template)>,
+    /// Another read for some of the calls.
+    pub(crate) instead: Option<Instead>,
     /// Asked once for each element of this list of the arguments; all must be found.
     pub(crate) for_each: Option<Path>,
     /// Turns a name among the arguments of the read into an id first.
@@ -504,6 +506,16 @@ pub struct Lookup {
     pub(crate) collect: Option<String>,
     /// Members of what is answered, as the operation itself would; without them, the record.
     pub(crate) answer: Vec<(String, Made)>,
+}
+
+/// The read of a lookup where an argument of the call is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Instead {
+    /// Of the arguments.
+    pub when: Path,
+    /// Full name of the read.
+    pub operation: String,
+    pub with: Vec<(String, Template)>,
 }
 
 /// A member of the answer that a found record is made into.
@@ -534,7 +546,22 @@ pub(crate) struct Resolve {
     pub strip: String,
     /// Full name of the list that knows names and ids.
     pub operation: String,
+    /// Its arguments.
+    pub with: Value,
     pub name: Path,
+    pub id: Path,
+    pub instead: Option<Opened>,
+}
+
+/// How an id of another kind (a person's) is turned into the one that the read takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    /// Such an id begins with one of these.
+    pub starts: Vec<String>,
+    /// Full name of what answers it: a read, or what may be repeated.
+    pub operation: String,
+    /// Its argument that takes the id.
+    pub argument: String,
     pub id: Path,
 }
 
@@ -548,6 +575,8 @@ pub(crate) enum Template {
     Each(Path),
     /// `$key`: the effect's key.
     Key,
+    /// `$since_s`: a time before which the effect was not sent, in Unix seconds; known when the lookup is made.
+    Since,
 }
 
 /// How a list goes on.

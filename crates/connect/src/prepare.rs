@@ -69,6 +69,9 @@ impl Prepared {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ask {
     pub with: Value,
+    /// Asked by the lookup's other read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub instead: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub r#where: Vec<(String, Value)>,
 }
@@ -386,6 +389,7 @@ pub(crate) fn ask(
             Template::Key => return Ok(Value::String(key.to_owned())),
             Template::Args(path) => (args, path),
             Template::Each(path) => (each, path),
+            Template::Since => return Ok(Value::Null),
         };
         match path.find(from, None) {
             Found::Value(value) => Ok(value.clone()),
@@ -395,10 +399,15 @@ pub(crate) fn ask(
             }
         }
     };
-    let with = lookup.with.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
+    let given = |path: &Path| path.get(args).is_some_and(|value| value.as_str() != Some(""));
+    let instead = lookup.instead.as_ref().filter(|other| given(&other.when));
+    let with = instead.map_or(&lookup.with, |other| &other.with).iter();
+    let with = with.filter(|(_, template)| !matches!(template, Template::Since));
+    let with = with.map(|(name, value)| Ok((name.clone(), fill(value)?)));
     let wheres = lookup.r#where.iter().map(|(path, value)| Ok((path.as_str().to_owned(), fill(value)?)));
     Ok(Ask {
         with: Value::Object(with.collect::<Result<Map<_, _>, Error>>()?),
+        instead: instead.is_some(),
         r#where: wheres.collect::<Result<Vec<_>, Error>>()?,
     })
 }

@@ -273,7 +273,7 @@ impl Node {
             Ok(found) => found,
             Err(fault) => return never(fault.to_string()),
         };
-        let place = match self.place(notice, manifest, asking, &connection).await? {
+        let place = match self.place(notice, &asked, manifest, asking, &connection).await? {
             Ok(place) => place,
             Err(went) => return Ok(Some(went)),
         };
@@ -295,6 +295,7 @@ impl Node {
     async fn place(
         &self,
         notice: &Notice,
+        asked: &Approval,
         manifest: &Manifest,
         asking: &Asking,
         connection: &Connection,
@@ -311,8 +312,8 @@ impl Node {
             return Ok(Err(Went::Never("how it is found is not known any more".to_owned())));
         };
         let transport = self.gated(&notice.workspace, connection, manifest, None, Urgency::Live);
-        let now = self.clock.now();
-        match connect::lookup(&transport, connection, manifest, operation, &prepared, now).await {
+        let (sent, now) = (Some(asked.created_at), self.clock.now());
+        match connect::lookup(&transport, connection, manifest, operation, &prepared, sent, now).await {
             Ok(Some(answer)) => {
                 let place = asking.place(&answer);
                 self.store.notice_sent(&notice.workspace, &notice.approval, notice.n, &place).await?;

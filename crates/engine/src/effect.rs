@@ -421,8 +421,8 @@ impl Run<'_> {
             Idempotency::Lookup(_) | Idempotency::NaturalKey(_) => {
                 let Target { transport, connection, manifest, operation, prepared, .. } = target;
                 let Some(prepared) = prepared else { return Before::Send };
-                let now = self.node.clock.now();
-                match connect::lookup(transport, connection, manifest, operation, prepared, now).await {
+                let (sent, now) = (open.intent.as_ref().map(|intent| intent.sent_at), self.node.clock.now());
+                match connect::lookup(transport, connection, manifest, operation, prepared, sent, now).await {
                     Ok(Some(output)) if prepared.upsert.is_none() => Before::Known(Attempt::Output(output)),
                     Ok(Some(_)) => {
                         self.overtaken(call, target, open, true).await.map_or(Before::Send, Before::Known)
@@ -447,7 +447,7 @@ impl Run<'_> {
         let Target { transport, connection, manifest, operation, prepared, .. } = target;
         let Some(prepared) = prepared else { return Attempt::Failed(conflict) };
         let now = self.node.clock.now();
-        match connect::lookup(transport, connection, manifest, operation, prepared, now).await {
+        match connect::lookup(transport, connection, manifest, operation, prepared, None, now).await {
             Ok(Some(output)) if prepared.upsert.is_none() => Attempt::Output(output),
             Ok(Some(_)) => {
                 // What is sent instead has bytes of its own: it is the next attempt.

@@ -137,9 +137,11 @@ impl Run<'_> {
                 last.again = Some(TELL_AGAIN);
                 break;
             }
-            let now = self.node.clock.now();
+            let (asked, now) = (Some(approval.created_at), self.node.clock.now());
             let found = match maybe_sent && is_found(operation) {
-                true => connect::lookup(&transport, connection, manifest, operation, prepared, now).await,
+                true => {
+                    connect::lookup(&transport, connection, manifest, operation, prepared, asked, now).await
+                }
                 false => Ok(None),
             };
             let sent = match found {

@@ -5,8 +5,8 @@ use url::Url;
 
 use super::reader::{At, Fields, Reader};
 use super::{
-    Effects, Encoding, Idempotency, ItemErrors, Kind, Location, Lookup, Made, Mark, Nested, Next, Operation,
-    Pages, Param, Piece, Resolve, Template, Upsert, errors,
+    Effects, Encoding, Idempotency, Instead, ItemErrors, Kind, Location, Lookup, Made, Mark, Nested, Next,
+    Opened, Operation, Pages, Param, Piece, Resolve, Template, Upsert, errors,
 };
 use crate::path::Path;
 use crate::upsert::FIELDS;
@@ -439,7 +439,7 @@ pub(super) fn idempotency(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> O
         return Some(Idempotency::Header { name, life: reader.hours(&fields, "life_h", 24) });
     }
     if let Some(at) = fields.get("natural_key") {
-        return lookup(reader, &at, slug).map(Idempotency::NaturalKey);
+        return timeless(reader, &at, slug).map(Idempotency::NaturalKey);
     }
     if let Some(at) = fields.get("lookup") {
         return lookup(reader, &at, slug).map(Idempotency::Lookup);
@@ -449,20 +449,33 @@ pub(super) fn idempotency(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> O
 }
 
 fn lookup(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
-    let known = ["operation", "with", "for_each", "resolve", "within", "where", "mark", "collect", "answer"];
+    let known = [
+        "operation",
+        "with",
+        "instead",
+        "for_each",
+        "resolve",
+        "within",
+        "where",
+        "mark",
+        "collect",
+        "answer",
+    ];
     let fields = reader.fields(at, "a lookup", &known);
     let operation = reader.required_text(&fields, "operation");
     let with = fields.get("with").map(|at| templates(reader, &at)).unwrap_or_default();
     let mut wheres = Vec::new();
     for (name, template) in fields.get("where").map(|at| templates(reader, &at)).unwrap_or_default() {
-        match Path::parse(&name) {
-            Some(path) => wheres.push((path, template)),
-            None => reader.problem(at, "manifest_path", format!("`{name}` is not a path")),
+        match (Path::parse(&name), template) {
+            (_, Template::Since) => reader.problem(at, "manifest_path", "`$since_s` stands in `with` only"),
+            (Some(path), template) => wheres.push((path, template)),
+            (None, _) => reader.problem(at, "manifest_path", format!("`{name}` is not a path")),
         }
     }
     Some(Lookup {
         operation: format!("{slug}.{operation}"),
         with,
+        instead: fields.get("instead").and_then(|at| instead(reader, &at, slug)),
         for_each: reader.optional_path(&fields, "for_each"),
         resolve: fields.get("resolve").and_then(|at| resolve(reader, &at, slug)),
         within: reader.optional_path(&fields, "within"),
@@ -473,6 +486,31 @@ fn lookup(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
     })
 }
 
+/// Another read, for calls that give an argument.
+fn instead(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Instead> {
+    let fields = reader.fields(at, "`instead`", &["when", "operation", "with"]);
+    let operation = reader.required_text(&fields, "operation");
+    let with = fields.get("with").map(|at| templates(reader, &at)).unwrap_or_default();
+    let at = reader.required(&fields, "when")?;
+    let when = reader.text(&at)?;
+    let path = when.strip_prefix("$args.").and_then(Path::parse);
+    if path.is_none() {
+        reader.problem(&at, "manifest_path", "`when` is an argument: `$args.<path>`");
+    }
+    Some(Instead { when: path?, operation: format!("{slug}.{operation}"), with })
+}
+
+/// A lookup for what may have been there before.
+fn timeless(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
+    let lookup = lookup(reader, at, slug)?;
+    let other = lookup.instead.iter().flat_map(|other| &other.with);
+    if lookup.with.iter().chain(other).any(|(_, template)| matches!(template, Template::Since)) {
+        let message = "a record that was there before is older than `$since_s`, which only `lookup` has";
+        reader.problem(at, "manifest_path", message);
+    }
+    Some(lookup)
+}
+
 /// Its parameters are what is looked for by, and what is written; `fields` is one more.
 fn upserting(
     reader: &mut Reader<'_>,
@@ -481,7 +519,7 @@ fn upserting(
     params: &mut Vec<Param>,
 ) -> Option<Upsert> {
     let fields = reader.fields(at, "`upsert`", &["find", "create", "update", "with", "compare"]);
-    let find = reader.required(&fields, "find").and_then(|at| lookup(reader, &at, &scope.slug));
+    let find = reader.required(&fields, "find").and_then(|at| timeless(reader, &at, &scope.slug));
     let (create, update) = (reader.required_text(&fields, "create"), reader.required_text(&fields, "update"));
     let with = reader.required(&fields, "with").map(|at| at.entries()).unwrap_or_default();
     let mut update_with = Vec::new();
@@ -534,8 +572,8 @@ fn mark(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Mark> {
 }
 
 fn resolve(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Resolve> {
-    let fields =
-        reader.fields(at, "`resolve`", &["argument", "id_alphabet", "strip", "operation", "name", "id"]);
+    let known = ["argument", "id_alphabet", "strip", "operation", "with", "name", "id", "instead"];
+    let fields = reader.fields(at, "`resolve`", &known);
     let name = reader.required(&fields, "name").and_then(|at| reader.path(&at));
     let id = reader.required(&fields, "id").and_then(|at| reader.path(&at));
     Some(Resolve {
@@ -543,7 +581,20 @@ fn resolve(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Resolve> 
         id_alphabet: reader.required_text(&fields, "id_alphabet"),
         strip: reader.optional_text(&fields, "strip").unwrap_or_default(),
         operation: format!("{slug}.{}", reader.required_text(&fields, "operation")),
+        with: fields.get("with").map(|at| at.node.to_value()).unwrap_or_default(),
         name: name?,
+        id: id?,
+        instead: fields.get("instead").and_then(|at| opened(reader, &at, slug)),
+    })
+}
+
+fn opened(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Opened> {
+    let fields = reader.fields(at, "`instead`", &["starts", "operation", "argument", "id"]);
+    let id = reader.required(&fields, "id").and_then(|at| reader.path(&at));
+    Some(Opened {
+        starts: reader.required(&fields, "starts").map(|at| reader.texts(&at)).unwrap_or_default(),
+        operation: format!("{slug}.{}", reader.required_text(&fields, "operation")),
+        argument: reader.required_text(&fields, "argument"),
         id: id?,
     })
 }
@@ -553,6 +604,7 @@ fn templates(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<(String, Template)> {
     for (field, inner) in at.entries() {
         let template = match inner.node.as_str() {
             Some("$key") => Some(Template::Key),
+            Some("$since_s") => Some(Template::Since),
             Some(text) if text.starts_with('$') => {
                 let args = text.strip_prefix("$args.").and_then(Path::parse).map(Template::Args);
                 args.or_else(|| text.strip_prefix("$each.").and_then(Path::parse).map(Template::Each))
@@ -564,7 +616,7 @@ fn templates(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<(String, Template)> {
             None => reader.problem(
                 &inner,
                 "manifest_path",
-                "a reference is `$key`, `$args.<path>` or `$each.<path>`",
+                "a reference is `$key`, `$since_s`, `$args.<path>` or `$each.<path>`",
             ),
         }
     }

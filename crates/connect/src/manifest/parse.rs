@@ -299,16 +299,10 @@ fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest)
             continue;
         };
         if let Some(lookup) = operation.idempotency.lookup() {
-            check_lookup(reader, &at, manifest, lookup, &short(&lookup.operation), &names);
-            if let Some(resolve) = &lookup.resolve
-                && manifest.operations.stated(&resolve.operation).is_none_or(|list| list.pages.is_none())
-            {
-                let message = format!("`{}` is no list of this manifest", short(&resolve.operation));
-                reader.problem(&at, "manifest_unknown", message);
-            }
+            check_lookup(reader, &at, manifest, lookup, &names);
         }
         if let Some(upsert) = &operation.upsert {
-            check_lookup(reader, &at, manifest, &upsert.find, &short(&upsert.find.operation), &names);
+            check_lookup(reader, &at, manifest, &upsert.find, &names);
             check_upsert(reader, &at, manifest, operation, upsert, &names);
         }
         let mapped = |object: &String| manifest.views.values().any(|view| view.maps(object));
@@ -387,10 +381,46 @@ fn check_lookup(
     at: &At<'_>,
     manifest: &Manifest,
     lookup: &super::Lookup,
-    name: &str,
     names: &[&str],
 ) {
-    match manifest.operations.stated(&lookup.operation) {
+    check_read(reader, at, manifest, (&lookup.operation, &lookup.with), names);
+    if let Some(other) = &lookup.instead {
+        check_read(reader, at, manifest, (&other.operation, &other.with), names);
+    }
+    let Some(resolve) = &lookup.resolve else { return };
+    let short = |name: &str| name.split_once('.').map_or("", |(_, short)| short).to_owned();
+    match manifest.operations.stated(&resolve.operation).filter(|list| list.pages.is_some()) {
+        None => {
+            let message = format!("`{}` is no list of this manifest", short(&resolve.operation));
+            reader.problem(at, "manifest_unknown", message);
+        }
+        Some(list) => {
+            let given: Vec<&str> =
+                resolve.with.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+            check_arguments(reader, at, list, &given);
+        }
+    }
+    let Some(opened) = &resolve.instead else { return };
+    let again = |one: &&Operation| matches!(one.idempotency, super::Idempotency::Repeatable);
+    match manifest.operations.stated(&opened.operation).filter(again) {
+        None => {
+            let message = format!("`{}` is nothing that may be repeated", short(&opened.operation));
+            reader.problem(at, "manifest_request", message);
+        }
+        Some(open) => check_arguments(reader, at, open, &[&opened.argument]),
+    }
+}
+
+/// A read that something is looked up by is there, is a read, and takes what it is given.
+fn check_read(
+    reader: &mut Reader<'_>,
+    at: &At<'_>,
+    manifest: &Manifest,
+    (full, with): (&str, &[(String, super::Template)]),
+    names: &[&str],
+) {
+    let name = full.split_once('.').map_or("", |(_, short)| short);
+    match manifest.operations.stated(full) {
         None => reader.unknown(at.node.place, &at.pointer, "an operation of this manifest", name, names),
         Some(read) if read.effects != super::Effects::Read => {
             reader.problem(
@@ -400,18 +430,17 @@ fn check_lookup(
             );
         }
         Some(read) => {
-            for (argument, _) in &lookup.with {
-                if !read.params.iter().any(|param| param.name == *argument) {
-                    let known: Vec<&str> = read.params.iter().map(|param| param.name.as_str()).collect();
-                    reader.unknown(
-                        at.node.place,
-                        &at.pointer,
-                        &format!("a parameter of `{name}`"),
-                        argument,
-                        &known,
-                    );
-                }
-            }
+            let given: Vec<&str> = with.iter().map(|(argument, _)| argument.as_str()).collect();
+            check_arguments(reader, at, read, &given);
         }
+    }
+}
+
+fn check_arguments(reader: &mut Reader<'_>, at: &At<'_>, operation: &Operation, given: &[&str]) {
+    let known: Vec<&str> = operation.params.iter().map(|param| param.name.as_str()).collect();
+    let short = operation.name.split_once('.').map_or("", |(_, short)| short);
+    for argument in given.iter().filter(|argument| !known.contains(argument)) {
+        let what = format!("a parameter of `{short}`");
+        reader.unknown(at.node.place, &at.pointer, &what, argument, &known);
     }
 }

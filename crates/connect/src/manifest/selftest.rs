@@ -21,6 +21,8 @@ use crate::{Upserted, lookup, perform, upsert, wire};
 
 /// The effect key of tests that name none.
 const KEY: &str = "tby_test";
+/// When the effect was sent whose outcome a test asks for: 2026-01-01, midnight.
+const SENT_S: i64 = 1_767_225_600;
 /// In the place of every credential and token.
 const NOT_REAL: &str = "not-a-real-secret";
 
@@ -192,7 +194,8 @@ async fn act(
 ) -> Result<Value, Error> {
     let connection = connection(manifest);
     if ask {
-        let found = lookup(stage, &connection, manifest, operation, prepared, Timestamp::UNIX_EPOCH).await?;
+        let (sent, now) = (Timestamp::from_second(SENT_S).ok(), Timestamp::UNIX_EPOCH);
+        let found = lookup(stage, &connection, manifest, operation, prepared, sent, now).await?;
         return Ok(found.unwrap_or(Value::Null));
     }
     perform(stage, &connection, manifest, operation, prepared, Timestamp::UNIX_EPOCH).await

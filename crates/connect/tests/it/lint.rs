@@ -117,6 +117,36 @@ fn problems_have_a_place_and_a_remedy() {
             "`things.retreive` is not an operation of this manifest; did you mean `things.retrieve`?",
         ),
         (
+            "{thing: $args.id}}}",
+            "{thing: $since_s}}}",
+            "a record that was there before is older than `$since_s`, which only `lookup` has",
+        ),
+        (
+            "{thing: $args.id}}}",
+            "{thing: $args.id}, instead: {when: id, operation: things.list}}}",
+            "`when` is an argument: `$args.<path>`",
+        ),
+        (
+            "{thing: $args.id}}}",
+            "{thing: $args.id}, instead: {when: $args.id, operation: things.create}}}",
+            "`things.create` is no read, so nothing can be looked up by it",
+        ),
+        (
+            "{thing: $args.id}}}",
+            "{thing: $args.id}, instead: {when: $args.id, operation: things.list, with: {a: 1}}}}",
+            "`a` is not a parameter of `things.list`",
+        ),
+        (
+            "{thing: $args.id}}}",
+            "{thing: $args.id}, resolve: {argument: thing, id_alphabet: '0', operation: things.list, with: {a: 1}, name: name, id: id}}}",
+            "`a` is not a parameter of `things.list`",
+        ),
+        (
+            "{thing: $args.id}}}",
+            "{thing: $args.id}, resolve: {argument: thing, id_alphabet: '0', operation: things.list, name: name, id: id, instead: {starts: U, operation: things.create, argument: id, id: id}}}}",
+            "`things.create` is nothing that may be repeated",
+        ),
+        (
             "operation: things.retrieve, with: {thing",
             "operation: things.create, with: {id",
             "`things.create` is no read",

@@ -32,17 +32,23 @@ const second = await slack.chat.postMessage({ channel: billing.id, blocks, text:
 assert.deepEqual(second.message.blocks, blocks);
 await slack.chat.update({ channel: billing.id, ts: posted.ts, text: 'Payment failed: Adam Smith' });
 
+// What answers a message is in its thread alone, unless it is broadcast.
+const shown = async () => (await slack.conversations.history({ channel: billing.id })).messages.map(one => one.ts);
+assert.deepEqual(await shown(), [posted.ts]);
+const third = await slack.chat.postMessage({ channel: billing.id, text: 'third', thread_ts: posted.ts, reply_broadcast: true });
+assert.deepEqual(await shown(), [third.ts, posted.ts]);
 const plain = await slack.conversations.history({ channel: billing.id });
 assert.equal(plain.messages[1].metadata, undefined, 'metadata only when asked for');
+assert.equal(plain.messages[1].reply_count, 2);
 const history = await slack.conversations.history({ channel: billing.id, include_all_metadata: true, limit: 1 });
-assert.deepEqual([history.messages.length, history.has_more, history.messages[0].ts], [1, true, second.ts]);
+assert.deepEqual([history.messages.length, history.has_more, history.messages[0].ts], [1, true, third.ts]);
 const rest = await slack.conversations.history({
   channel: billing.id, include_all_metadata: true, limit: 1, cursor: history.response_metadata.next_cursor
 });
 assert.equal(rest.messages[0].text, 'Payment failed: Adam Smith');
 assert.deepEqual(rest.messages[0].metadata, metadata);
 const after = await slack.conversations.history({ channel: billing.id, oldest: posted.ts });
-assert.deepEqual(after.messages.map(message => message.ts), [second.ts]);
+assert.deepEqual(after.messages.map(message => message.ts), [third.ts]);
 
 const { members } = await slack.users.list();
 const { user } = await slack.users.lookupByEmail({ email: members[0].profile.email });
@@ -60,7 +66,9 @@ assert.deepEqual(reacted.message.reactions.map(({ name, count }) => [name, count
 await fails('already_reacted', slack.reactions.add({ channel: billing.id, timestamp: posted.ts, name: 'eyes' }));
 await slack.reactions.remove({ channel: billing.id, timestamp: posted.ts, name: 'eyes' });
 const thread = await slack.conversations.replies({ channel: billing.id, ts: posted.ts });
-assert.deepEqual(thread.messages.map(message => message.ts), [posted.ts, second.ts]);
+assert.deepEqual(thread.messages.map(message => message.ts), [posted.ts, second.ts, third.ts]);
+const later = await slack.conversations.replies({ channel: billing.id, ts: posted.ts, oldest: second.ts });
+assert.deepEqual(later.messages.map(message => message.ts), [posted.ts, third.ts]);
 assert.ok((await slack.conversations.members({ channel: billing.id })).members.includes(user.id));
 assert.match((await slack.chat.getPermalink({ channel: billing.id, message_ts: posted.ts })).permalink, /^https:/);
 

@@ -20,10 +20,52 @@ async fn the_official_client_posts_edits_and_reads() {
     let printed = clients::ensure().await.node("slack.mjs", &environment).await;
     assert!(printed.contains(r#""ok":true"#), "{printed}");
     let texts: Vec<String> = slack.messages().into_iter().map(|message| message.text).collect();
-    assert_eq!(texts, ["Payment failed: Adam Smith", "second", "whispered"]);
+    assert_eq!(texts, ["Payment failed: Adam Smith", "second", "third", "whispered"]);
     assert_eq!(slack.ephemerals()[0].text, "only you");
     let files = slack.files();
     assert_eq!(files[0].bytes.as_deref(), Some(b"id,amount\nin_1,4900\n".as_slice()));
+}
+
+/// A message whose answer is lost is found wherever it went, and nothing is found where it was not sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_unknown_outcome_is_found_where_it_went() {
+    let slack = Slack::new(Config { private: vec!["board".to_owned()], ..Config::new("xoxb-it") });
+    let (url, _port) = clients::serve(Arc::new(slack.clone())).await;
+    let catalog = connect::Catalog::embedded();
+    let (manifest, post) = catalog.operation("slack.messages.post").unwrap();
+    let mut account = connect::Connection {
+        name: "slack".to_owned(),
+        connector: "slack".to_owned(),
+        live: false,
+        base_url: Some(url.parse().unwrap()),
+        credentials: Default::default(),
+        access: None,
+    };
+    account.credentials.insert("token".to_owned(), connect::Secret::new("xoxb-it"));
+    let transport = connect::HttpTransport::new().unwrap();
+    let now = slack.now();
+    let prepared = |with, key: &str| connect::prepare(manifest, post, with, key).unwrap();
+    let first = prepared(&json!({"channel": "billing", "text": "first"}), "tby_first");
+    let first = connect::perform(&transport, &account, manifest, post, &first, now).await.unwrap();
+    let dana = slack.user_id("dana").unwrap();
+    let thread = json!({"channel": first["channel"], "text": "a", "thread_ts": first["ts"]});
+    let broadcast = json!({"channel": "#billing", "text": "a", "thread_ts": first["ts"], "reply_broadcast": true});
+    let cases = [
+        ("a channel", json!({"channel": "#billing", "text": "a"})),
+        ("a thread", thread),
+        ("a thread and its channel", broadcast),
+        ("a private channel", json!({"channel": "board", "text": "a"})),
+        ("a person", json!({"channel": dana, "text": "a"})),
+    ];
+    for (n, (place, with)) in cases.iter().enumerate() {
+        let (sent, other) = (prepared(with, &format!("tby_{n}")), prepared(with, "tby_other"));
+        let answer = connect::perform(&transport, &account, manifest, post, &sent, now).await.unwrap();
+        let found = connect::lookup(&transport, &account, manifest, post, &sent, Some(now), now).await;
+        let found = found.expect(place).expect(place);
+        assert_eq!((&found["channel"], &found["ts"]), (&answer["channel"], &answer["ts"]), "{place}");
+        let none = connect::lookup(&transport, &account, manifest, post, &other, Some(now), now).await;
+        assert_eq!(none.expect(place), None, "{place}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,9 +74,7 @@ pub fn shown(state: &State, message: &Message, with_metadata: bool) -> Value {
             body[key] = value.clone();
         }
     }
-    if let Some(thread) = &message.thread_ts {
-        body["thread_ts"] = json!(thread);
-    }
+    in_thread(state, message, &mut body);
     if !message.reactions.is_empty() {
         let one = |(name, users): &(String, Vec<String>)| json!({"name": name, "users": users, "count": users.len()});
         body["reactions"] = message.reactions.iter().map(one).collect();
@@ -90,6 +88,29 @@ pub fn shown(state: &State, message: &Message, with_metadata: bool) -> Value {
     body
 }
 
+/// What a message says of its thread: that it answers another one, or how many answer it.
+fn in_thread(state: &State, message: &Message, body: &mut Value) {
+    if message.is_reply() {
+        body["thread_ts"] = json!(message.thread_ts);
+        body["parent_user_id"] = json!(BOT_USER);
+        if message.broadcast {
+            body["subtype"] = json!("thread_broadcast");
+        }
+        return;
+    }
+    let of = |other: &&Message| other.is_reply_to(&message.channel, &message.ts);
+    let replies: Vec<&Message> = state.messages.iter().filter(of).collect();
+    if let Some(latest) = replies.last() {
+        body["thread_ts"] = json!(message.ts);
+        body["reply_count"] = json!(replies.len());
+        body["reply_users_count"] = json!(1);
+        body["reply_users"] = json!([BOT_USER]);
+        body["latest_reply"] = json!(latest.ts);
+        body["is_locked"] = json!(false);
+        body["subscribed"] = json!(true);
+    }
+}
+
 pub fn post(state: &mut State, params: &Params) -> Answer {
     let (id, name) = state.addressed(&params.text("channel").ok_or("channel_not_found")?)?;
     let content = Content::of(params)?;
@@ -101,6 +122,7 @@ pub fn post(state: &mut State, params: &Params) -> Answer {
         blocks: content.blocks,
         attachments: content.attachments,
         thread_ts: params.text("thread_ts"),
+        broadcast: params.flag("reply_broadcast"),
         metadata: content.metadata,
         edited: false,
         reactions: Vec::new(),

@@ -53,17 +53,15 @@ pub fn members(state: &State, params: &Params) -> Answer {
     Ok(json!({"ok": true, "members": rows, "response_metadata": {"next_cursor": cursor}}))
 }
 
-/// `conversations.replies`: a message and its thread, oldest first.
+/// `conversations.replies`: a message, and of its thread what is between `oldest` and `latest`, oldest first.
 pub fn replies(state: &State, params: &Params) -> Answer {
     let id = identified(state, params)?;
     let ts = params.text("ts").ok_or("thread_not_found")?;
-    let of = |message: &&Message| {
-        message.channel == id && (message.ts == ts || message.thread_ts.as_deref() == Some(ts.as_str()))
-    };
-    let thread: Vec<&Message> = state.messages.iter().filter(of).collect();
-    if thread.is_empty() {
-        return Err("thread_not_found");
-    }
+    let first = state.messages.iter().find(|message| message.channel == id && message.ts == ts);
+    let first = first.ok_or("thread_not_found")?;
+    let bounds = Bounds::of(params);
+    let answers = |message: &&Message| message.is_reply_to(&id, &ts) && bounds.hold(&message.ts);
+    let thread: Vec<&Message> = [first].into_iter().chain(state.messages.iter().filter(answers)).collect();
     let with_metadata = params.flag("include_all_metadata");
     let (rows, cursor) = page(thread, params);
     let rows: Vec<Value> = rows.into_iter().map(|message| shown(state, message, with_metadata)).collect();
@@ -81,7 +79,7 @@ fn channel(state: &State, channel: &Channel) -> Value {
         "is_group": false,
         "is_im": false,
         "is_mpim": false,
-        "is_private": false,
+        "is_private": channel.private,
         "is_archived": false,
         "is_general": channel.name == "general",
         "is_shared": false,
@@ -98,29 +96,26 @@ fn channel(state: &State, channel: &Channel) -> Value {
     })
 }
 
-/// `conversations.list`: there are public channels only.
+/// `conversations.list`: public channels, where nothing else is asked for.
 pub fn list(state: &State, params: &Params) -> Value {
     let types = params.text("types").unwrap_or_else(|| "public_channel".to_owned());
-    let wanted = types.split(',').any(|kind| kind.trim() == "public_channel");
-    let all: Vec<&Channel> = state.channels.iter().filter(|_| wanted).collect();
+    let wanted = |kind: &str| types.split(',').any(|wanted| wanted.trim() == kind);
+    let kind = |one: &Channel| if one.private { "private_channel" } else { "public_channel" };
+    let all: Vec<&Channel> = state.channels.iter().filter(|one| wanted(kind(one))).collect();
     let (rows, cursor) = page(all, params);
     let rows: Vec<Value> = rows.into_iter().map(|one| channel(state, one)).collect();
     json!({"ok": true, "channels": rows, "response_metadata": {"next_cursor": cursor}})
 }
 
-/// `conversations.history`: newest first, between `oldest` and `latest`; takes a channel id only.
+/// `conversations.history`: newest first, between `oldest` and `latest`; takes a channel id only. What answers a message is
+/// not among them, unless it was broadcast.
 pub fn history(state: &State, params: &Params) -> Answer {
     let id = identified(state, params)?;
-    let inclusive = params.flag("inclusive");
-    let (oldest, latest) = (params.text("oldest"), params.text("latest"));
-    let within = |ts: &str| {
-        let after = oldest.as_deref().is_none_or(|bound| later(ts, bound, inclusive));
-        let before = latest.as_deref().is_none_or(|bound| later(bound, ts, inclusive));
-        after && before
+    let bounds = Bounds::of(params);
+    let stands = |message: &&Message| {
+        message.channel == id && bounds.hold(&message.ts) && (message.broadcast || !message.is_reply())
     };
-    let messages = state.messages.iter().rev();
-    let all: Vec<&Message> =
-        messages.filter(|message| message.channel == id && within(&message.ts)).collect();
+    let all: Vec<&Message> = state.messages.iter().rev().filter(stands).collect();
     let with_metadata = params.flag("include_all_metadata");
     let (rows, cursor) = page(all, params);
     let rows: Vec<Value> = rows.into_iter().map(|message| shown(state, message, with_metadata)).collect();
@@ -136,6 +131,26 @@ pub fn history(state: &State, params: &Params) -> Answer {
         answer["response_metadata"] = json!({"next_cursor": cursor});
     }
     Ok(answer)
+}
+
+/// The times between which messages are asked for.
+struct Bounds {
+    oldest: Option<String>,
+    latest: Option<String>,
+    inclusive: bool,
+}
+
+impl Bounds {
+    fn of(params: &Params) -> Bounds {
+        let (oldest, latest) = (params.text("oldest"), params.text("latest"));
+        Bounds { oldest, latest, inclusive: params.flag("inclusive") }
+    }
+
+    fn hold(&self, ts: &str) -> bool {
+        let after = self.oldest.as_deref().is_none_or(|bound| later(ts, bound, self.inclusive));
+        let before = self.latest.as_deref().is_none_or(|bound| later(bound, ts, self.inclusive));
+        after && before
+    }
 }
 
 /// Whether one ts is later than a bound (or is it, where the bound is included). A bound may be whole seconds.

@@ -54,6 +54,8 @@ pub struct Config {
     pub team: String,
     /// Names of the public channels, without `#`.
     pub channels: Vec<String>,
+    /// Names of private channels that the app is in.
+    pub private: Vec<String>,
     pub users: Vec<User>,
     /// What the twin's clock shows first; it dates messages.
     pub now: Timestamp,
@@ -73,6 +75,7 @@ impl Config {
             token: token.to_owned(),
             team: "Tributary Sandbox".to_owned(),
             channels: ["general", "billing", "revenue", "sales"].map(str::to_owned).to_vec(),
+            private: Vec::new(),
             users: vec![user("dana", "Dana Finch"), user("ravi", "Ravi Osei")],
             now: Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH),
         }
@@ -92,11 +95,24 @@ pub struct Message {
     pub blocks: Option<Value>,
     pub attachments: Option<Value>,
     pub thread_ts: Option<String>,
+    /// An answer that shows in the channel too.
+    pub broadcast: bool,
     /// `{event_type, event_payload}`.
     pub metadata: Option<Value>,
     pub edited: bool,
     /// Names, each with the ids of those who reacted so.
     pub reactions: Vec<(String, Vec<String>)>,
+}
+
+impl Message {
+    /// Whether it answers another one, and so stands in that one's thread.
+    pub fn is_reply(&self) -> bool {
+        self.thread_ts.as_ref().is_some_and(|thread| *thread != self.ts)
+    }
+
+    fn is_reply_to(&self, channel: &str, ts: &str) -> bool {
+        self.is_reply() && self.channel == channel && self.thread_ts.as_deref() == Some(ts)
+    }
 }
 
 /// A message that only one person sees.

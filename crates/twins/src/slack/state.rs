@@ -11,11 +11,12 @@ pub const BOT: &str = "B0TRIBUTARY";
 pub const BOT_USER: &str = "U0TRIBUTARY";
 pub const APP: &str = "A0TRIBUTARY";
 
-/// A public channel.
+/// A channel that the app is in.
 #[derive(Debug)]
 pub struct Channel {
     pub id: String,
     pub name: String,
+    pub private: bool,
 }
 
 #[derive(Debug)]
@@ -47,8 +48,9 @@ pub struct State {
 
 impl State {
     pub fn new(config: Config) -> State {
-        let channels = config.channels.into_iter().enumerate();
-        let channels = channels.map(|(index, name)| Channel { id: format!("C0SANDBOX{index:02}"), name });
+        let public = config.channels.into_iter().map(|name| (name, false));
+        let all = public.chain(config.private.into_iter().map(|name| (name, true))).enumerate();
+        let channels = all.map(|(index, (name, private))| Channel { id: format!("C0SANDBOX{index:02}"), name, private });
         let users = config.users.into_iter().enumerate();
         State {
             token: config.token,

@@ -121,6 +121,35 @@ fn history_is_bounded_and_shows_metadata_when_asked() {
 }
 
 #[test]
+fn answers_in_a_thread_are_in_no_history_unless_they_are_broadcast() {
+    let slack = Slack::new(Config { private: vec!["board".to_owned()], ..Config::new("xoxb-1") });
+    let post = |body: Value| call(&slack, "chat.postMessage", body);
+    let first = post(json!({"channel": "sales", "text": "1"}));
+    let (channel, ts) = (&first["channel"], &first["ts"]);
+    post(json!({"channel": channel, "text": "2", "thread_ts": ts}));
+    post(json!({"channel": channel, "text": "3", "thread_ts": ts, "reply_broadcast": true}));
+    let texts = |method: &str, body: Value| -> Vec<String> {
+        let answer = call(&slack, method, body);
+        let all = answer["messages"].as_array().unwrap().iter();
+        all.map(|one| one["text"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(texts("conversations.history", json!({"channel": channel})), ["3", "1"]);
+    assert_eq!(texts("conversations.replies", json!({"channel": channel, "ts": ts})), ["1", "2", "3"]);
+    let bounded = json!({"channel": channel, "ts": ts, "oldest": slack.messages()[1].ts});
+    assert_eq!(texts("conversations.replies", bounded), ["1", "3"]);
+    let shown = &call(&slack, "conversations.history", json!({"channel": channel}))["messages"];
+    assert_eq!((&shown[0]["subtype"], &shown[1]["reply_count"]), (&json!("thread_broadcast"), &json!(2)));
+
+    let names = |types: &str| -> Vec<String> {
+        let answer = call(&slack, "conversations.list", json!({"types": types}));
+        let all = answer["channels"].as_array().unwrap().iter();
+        all.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("private_channel"), ["board"]);
+    assert_eq!(names("public_channel,private_channel").len(), names("").len() + 1);
+}
+
+#[test]
 fn an_update_replaces_and_a_deletion_removes() {
     let slack = Slack::new(Config::new("xoxb-1"));
     let posted = call(&slack, "chat.postMessage", json!({"channel": "general", "text": "a"}));
