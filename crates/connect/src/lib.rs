@@ -13,6 +13,7 @@
 
 mod answer;
 pub mod auth;
+mod before;
 mod catalog;
 mod credentials;
 pub mod describe;
@@ -33,6 +34,7 @@ mod upsert;
 mod view;
 pub mod wire;
 
+pub use before::{Gap, Said, Step};
 pub use catalog::{Catalog, Source, text as manifest_text};
 pub use credentials::{Connection, Credentials, Secret};
 pub use error::{Class, Error};

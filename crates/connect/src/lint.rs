@@ -58,6 +58,7 @@ fn performable(catalog: &Catalog, file: &str, calls: &[CallSite]) -> Vec<Diagnos
         match catalog.operation(&call.operation) {
             Some((manifest, operation)) => {
                 arguments(file, call, &operation.input_schema(), &COMMON, &mut found);
+                found.extend(half_written(file, call, operation));
                 found.extend(view(file, call, manifest, operation));
                 found.extend(pages(file, call, operation));
             }
@@ -87,6 +88,22 @@ fn event(catalog: &Catalog, file: &str, site: &EventSite) -> Option<Diagnostic> 
     };
     let near = near.map(|near| format!("{slug}.{near}"));
     Some(at(file, (site.line, site.column), site.path.clone(), "event_type_unknown", message, near))
+}
+
+/// Members that an argument cannot have, where some of it is computed.
+fn half_written(file: &str, call: &CallSite, operation: &Operation) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for argument in call.arguments.iter().filter(|argument| argument.value.is_none()) {
+        let param = operation.params.iter().find(|param| param.name == argument.name);
+        let Some(param) = param.filter(|param| !param.schema.is_null()) else { continue };
+        let checked = Schema::compile(&param.schema).map(|schema| schema.check(&argument.written));
+        if let Ok(Err(why)) = checked {
+            let message = format!("`{}` of `{}`: {why}", argument.name, operation.name);
+            let path = format!("{}/with/{}", call.path, argument.name);
+            found.push(at(file, (argument.line, argument.column), path, "argument_type", message, None));
+        }
+    }
+    found
 }
 
 /// A view that the vendor's manifest does not have.

@@ -7,9 +7,11 @@
 
 pub(crate) mod asking;
 mod auth;
+mod before;
 mod calls;
 mod errors;
 mod limits;
+mod lookups;
 mod operations;
 mod parse;
 pub(crate) mod poll;
@@ -28,6 +30,7 @@ use url::Url;
 
 use crate::answer::{Errors, Rule};
 use crate::auth::{Auth, Grant};
+use crate::before::Before;
 use crate::credentials::{Connection, Credentials};
 use crate::error::Error;
 use crate::path::Path;
@@ -290,6 +293,10 @@ pub struct Operation {
     pub(crate) wrap: Option<String>,
     /// Body members that are always sent.
     pub(crate) constants: Vec<(String, Value)>,
+    /// What is asked before it, in turn.
+    pub(crate) before: Vec<Before>,
+    /// A template of body members; null where there is none.
+    pub(crate) body: Value,
     pub(crate) pages: Option<Pages>,
     /// Lists inside each object of the answer that are completed page by page.
     pub(crate) nested: Vec<Nested>,
@@ -375,6 +382,9 @@ impl Operation {
                 [one] => drop(schema.insert("type".into(), one.clone())),
                 _ => drop(schema.insert("type".into(), Value::Array(kinds))),
             }
+            for (keyword, rule) in param.schema.as_object().into_iter().flatten() {
+                schema.insert(keyword.clone(), rule.clone());
+            }
             if !param.choices.is_empty() {
                 schema.insert("enum".into(), Value::Array(param.choices.clone()));
             }
@@ -407,6 +417,9 @@ pub struct Param {
     pub choices: Vec<Value>,
     pub required: bool,
     pub description: String,
+    /// What its members are, as JSON Schema; null where nothing is said of them. It leaves out what texts may be: each of
+    /// them may be computed.
+    pub schema: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -414,6 +427,8 @@ pub enum Location {
     Path,
     Query,
     Body,
+    /// For the steps before, and for the template of the body.
+    Before,
 }
 
 /// JSON's types, as parameters and view fields name them.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::answer;
 use crate::auth::{self, Granted};
+use crate::before;
 use crate::credentials::Connection;
 use crate::encode;
 use crate::error::{Class, Error};
@@ -18,7 +19,8 @@ use crate::transport::{Transport, TransportError};
 use crate::wire;
 
 /// Performs one attempt. Lists are followed to their end (`{"items": […]}`) unless only the first page is wanted
-/// (`{"items": […], "more": bool, "next": cursor|null}`); a page that fails fails the attempt.
+/// (`{"items": […], "more": bool, "next": cursor|null}`); a page that fails fails the attempt. What the request asks before
+/// is asked in each attempt.
 pub async fn perform(
     transport: &dyn Transport,
     connection: &Connection,
@@ -28,7 +30,10 @@ pub async fn perform(
     now: Timestamp,
 ) -> Result<Value, Error> {
     let call = Call { transport, connection, manifest, operation, now };
-    let output = call.output(prepared, None).await?;
+    let output = match prepared.before.is_empty() {
+        true => call.output(prepared, None).await?,
+        false => call.output(&before::take(&call, prepared).await?, None).await?,
+    };
     call.view(prepared, output)
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::before::{self, Gap, Step};
 use crate::encode;
 use crate::error::Error;
 use crate::manifest::{
@@ -24,7 +25,7 @@ const LOOKUPS_MAX: usize = 100;
 pub(crate) const COMMON: [&str; 4] = ["connection", "view", "page", "cursor"];
 
 /// A request as it will go out, but for its credentials: journalled before it is sent, and sent again byte for byte.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Prepared {
     pub method: String,
     /// From the root of the manifest's base URL, already encoded.
@@ -38,6 +39,12 @@ pub struct Prepared {
     /// The body is in base64, for it is no text.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub base64: bool,
+    /// What is asked before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Step>,
+    /// Nulls in the body that what is asked before is put in the place of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
     /// The view that the output is mapped to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub view: Option<String>,
@@ -100,7 +107,8 @@ pub fn prepare(
             format!("an effect key is 1 to {KEY_BYTES_MAX} ASCII characters"),
         ));
     }
-    let body = body(operation, given, key)?;
+    let (made, gaps) = before::members(operation, args)?;
+    let body = body(operation, given, made, key)?;
     if body.as_ref().is_some_and(|body| body.len() > manifest.limits.request_bytes_max) {
         let detail = format!("the body is longer than {} bytes", manifest.limits.request_bytes_max);
         return Err(argument(operation, "", "request_too_large", detail));
@@ -115,6 +123,8 @@ pub fn prepare(
         headers: headers(manifest, operation, body.is_some(), key),
         base64: operation.encoding == Encoding::Multipart && body.is_some(),
         body,
+        before: before::steps(manifest, operation, args, key)?,
+        gaps,
         view,
         first_page,
         lookups: lookups(operation, args, key)?,
@@ -210,7 +220,12 @@ fn query(operation: &Operation, given: &Map<String, Value>) -> String {
 }
 
 /// Body parameters in the order of the manifest, `None` where the operation sends no body.
-fn body(operation: &Operation, given: &Map<String, Value>, key: &str) -> Result<Option<String>, Error> {
+fn body(
+    operation: &Operation,
+    given: &Map<String, Value>,
+    made: Map<String, Value>,
+    key: &str,
+) -> Result<Option<String>, Error> {
     let takes_body = operation.method != "GET"
         && (operation.params.iter().any(|param| param.location == Location::Body)
             || !operation.constants.is_empty()
@@ -227,6 +242,7 @@ fn body(operation: &Operation, given: &Map<String, Value>, key: &str) -> Result<
     for (name, value) in &operation.constants {
         members.insert(name.clone(), value.clone());
     }
+    members.extend(made);
     if let Some(mark) = operation.idempotency.lookup().and_then(|lookup| lookup.mark.as_ref()) {
         write(operation, &mut members, &mark.at, Value::String(key.to_owned()))?;
         for (path, value) in &mark.defaults {

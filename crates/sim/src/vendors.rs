@@ -51,10 +51,16 @@ impl Vendors {
     pub fn new(seed: u64, dawn: Timestamp, end: Timestamp) -> Vendors {
         let config = stripe::Config { secret_key: STRIPE_KEY.to_owned(), ..stripe::Config::new(seed, dawn) };
         let stripe_version = config.api_version.clone();
+        let slack = Slack::new(slack::Config::new(SLACK_TOKEN));
+        // Files are uploaded to an address that the twin gives out.
+        VENDORS
+            .iter()
+            .filter(|(slug, _)| *slug == "slack")
+            .for_each(|(_, port)| slack.reached_at(&Vendors::base_url(*port)));
         Vendors {
             stripe: Stripe::new(config),
             chartmogul: ChartMogul::new(chartmogul::Config::new(CHARTMOGUL_KEY, seed, dawn)),
-            slack: Slack::new(slack::Config::new(SLACK_TOKEN)),
+            slack,
             others: Arc::default(),
             stripe_version,
             end,

@@ -1,20 +1,25 @@
 //! The `operations` section: parameters, pages, and how a call is repeated.
 
+use flow::schema::Schema;
 use flow::yaml;
+use serde_json::Value;
 use url::Url;
 
+use super::lookups::{lookup, timeless};
 use super::reader::{At, Fields, Reader};
 use super::{
-    Effects, Encoding, Idempotency, Instead, ItemErrors, Kind, Location, Lookup, Made, Mark, Nested, Next,
-    Opened, Operation, Pages, Param, Piece, Resolve, Template, Upsert, errors,
+    Effects, Encoding, Idempotency, ItemErrors, Kind, Location, Nested, Next, Operation, Pages, Param, Piece,
+    Template, Upsert, before, errors,
 };
 use crate::path::Path;
 use crate::upsert::FIELDS;
 
-const OPERATION: [&str; 21] = [
+const OPERATION: [&str; 23] = [
     "summary",
     "request",
     "effects",
+    "before",
+    "body",
     "include",
     "params",
     "encoding",
@@ -34,7 +39,7 @@ const OPERATION: [&str; 21] = [
     "example",
     "scopes",
 ];
-const PARAM: [&str; 5] = ["in", "type", "required", "enum", "description"];
+const PARAM: [&str; 6] = ["in", "type", "required", "enum", "description", "schema"];
 
 /// What the operations of a manifest have in common.
 #[derive(Clone, Debug)]
@@ -94,7 +99,7 @@ pub(super) fn operation(
     let constants = fields.get("constants").map(|at| {
         at.entries().iter().map(|(field, inner)| (field.name.clone(), inner.node.to_value())).collect()
     });
-    Some(Operation {
+    let operation = Operation {
         name: format!("{}.{name}", scope.slug),
         summary,
         effects,
@@ -124,7 +129,11 @@ pub(super) fn operation(
         path,
         encoding,
         constants: constants.unwrap_or_default(),
-    })
+        before: before::steps(reader, &fields, &scope.slug),
+        body: fields.get("body").map(|at| at.node.to_value()).unwrap_or_default(),
+    };
+    before::check(reader, at, &operation);
+    Some(operation)
 }
 
 pub(super) fn encoding(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Encoding> {
@@ -157,6 +166,7 @@ fn undeclared(path: &[Piece], params: &[Param]) -> Vec<Param> {
         choices: Vec::new(),
         required: true,
         description: String::new(),
+        schema: Value::Null,
     };
     path.iter().filter_map(name).map(param).collect()
 }
@@ -276,7 +286,12 @@ fn param(reader: &mut Reader<'_>, name: &str, at: &At<'_>, method: &str) -> Para
         return brief(reader, name, at, method);
     }
     let fields = reader.fields(at, "a parameter", &PARAM);
-    let choices = [("path", Location::Path), ("query", Location::Query), ("body", Location::Body)];
+    let choices = [
+        ("path", Location::Path),
+        ("query", Location::Query),
+        ("body", Location::Body),
+        ("before", Location::Before),
+    ];
     let default = if method == "GET" { Location::Query } else { Location::Body };
     let location = fields.get("in").and_then(|at| reader.choice(&at, "a place for a parameter", &choices));
     let location = location.unwrap_or(default);
@@ -298,7 +313,19 @@ fn param(reader: &mut Reader<'_>, name: &str, at: &At<'_>, method: &str) -> Para
         choices: choices.unwrap_or_default(),
         required: reader.flag(&fields, "required", false),
         description: reader.required_text(&fields, "description"),
+        schema: fields.get("schema").map(|at| schema(reader, &at)).unwrap_or_default(),
     }
+}
+
+/// What the members of an argument are.
+fn schema(reader: &mut Reader<'_>, at: &At<'_>) -> Value {
+    let schema = at.node.to_value();
+    if !schema.is_object() {
+        reader.mistyped(at, "a JSON Schema (a mapping)");
+    } else if let Err(wrong) = Schema::compile(&schema) {
+        reader.problem(at, "manifest_type", format!("this is no JSON Schema: {wrong:?}"));
+    }
+    schema
 }
 
 /// A parameter written as its type alone: `object|string`, `!` after it where it must be given, `query` or `path` before
@@ -328,6 +355,7 @@ fn brief(reader: &mut Reader<'_>, name: &str, at: &At<'_>, method: &str) -> Para
         choices: Vec::new(),
         required: kinds.ends_with('!'),
         description: String::new(),
+        schema: Value::Null,
     }
 }
 
@@ -448,69 +476,6 @@ pub(super) fn idempotency(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> O
     None
 }
 
-fn lookup(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
-    let known = [
-        "operation",
-        "with",
-        "instead",
-        "for_each",
-        "resolve",
-        "within",
-        "where",
-        "mark",
-        "collect",
-        "answer",
-    ];
-    let fields = reader.fields(at, "a lookup", &known);
-    let operation = reader.required_text(&fields, "operation");
-    let with = fields.get("with").map(|at| templates(reader, &at)).unwrap_or_default();
-    let mut wheres = Vec::new();
-    for (name, template) in fields.get("where").map(|at| templates(reader, &at)).unwrap_or_default() {
-        match (Path::parse(&name), template) {
-            (_, Template::Since) => reader.problem(at, "manifest_path", "`$since_s` stands in `with` only"),
-            (Some(path), template) => wheres.push((path, template)),
-            (None, _) => reader.problem(at, "manifest_path", format!("`{name}` is not a path")),
-        }
-    }
-    Some(Lookup {
-        operation: format!("{slug}.{operation}"),
-        with,
-        instead: fields.get("instead").and_then(|at| instead(reader, &at, slug)),
-        for_each: reader.optional_path(&fields, "for_each"),
-        resolve: fields.get("resolve").and_then(|at| resolve(reader, &at, slug)),
-        within: reader.optional_path(&fields, "within"),
-        r#where: wheres,
-        mark: fields.get("mark").and_then(|at| mark(reader, &at)),
-        collect: reader.optional_text(&fields, "collect"),
-        answer: fields.get("answer").map(|at| made(reader, &at)).unwrap_or_default(),
-    })
-}
-
-/// Another read, for calls that give an argument.
-fn instead(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Instead> {
-    let fields = reader.fields(at, "`instead`", &["when", "operation", "with"]);
-    let operation = reader.required_text(&fields, "operation");
-    let with = fields.get("with").map(|at| templates(reader, &at)).unwrap_or_default();
-    let at = reader.required(&fields, "when")?;
-    let when = reader.text(&at)?;
-    let path = when.strip_prefix("$args.").and_then(Path::parse);
-    if path.is_none() {
-        reader.problem(&at, "manifest_path", "`when` is an argument: `$args.<path>`");
-    }
-    Some(Instead { when: path?, operation: format!("{slug}.{operation}"), with })
-}
-
-/// A lookup for what may have been there before.
-fn timeless(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Lookup> {
-    let lookup = lookup(reader, at, slug)?;
-    let other = lookup.instead.iter().flat_map(|other| &other.with);
-    if lookup.with.iter().chain(other).any(|(_, template)| matches!(template, Template::Since)) {
-        let message = "a record that was there before is older than `$since_s`, which only `lookup` has";
-        reader.problem(at, "manifest_path", message);
-    }
-    Some(lookup)
-}
-
 /// Its parameters are what is looked for by, and what is written; `fields` is one more.
 fn upserting(
     reader: &mut Reader<'_>,
@@ -559,89 +524,8 @@ fn upserting(
         description: "`{owned: [names]}`: the fields that are changed where they differ; without it, all that are given. \
                       The others are written only where the record is made"
             .to_owned(),
+        schema: Value::Null,
     });
     let full = |name: &str| format!("{}.{name}", scope.slug);
     Some(Upsert { find, create: full(&create), update: full(&update), update_with, fields: written })
-}
-
-fn mark(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Mark> {
-    let fields = reader.fields(at, "`mark`", &["at", "default"]);
-    let defaults = fields.get("default").map(|at| reader.conditions(&at)).unwrap_or_default();
-    let at = reader.required(&fields, "at").and_then(|at| reader.path(&at));
-    Some(Mark { at: at?, defaults })
-}
-
-fn resolve(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Resolve> {
-    let known = ["argument", "id_alphabet", "strip", "operation", "with", "name", "id", "instead"];
-    let fields = reader.fields(at, "`resolve`", &known);
-    let name = reader.required(&fields, "name").and_then(|at| reader.path(&at));
-    let id = reader.required(&fields, "id").and_then(|at| reader.path(&at));
-    Some(Resolve {
-        argument: reader.required_text(&fields, "argument"),
-        id_alphabet: reader.required_text(&fields, "id_alphabet"),
-        strip: reader.optional_text(&fields, "strip").unwrap_or_default(),
-        operation: format!("{slug}.{}", reader.required_text(&fields, "operation")),
-        with: fields.get("with").map(|at| at.node.to_value()).unwrap_or_default(),
-        name: name?,
-        id: id?,
-        instead: fields.get("instead").and_then(|at| opened(reader, &at, slug)),
-    })
-}
-
-fn opened(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Opened> {
-    let fields = reader.fields(at, "`instead`", &["starts", "operation", "argument", "id"]);
-    let id = reader.required(&fields, "id").and_then(|at| reader.path(&at));
-    Some(Opened {
-        starts: reader.required(&fields, "starts").map(|at| reader.texts(&at)).unwrap_or_default(),
-        operation: format!("{slug}.{}", reader.required_text(&fields, "operation")),
-        argument: reader.required_text(&fields, "argument"),
-        id: id?,
-    })
-}
-
-fn templates(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<(String, Template)> {
-    let mut out = Vec::new();
-    for (field, inner) in at.entries() {
-        let template = match inner.node.as_str() {
-            Some("$key") => Some(Template::Key),
-            Some("$since_s") => Some(Template::Since),
-            Some(text) if text.starts_with('$') => {
-                let args = text.strip_prefix("$args.").and_then(Path::parse).map(Template::Args);
-                args.or_else(|| text.strip_prefix("$each.").and_then(Path::parse).map(Template::Each))
-            }
-            _ => Some(Template::Constant(inner.node.to_value())),
-        };
-        match template {
-            Some(template) => out.push((field.name.clone(), template)),
-            None => reader.problem(
-                &inner,
-                "manifest_path",
-                "a reference is `$key`, `$since_s`, `$args.<path>` or `$each.<path>`",
-            ),
-        }
-    }
-    out
-}
-
-/// What a found record is made into.
-fn made(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<(String, Made)> {
-    let mut out = Vec::new();
-    for (field, inner) in at.entries() {
-        let made = match inner.node.as_str() {
-            Some("$found") => Path::parse(".").map(Made::Found),
-            Some(text) if text.starts_with('$') => {
-                let found = text.strip_prefix("$found.").and_then(Path::parse).map(Made::Found);
-                found.or_else(|| text.strip_prefix("$with.").and_then(Path::parse).map(Made::With))
-            }
-            _ => Some(Made::Constant(inner.node.to_value())),
-        };
-        match made {
-            Some(made) => out.push((field.name.clone(), made)),
-            None => {
-                let message = "a reference is `$found`, `$found.<path>` or `$with.<path>`";
-                reader.problem(&inner, "manifest_path", message);
-            }
-        }
-    }
-    out
 }

@@ -11,7 +11,7 @@ use super::calls::{self, Scope};
 use super::operations::{self as all, Operations, Text};
 use super::reader::{At, Fields, Reader};
 use super::{
-    CredentialField, Encoding, FORMAT, Manifest, Operation, Pages, asking, errors, limits, selftest,
+    CredentialField, Encoding, FORMAT, Manifest, Operation, Pages, asking, before, errors, limits, selftest,
     triggers, views,
 };
 use crate::path::Path;
@@ -301,6 +301,7 @@ fn references(reader: &mut Reader<'_>, fields: &Fields<'_>, manifest: &Manifest)
         if let Some(lookup) = operation.idempotency.lookup() {
             check_lookup(reader, &at, manifest, lookup, &names);
         }
+        before::operations(reader, &at, manifest, operation, &names);
         if let Some(upsert) = &operation.upsert {
             check_lookup(reader, &at, manifest, &upsert.find, &names);
             check_upsert(reader, &at, manifest, operation, upsert, &names);
@@ -436,7 +437,8 @@ fn check_read(
     }
 }
 
-fn check_arguments(reader: &mut Reader<'_>, at: &At<'_>, operation: &Operation, given: &[&str]) {
+/// What an operation is given is among its parameters.
+pub(super) fn check_arguments(reader: &mut Reader<'_>, at: &At<'_>, operation: &Operation, given: &[&str]) {
     let known: Vec<&str> = operation.params.iter().map(|param| param.name.as_str()).collect();
     let short = operation.name.split_once('.').map_or("", |(_, short)| short);
     for argument in given.iter().filter(|argument| !known.contains(argument)) {

@@ -102,6 +102,65 @@ fn only_lists_have_pages() {
     assert!(found[0].contains("`stripe.charges.retrieve` is no list"), "{found:?}");
 }
 
+/// Members that a manifest says: also where others beside them are computed.
+#[test]
+fn members_of_arguments_are_those_that_there_are() {
+    let catalog = Catalog::embedded();
+    let blocks = |blocks: &str| {
+        let with = format!("{{channel: C1, text: a, blocks: {blocks}}}");
+        lint(&catalog, &format!("- a: {{call: slack.messages.post, with: {with}}}\n"))
+    };
+    let section = |text: &str| format!("{{type: section, text: {{type: mrkdwn, {text}}}}}");
+    let button = |member: &str| {
+        format!(
+            "{{type: actions, elements: [{{type: button, text: {{type: plain_text, text: A}}, {member}: x}}]}}"
+        )
+    };
+    let input = |label: &str| {
+        format!(
+            "{{type: input, {label}: {{type: plain_text, text: A}}, element: {{type: plain_text_input, action_id: a}}}}"
+        )
+    };
+    for sound in [
+        section("text: a"),
+        section("text: '${ .a }'"),
+        "{type: divider}, {type: header, text: {type: plain_text, text: a, emoji: true}}".to_owned(),
+        "{type: section, fields: ['${ .a }', {type: mrkdwn, text: a}], accessory: {type: static_select, options: []}}".to_owned(),
+        "{type: context, elements: [{type: image, image_url: 'https://a', alt_text: a}, {type: mrkdwn, text: a}]}".to_owned(),
+        button("value"),
+        input("label"),
+        "{type: image, image_url: 'https://a', alt_text: a}".to_owned(),
+        "{type: of_tomorrow, anything: 1}, '${ .block }'".to_owned(),
+    ] {
+        assert_eq!(blocks(&format!("[{sound}]")), [""; 0], "{sound}");
+    }
+    assert_eq!(blocks("'${ .blocks }'"), [""; 0]);
+    for (wrong, expected) in [
+        (section("txt: a"), "`/0/text/txt` is not allowed here"),
+        (section("txt: '${ .a }'"), "`/0/text/txt` is not allowed here"),
+        ("{type: section, txet: '${ .a }'}".to_owned(), "`/0/txet` is not allowed here"),
+        ("{type: divider}, {tpye: section}".to_owned(), "`/1` lacks `type`"),
+        ("{type: header}".to_owned(), "`/0` lacks `text`"),
+        (button("valeu"), "`/0/elements/0/valeu` is not allowed here"),
+        ("{type: context, elements: [{type: mrkdwn, txt: a}]}".to_owned(), "`/0/elements/0"),
+        (input("lable"), "`/0` lacks `label`"),
+        ("{type: image, image_url: 'https://a', alt: '${ .a }'}".to_owned(), "`/0` lacks `alt_text`"),
+    ] {
+        let found = blocks(&format!("[{wrong}]"));
+        assert!(found.len() == 1 && found[0].starts_with("argument_type f.yaml:3:"), "{wrong}: {found:?}");
+        assert!(
+            found[0].contains("`blocks` of `slack.messages.post`") && found[0].contains(expected),
+            "{found:?}"
+        );
+    }
+    let view = "{type: modal, titel: {type: plain_text, text: a}, blocks: []}";
+    let found = lint(
+        &catalog,
+        &format!("- a: {{call: slack.views.open, with: {{trigger_id: '${{ .t }}', view: {view}}}}}\n"),
+    );
+    assert!(found.len() == 1 && found[0].contains("`view` of `slack.views.open`"), "{found:?}");
+}
+
 /// Where a connector lists its types of events, others are mistakes; where it does not, anything may come.
 #[test]
 fn events_have_types_that_there_are() {

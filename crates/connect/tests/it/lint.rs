@@ -45,6 +45,73 @@ fn the_sound_one_is_sound() {
     assert_eq!((manifest.slug.as_str(), manifest.check()), ("acme", Some("acme.things.list")));
 }
 
+/// An operation with steps before it, in the place of another one.
+const STEPS: &str = "\
+  things.create:
+    summary: Create a thing
+    request: POST /things
+    effects: write
+    idempotency: repeatable
+    before:
+      slot: {operation: things.slot, with: {size: $size.content}}
+      sent: {to: $slot.url, bytes: $args.content}
+    body: {files: [{id: $slot.id, title: $args.title}]}
+    params:
+      content: {in: before, type: [string, object], required: true, description: What is in it}
+      title: {in: before, type: string, description: Its title}
+  things.slot:
+    summary: Where it goes
+    request: POST /slots
+    effects: write
+    idempotency: repeatable
+    params:
+      size: {type: integer, description: How long it is}
+check: things.list
+";
+
+#[test]
+fn steps_before_a_request_fit_it_and_each_other() {
+    let (first, _) = SOUND.split_once("  things.create:").unwrap();
+    let sound = format!("{first}{STEPS}");
+    Manifest::parse("acme.yaml", &sound).expect("sound");
+    for (from, to, expected) in [
+        ("operation: things.slot", "operation: things.slt", "did you mean `things.slot`?"),
+        (
+            "operation: things.slot",
+            "operation: things.create",
+            "`things.create` is no request that may be repeated",
+        ),
+        (
+            "with: {size: $size",
+            "with: {sze: $size",
+            "`sze` is not a parameter of `things.slot`; did you mean `size`?",
+        ),
+        ("$size.content", "$size.contnt", "did you mean `content`?"),
+        ("$size.content", "$size.title", "`title` gives bytes: its type is"),
+        ("$size.content", "$slot.id", "`slot` is not an earlier step"),
+        ("to: $slot.url", "to: $slt.url", "`slt` is not an earlier step; did you mean `slot`?"),
+        ("to: $slot.url", "to: /things", "`to` is what an earlier step answered"),
+        ("bytes: $args.content", "bytes: $size.content", "`bytes` is an argument"),
+        ("sent: {to", "sent: {operation: things.list, to", "`to` is not part of a step that is an operation"),
+        ("slot: {oper", "args: {oper", "a step is named by lower-case letters"),
+        ("title: $args.title", "title: $args.titel", "did you mean `title`?"),
+        ("title: $args.title", "title: $arg", "`$arg`: a reference is"),
+        (
+            "description: Its title}",
+            "description: Its title, schema: {tpye: object}}",
+            "this is no JSON Schema",
+        ),
+        ("POST /things", "GET /things", "`before` and `body` are for writes"),
+        ("size: {type", "size: {in: before, type", "`in: before` is for operations with `before`"),
+    ] {
+        let text = sound.replacen(from, to, 1);
+        assert_ne!(text, sound, "{from}");
+        let problems = Manifest::parse("acme.yaml", &text).expect_err(to);
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|line| line.contains(expected)), "{to}: {said:#?}");
+    }
+}
+
 #[test]
 fn problems_have_a_place_and_a_remedy() {
     let mut wrong = Vec::new();

@@ -207,6 +207,8 @@ pub struct Argument {
     pub name: String,
     /// If nothing in it is computed.
     pub value: Option<Value>,
+    /// As it stands, what is computed as the text of its expression.
+    pub written: Value,
     pub line: usize,
     pub column: usize,
 }

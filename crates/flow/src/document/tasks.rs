@@ -526,9 +526,9 @@ impl<'a> Reader<'a> {
 }
 
 fn argument((name, place, at): (&str, crate::yaml::Place, At<'_>)) -> Argument {
-    let computed = has_expression(at.node);
-    let value = (!computed).then(|| at.node.to_value());
-    Argument { name: name.to_owned(), value, line: place.line, column: place.column }
+    let written = at.node.to_value();
+    let value = (!has_expression(at.node)).then(|| written.clone());
+    Argument { name: name.to_owned(), value, written, line: place.line, column: place.column }
 }
 
 fn has_expression(node: &crate::yaml::Node) -> bool {

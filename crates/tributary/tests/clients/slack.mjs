@@ -75,8 +75,15 @@ assert.match((await slack.chat.getPermalink({ channel: billing.id, message_ts: p
 // Three requests, and the second to the address that the first one answers.
 const file = Buffer.from('id,amount\nin_1,4900\n');
 await slack.files.uploadV2({ channel_id: billing.id, file, filename: 'unpaid.csv', title: 'Unpaid' });
+await slack.files.uploadV2({
+  channel_id: billing.id, content: 'Grüße', filename: 'a.txt', thread_ts: posted.ts, initial_comment: 'see'
+});
 const { files } = await slack.files.list({ channel: billing.id });
-assert.deepEqual(files.map(one => [one.name, one.title, one.size]), [['unpaid.csv', 'Unpaid', file.length]]);
+assert.deepEqual(files.map(one => [one.name, one.title, one.size]), [
+  ['a.txt', 'a.txt', 7], ['unpaid.csv', 'Unpaid', file.length]
+]);
+const answers = await slack.conversations.replies({ channel: billing.id, ts: posted.ts });
+assert.deepEqual(answers.messages.at(-1).files.map(one => one.name), ['a.txt']);
 
 await fails('channel_not_found', slack.chat.postMessage({ channel: '#nowhere', text: 'x' }));
 await fails('no_text', slack.chat.postMessage({ channel: '#billing', text: '' }));

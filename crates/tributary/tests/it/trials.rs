@@ -242,6 +242,32 @@ async fn a_flow_runs_with_the_connections_of_a_server_or_only_shows_its_writes()
     app.stop().await;
 }
 
+/// An operation that asks before it sends reaches the twin with all of it; a dry run shows what is to be sent.
+#[test]
+fn a_file_is_uploaded_on_the_twin() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flow = format!(
+        "{HEAD}do:
+- channels: {{call: slack.conversations.list, with: {{connection: slack}}}}
+- upload:
+    call: slack.files.upload
+    with: {{connection: slack, channel_id: '${{ $steps.channels.items[0].id }}', filename: a.csv, content: 'a,b', initial_comment: see}}
+- look: {{call: slack.conversations.history, with: {{connection: slack, channel: '${{ $steps.channels.items[0].id }}'}}}}
+- done: {{set: {{text: '${{ $steps.look.items[0].text }}', file: '${{ $steps.look.items[0].files[0].name }}', size: '${{ $steps.upload.files[0].size }}'}}}}
+"
+    );
+    let file = written(directory.path(), "flow.yaml", &flow);
+    let found = document(&tributary(&["flow", "run", &file, "--json"]), 0);
+    assert_eq!(found["output"], json!({"text": "see", "file": "a.csv", "size": 3}), "{found}");
+    let dry = document(&tributary(&["flow", "run", &file, "--dry-run", "--json"]), 1);
+    let request = &dry["writes"][0]["request"];
+    assert_eq!(request["before"][0]["request"]["query"], "filename=a.csv&length=3", "{dry}");
+    assert_eq!(
+        (&request["before"][1]["request"]["body"], &request["path"]),
+        (&json!("a,b"), &json!("/api/files.completeUploadExternal"))
+    );
+}
+
 #[test]
 fn programs_start_where_they_are_allowed() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -20,10 +20,54 @@ async fn the_official_client_posts_edits_and_reads() {
     let printed = clients::ensure().await.node("slack.mjs", &environment).await;
     assert!(printed.contains(r#""ok":true"#), "{printed}");
     let texts: Vec<String> = slack.messages().into_iter().map(|message| message.text).collect();
-    assert_eq!(texts, ["Payment failed: Adam Smith", "second", "third", "whispered"]);
+    assert_eq!(texts, ["Payment failed: Adam Smith", "second", "third", "whispered", "", "see"]);
     assert_eq!(slack.ephemerals()[0].text, "only you");
     let files = slack.files();
     assert_eq!(files[0].bytes.as_deref(), Some(b"id,amount\nin_1,4900\n".as_slice()));
+    // The same by our operation leaves the same files and messages.
+    let (channel, ts) = (&slack.messages()[0].channel, slack.messages()[0].ts.clone());
+    let ours = [
+        json!({"channel_id": channel, "filename": "unpaid.csv", "title": "Unpaid",
+            "content": {"data": "aWQsYW1vdW50CmluXzEsNDkwMAo="}}),
+        json!({"channel_id": channel, "filename": "a.txt", "content": "Grüße", "title": "a.txt", "thread_ts": ts, "initial_comment": "see"}),
+    ];
+    let catalog = connect::Catalog::embedded();
+    let (manifest, upload) = catalog.operation("slack.files.upload").unwrap();
+    for with in &ours {
+        let prepared = connect::prepare(manifest, upload, with, "tby_upload").unwrap();
+        let (transport, account) = (connect::HttpTransport::new().unwrap(), account(&url));
+        let answer =
+            connect::perform(&transport, &account, manifest, upload, &prepared, slack.now()).await.unwrap();
+        assert_eq!((&answer["ok"], &answer["files"][0]["name"]), (&json!(true), &with["filename"]));
+    }
+    let (files, messages) = (slack.files(), slack.messages());
+    let left = |n: usize| {
+        let file = &files[n];
+        let shared = messages.iter().filter(|message| message.files.contains(&file.id));
+        let shared: Vec<_> =
+            shared.map(|one| (one.channel.clone(), one.text.clone(), one.thread_ts.clone())).collect();
+        (
+            file.name.clone(),
+            file.title.clone(),
+            file.bytes.clone(),
+            file.complete,
+            file.channels.clone(),
+            shared,
+        )
+    };
+    assert_eq!(files.len(), 4);
+    assert_eq!((left(0), left(1)), (left(2), left(3)));
+}
+
+fn account(url: &str) -> connect::Connection {
+    connect::Connection {
+        name: "slack".to_owned(),
+        connector: "slack".to_owned(),
+        live: false,
+        base_url: Some(url.parse().unwrap()),
+        credentials: [("token".to_owned(), connect::Secret::new("xoxb-it"))].into(),
+        access: None,
+    }
 }
 
 /// A message whose answer is lost is found wherever it went, and nothing is found where it was not sent.
@@ -33,15 +77,7 @@ async fn a_message_of_unknown_outcome_is_found_where_it_went() {
     let (url, _port) = clients::serve(Arc::new(slack.clone())).await;
     let catalog = connect::Catalog::embedded();
     let (manifest, post) = catalog.operation("slack.messages.post").unwrap();
-    let mut account = connect::Connection {
-        name: "slack".to_owned(),
-        connector: "slack".to_owned(),
-        live: false,
-        base_url: Some(url.parse().unwrap()),
-        credentials: Default::default(),
-        access: None,
-    };
-    account.credentials.insert("token".to_owned(), connect::Secret::new("xoxb-it"));
+    let account = account(&url);
     let transport = connect::HttpTransport::new().unwrap();
     let now = slack.now();
     let prepared = |with, key: &str| connect::prepare(manifest, post, with, key).unwrap();
@@ -49,7 +85,8 @@ async fn a_message_of_unknown_outcome_is_found_where_it_went() {
     let first = connect::perform(&transport, &account, manifest, post, &first, now).await.unwrap();
     let dana = slack.user_id("dana").unwrap();
     let thread = json!({"channel": first["channel"], "text": "a", "thread_ts": first["ts"]});
-    let broadcast = json!({"channel": "#billing", "text": "a", "thread_ts": first["ts"], "reply_broadcast": true});
+    let broadcast =
+        json!({"channel": "#billing", "text": "a", "thread_ts": first["ts"], "reply_broadcast": true});
     let cases = [
         ("a channel", json!({"channel": "#billing", "text": "a"})),
         ("a thread", thread),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::methods::Answer;
 use super::params::Params;
 use super::state::{APP, BOT, BOT_USER, State, TEAM};
-use super::{Ephemeral, Message, blocks};
+use super::{Ephemeral, Message, blocks, files};
 
 /// Characters of a text at most; more is `msg_too_long`.
 const TEXT_MAX: usize = 40_000;
@@ -74,6 +74,11 @@ pub fn shown(state: &State, message: &Message, with_metadata: bool) -> Value {
             body[key] = value.clone();
         }
     }
+    if !message.files.is_empty() {
+        let of = |file: &&super::File| message.files.contains(&file.id);
+        body["files"] = state.files.iter().filter(of).map(|file| files::shown(file, state.created)).collect();
+        body["upload"] = json!(false);
+    }
     in_thread(state, message, &mut body);
     if !message.reactions.is_empty() {
         let one = |(name, users): &(String, Vec<String>)| json!({"name": name, "users": users, "count": users.len()});
@@ -123,6 +128,7 @@ pub fn post(state: &mut State, params: &Params) -> Answer {
         attachments: content.attachments,
         thread_ts: params.text("thread_ts"),
         broadcast: params.flag("reply_broadcast"),
+        files: Vec::new(),
         metadata: content.metadata,
         edited: false,
         reactions: Vec::new(),

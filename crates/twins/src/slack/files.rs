@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::Message;
 use super::methods::Answer;
 use super::params::Params;
 use super::state::{BOT_USER, State};
@@ -24,6 +25,8 @@ pub struct File {
     pub complete: bool,
     /// Where it is shared.
     pub channels: Vec<String>,
+    /// The messages that share it.
+    pub shares: Vec<String>,
 }
 
 /// `files.getUploadURLExternal`
@@ -41,6 +44,7 @@ pub fn begin(state: &mut State, params: &Params) -> Answer {
         bytes: None,
         complete: false,
         channels: vec![],
+        shares: vec![],
     });
     Ok(json!({"ok": true, "upload_url": upload_url, "file_id": id}))
 }
@@ -75,25 +79,55 @@ fn part(body: &Bytes, boundary: &str) -> Option<Bytes> {
     Some(body.slice(begin..end))
 }
 
-/// `files.completeUploadExternal`
+/// `files.completeUploadExternal`: the files are there, and in each channel a message that shows them. A direct message is
+/// named by its person in `channels`.
 pub fn complete(state: &mut State, params: &Params) -> Answer {
     let wanted = params.structure("files").map_err(|()| "invalid_arguments")?.ok_or("invalid_arguments")?;
     let wanted = wanted.as_array().ok_or("invalid_arguments")?;
     let channels = params.text("channel_id").or_else(|| params.text("channels")).unwrap_or_default();
-    let channels: Vec<String> = channels.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
-    if channels.iter().any(|id| !state.is_conversation(id)) {
-        return Err("channel_not_found");
+    let named: Vec<&str> = channels.split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
+    let mut channels = Vec::new();
+    for id in named {
+        let known = state.is_conversation(id) || state.users.iter().any(|(user, _)| user == id);
+        channels.push(if known { state.addressed(id)? } else { return Err("channel_not_found") });
+    }
+    let thread_ts = params.text("thread_ts");
+    if thread_ts.is_some() && channels.len() > 1 {
+        return Err("invalid_arguments");
     }
     let uploaded = |id: &Value| {
         let of = |file: &super::File| Some(file.id.as_str()) == id.as_str() && file.bytes.is_some();
         state.files.iter().position(of).ok_or("file_not_found")
     };
     let places = wanted.iter().map(|file| uploaded(&file["id"])).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<String> = places.iter().map(|place| state.files[*place].id.clone()).collect();
+    let text = params.text("initial_comment").unwrap_or_default();
+    let blocks = params.structure("blocks").map_err(|()| "invalid_blocks")?.filter(|_| text.is_empty());
+    let mut shares = Vec::new();
+    for (channel, channel_name) in &channels {
+        let message = Message {
+            channel: channel.clone(),
+            channel_name: channel_name.clone(),
+            ts: state.next_ts(),
+            text: text.clone(),
+            blocks: blocks.clone(),
+            attachments: None,
+            thread_ts: thread_ts.clone(),
+            broadcast: false,
+            files: ids.clone(),
+            metadata: None,
+            edited: false,
+            reactions: Vec::new(),
+        };
+        shares.push(message.ts.clone());
+        state.messages.push(message);
+    }
     let mut answered = Vec::new();
     for (place, wanted) in places.into_iter().zip(wanted) {
         let file = &mut state.files[place];
         file.complete = true;
-        file.channels.clone_from(&channels);
+        file.channels = channels.iter().map(|(id, _)| id.clone()).collect();
+        file.shares.clone_from(&shares);
         if let Some(title) = wanted["title"].as_str() {
             title.clone_into(&mut file.title);
         }
@@ -102,7 +136,8 @@ pub fn complete(state: &mut State, params: &Params) -> Answer {
     Ok(json!({"ok": true, "files": answered}))
 }
 
-fn shown(file: &File, created: i64) -> Value {
+/// A file as Slack shows it.
+pub fn shown(file: &File, created: i64) -> Value {
     json!({"id": file.id, "created": created, "timestamp": created, "name": file.name, "title": file.title,
         "mimetype": "", "filetype": "", "pretty_type": "", "user": BOT_USER, "editable": false,
         "size": file.length, "mode": "hosted", "is_external": false, "is_public": true,

@@ -175,5 +175,6 @@ pub fn open_view(state: &mut State, params: &Params) -> Answer {
     view["id"] = json!(format!("V{}", state.next_id()));
     view["team_id"] = json!(TEAM);
     view["app_id"] = json!(APP);
+    state.views.push(view.clone());
     Ok(json!({"ok": true, "view": view}))
 }

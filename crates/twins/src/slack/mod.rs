@@ -97,6 +97,8 @@ pub struct Message {
     pub thread_ts: Option<String>,
     /// An answer that shows in the channel too.
     pub broadcast: bool,
+    /// Ids of the files that it shares.
+    pub files: Vec<String>,
     /// `{event_type, event_payload}`.
     pub metadata: Option<Value>,
     pub edited: bool,
@@ -163,6 +165,11 @@ impl Slack {
     /// Files, those that are not uploaded yet too.
     pub fn files(&self) -> Vec<File> {
         self.state().files.clone()
+    }
+
+    /// Views that were opened, in that order.
+    pub fn views(&self) -> Vec<Value> {
+        self.state().views.clone()
     }
 
     /// The id of a person by their handle.

@@ -38,6 +38,7 @@ pub struct State {
     pub outgoing: Vec<Outgoing>,
     /// Triggers that a view can be opened by, and when they were given.
     pub triggers: Vec<(String, Timestamp)>,
+    pub views: Vec<serde_json::Value>,
     pub now: Timestamp,
     pub created: i64,
     /// How many calls are still to be refused, and the seconds they are told to wait.
@@ -50,7 +51,8 @@ impl State {
     pub fn new(config: Config) -> State {
         let public = config.channels.into_iter().map(|name| (name, false));
         let all = public.chain(config.private.into_iter().map(|name| (name, true))).enumerate();
-        let channels = all.map(|(index, (name, private))| Channel { id: format!("C0SANDBOX{index:02}"), name, private });
+        let channels =
+            all.map(|(index, (name, private))| Channel { id: format!("C0SANDBOX{index:02}"), name, private });
         let users = config.users.into_iter().enumerate();
         State {
             token: config.token,
@@ -65,6 +67,7 @@ impl State {
             app: None,
             outgoing: Vec::new(),
             triggers: Vec::new(),
+            views: Vec::new(),
             now: config.now,
             created: config.now.as_second(),
             limited: (0, 0),

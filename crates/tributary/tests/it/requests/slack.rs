@@ -71,7 +71,9 @@ async fn methods_and_arguments_are_those_of_the_official_client() {
     let catalog = catalog();
     let slack = catalog.get("slack").unwrap();
     let case = |operation| Case { operation, ids: Vec::new(), params: everything(operation) };
-    let cases: Vec<_> = slack.operations().map(case).collect();
+    // An upload is three of the client's requests: `twins_slack` compares what comes of them.
+    let single = slack.operations().filter(|operation| operation.name != "slack.files.upload");
+    let cases: Vec<_> = single.map(case).collect();
     assert!(cases.len() >= 19, "{}", cases.len());
     let told = told(&cases, "slack_requests.mjs").await;
     for (case, sent) in cases.iter().zip(told["sent"].as_array().unwrap()) {
