@@ -9,7 +9,7 @@
 //! |---|---|
 //! | events or runs wait that came before, no free worker, the lane is taken here | only accepted |
 //! | a run may listen for it | only accepted |
-//! | a flow that has to read first (a state flow), is paused, or whose keys fail | only accepted |
+//! | a flow that has to read first (a state flow, one that gathers events), is paused, or whose keys fail | only accepted |
 //! | something else was deployed, the fact was told, the lane is taken elsewhere | accepted, the rest fails |
 //! | a duplicate | counted, the rest fails |
 //! | else | accepted, dispatched, its runs at work |
@@ -102,6 +102,7 @@ impl Beginner {
         let free = |dispatch: &store::Dispatch| {
             let lane = dispatch.lane.as_deref();
             dispatch.mode == Mode::Queue
+                && dispatch.window.is_none()
                 && dispatch.fault.is_none()
                 && !lane.is_some_and(|lane| node.lanes.is_taken(&event.workspace, &dispatch.flow, lane))
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use flow::{CloudEvent, Fault, RunId, WorkspaceId};
 use serde_json::Value;
-use store::{Dispatch, Dispatching, Event, Mode, OnFailure};
+use store::{Dispatch, Dispatching, Event, Mode, OnFailure, Window};
 
 use crate::contain::contained;
 use crate::deployments::{Deployment, Flows};
@@ -21,6 +21,8 @@ struct Keys {
     lane: Option<String>,
     /// `Some(None)`: the flow acts once per fact, and this event tells none.
     fact: Option<Option<String>>,
+    /// Where the flow gathers events.
+    window: Option<Window>,
 }
 
 /// An event, and the same as expressions see it: made once, for the first flow that asks for it.
@@ -166,6 +168,7 @@ impl Node {
                     mode: Mode::Queue,
                     on_failure: OnFailure::Continue,
                     fact: None,
+                    window: None,
                     fault: Some(fault::unusable(&flow.name, flow.revision, detail)),
                 });
             }
@@ -198,6 +201,7 @@ impl Node {
             mode: concurrency.map_or(Mode::Queue, |concurrency| concurrency.mode),
             on_failure: concurrency.map_or(OnFailure::Continue, |concurrency| concurrency.on_failure),
             fact,
+            window: keys.window,
             fault,
         })
     }
@@ -228,5 +232,16 @@ fn keys(deployment: &Deployment, event: &Value) -> Result<Keys, Fault> {
         fact: document
             .fact_key(event, &deployment.settings)
             .map_err(|fault| fault::key(fault, "dedup.key"))?,
+        window: window(deployment, event)?,
     })
+}
+
+fn window(deployment: &Deployment, event: &Value) -> Result<Option<Window>, Fault> {
+    let Some(batch) = deployment.document.batch() else { return Ok(None) };
+    let key = deployment
+        .document
+        .window_key(event, &deployment.settings)
+        .map_err(|fault| fault::key(fault, "batch.by"))?;
+    let bytes = serde_json::to_vec(event).map_or(0, |json| json.len() as u64);
+    Ok(Some(Window { key, within: batch.within, most: batch.most, bytes }))
 }

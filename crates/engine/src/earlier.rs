@@ -6,12 +6,14 @@
 //! | may have happened, nobody knows | is settled as after a crash: same bytes, same key |
 //! | failed for sure, or never began | is sent |
 //!
+//! Runs of several events look at those of the very same events.
+//!
 //! State flows don't look here: they re-read everything, so a write of theirs at the same place may be another one.
 
 use std::collections::BTreeMap;
 
-use flow::EffectRef;
 use flow::journal::{Entry, Outcome};
+use flow::{EffectRef, EventId};
 use serde_json::Value;
 use store::{ClaimedRun, Page, RunQuery, Store};
 
@@ -38,16 +40,28 @@ pub enum Known {
 }
 
 impl Earlier {
-    /// Reads the journals of the runs that `claim`'s event had before.
-    pub async fn read(store: &Store, claim: &ClaimedRun) -> Result<Earlier, store::Error> {
+    /// Reads the journals of the runs that `claim`'s event had before; of a run that gathered several, of those that had
+    /// the same ones.
+    pub async fn read(
+        store: &Store,
+        claim: &ClaimedRun,
+        gathered: Option<&[EventId]>,
+    ) -> Result<Earlier, store::Error> {
         let mut earlier = Earlier::default();
-        let Some(event) = claim.event.as_ref().filter(|event| event.replays > 0) else { return Ok(earlier) };
+        let again = |event: &&store::Event| event.replays > 0 || gathered.is_some();
+        let Some(event) = claim.event.as_ref().filter(again) else { return Ok(earlier) };
         let query =
             RunQuery { flow: Some(claim.flow.clone()), event: Some(event.id.clone()), ..Default::default() };
         let page = Page { before: None, limit: RUNS_MAX };
         let runs = store.runs(&claim.workspace, &query, page).await?.items;
         // Oldest first: what a later run found out holds.
         for run in runs.iter().rev().filter(|run| run.id != claim.run) {
+            if let Some(gathered) = gathered {
+                let whole = store.run(&claim.workspace, &run.id).await?;
+                if whole.is_none_or(|whole| whole.events != gathered) {
+                    continue;
+                }
+            }
             let mut intents = Intents::new();
             let take = |_, entry, _| earlier.take(entry, &mut intents);
             store.journal_each(&claim.workspace, &run.id, take).await?;

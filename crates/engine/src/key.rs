@@ -13,7 +13,7 @@ pub struct Origin {
     pub workspace: String,
     /// Name of the flow, without its version: a deployed correction does not repeat what was done.
     pub flow: String,
-    /// The triggering event as `<connection>/<dedupe key>`; the run's id where there is no event.
+    /// The triggering event as `<connection>/<dedupe key>`, the digest of several; the run's id where there is no event.
     pub trigger: String,
 }
 
@@ -41,6 +41,16 @@ pub fn effect_key(origin: &Origin, effect: &EffectRef, again: Again) -> String {
         hash.update(part.as_bytes());
     }
     format!("tby_{}", base32(hash.finish().as_ref(), KEY_HASH_CHARS))
+}
+
+/// Several names as one.
+pub fn digest(names: &[String]) -> String {
+    let mut hash = Context::new(&SHA256);
+    for name in names {
+        hash.update(&(name.len() as u64).to_be_bytes());
+        hash.update(name.as_bytes());
+    }
+    format!("{} events {}", names.len(), base32(hash.finish().as_ref(), KEY_HASH_CHARS))
 }
 
 /// RFC 4648 base32 in lower case, cut to `chars`; bits that fill no character are left out.
@@ -89,6 +99,14 @@ mod tests {
     fn key_never_changes_between_releases() {
         let key = effect_key(&origin(), &at("/do/0/create", 0, 0), Again::default());
         assert_eq!(key, "tby_ythlse2ppimqqw3ufmwenx3biq");
+    }
+
+    #[test]
+    fn names_together_are_none_of_others() {
+        let of = |names: &[&str]| digest(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["s/a", "s/b"]), "2 events m4snc2xacnltghuz72mvw7dwma");
+        assert_ne!(of(&["s/a", "s/b"]), of(&["s/as/b"]));
+        assert_ne!(of(&["s/a", "s/b"]), of(&["s/as", "/b"]));
     }
 
     #[test]

@@ -16,6 +16,7 @@
 pub mod alert;
 mod approval;
 mod asking;
+mod batch;
 mod begin;
 mod claim;
 mod connections;

@@ -54,7 +54,11 @@ impl Run<'_> {
     }
 
     fn tells_life(&self) -> bool {
-        let of_a_life = self.claim.event.as_ref().is_some_and(|event| event.r#type.starts_with(LIFE_TYPES));
+        let of_a_life = match (&self.batch, &self.claim.event) {
+            (Some(batch), _) => batch.is_of_lives(),
+            (None, Some(event)) => event.r#type.starts_with(LIFE_TYPES),
+            (None, None) => false,
+        };
         self.document().tells_life() && !of_a_life
     }
 

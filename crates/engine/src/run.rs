@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use store::ClaimedRun;
 use tokio::sync::watch;
 
+use crate::batch::Batch;
 use crate::deployments::Deployment;
 use crate::earlier::Earlier;
 use crate::held::Held;
@@ -39,6 +40,8 @@ pub struct Run<'a> {
     pub claim: &'a ClaimedRun,
     pub origin: Origin,
     pub earlier: Earlier,
+    /// The events that it works for, where its flow gathers several.
+    pub batch: Option<Batch>,
     history: Mutex<History>,
     pub journal: Journal<'a>,
     deployment: Arc<Deployment>,
@@ -85,19 +88,32 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
         return fail(Journal::new(node, held), fault::limit(detail)).await;
     }
     let state_flow = deployment.is_state_flow();
+    let batch = match Batch::of(node, claim, &deployment, &history).await {
+        Ok(batch) => batch,
+        Err(store::Error::Corrupt { what, detail }) => {
+            let fault = Fault::runtime(format!("its events cannot be read: {what}: {detail}"));
+            return fail(Journal::new(node, held), fault).await;
+        }
+        Err(error) => return Err(Lost::Store(error)),
+    };
     let origin = Origin {
         workspace: claim.workspace.as_str().to_owned(),
         flow: claim.flow.clone(),
-        trigger: trigger(claim, state_flow),
+        trigger: batch.as_ref().map_or_else(|| trigger(claim, state_flow), Batch::trigger),
     };
     let earlier = if state_flow {
         Earlier::default()
     } else {
-        node.read(|| Earlier::read(&node.store, claim)).await.map_err(Lost::Store)?
+        let gathered = batch.as_ref().map(|batch| &batch.ids[..]);
+        node.read(|| Earlier::read(&node.store, claim, gathered)).await.map_err(Lost::Store)?
     };
-    let live = match &claim.event {
-        Some(event) => node.mode(&claim.workspace, &event.connection).await,
-        None => None,
+    let live = match (&batch, &claim.event) {
+        (Some(batch), _) => match batch.mode(node, claim).await {
+            Ok(live) => live,
+            Err(fault) => return fail(Journal::new(node, held), fault).await,
+        },
+        (None, Some(event)) => node.mode(&claim.workspace, &event.connection).await,
+        (None, None) => None,
     };
     let catalog = match &history.started {
         Some(started) => manifests::kept(node, &started.manifests).await.map_err(Lost::Store)?,
@@ -107,7 +123,7 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
     let journal = Journal::new(node, held);
     let (history, live) = (Mutex::new(history), Mutex::new(live));
     let stop = node.stopping.subscribe();
-    Run { node, held, claim, origin, earlier, history, journal, deployment, catalog, live, stop }
+    Run { node, held, claim, origin, earlier, batch, history, journal, deployment, catalog, live, stop }
         .drive(effects)
         .await
 }
@@ -260,7 +276,7 @@ impl Run<'_> {
             Some(before) => Started { at: now, ..before },
             None => Started {
                 version: self.deployment.document.version().to_owned(),
-                input: self.held.input(),
+                input: self.batch.as_ref().map_or_else(|| self.held.input(), |batch| batch.events.clone()),
                 settings: self.deployment.settings.clone(),
                 manifests: self.deployment.manifests(&self.catalog),
                 at: now,

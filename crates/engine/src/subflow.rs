@@ -150,6 +150,13 @@ impl Run<'_> {
     /// How far the run is from what came from outside: through runs that started runs, and events that runs emitted.
     pub async fn hops(&self) -> Result<u32, Lost> {
         let (node, claim) = (self.node, self.claim);
+        if let Some(batch) = &self.batch {
+            if !batch.sources().iter().any(|source| source.contains(':')) {
+                return Ok(0);
+            }
+            let farthest = || node.store.hops_of_gathered(&claim.workspace, &claim.run);
+            return node.read(farthest).await.map_err(Lost::Store);
+        }
         let id = match &claim.event {
             // What connections bring has names of connections for its source.
             Some(event) if !event.connection.contains(':') => return Ok(0),

@@ -76,7 +76,9 @@ impl Run<'_> {
             self.hold(|| store.listen(&claim.workspace, &claim.run, claim.epoch, at, &wanted)).await?;
         }
         let mut except = self.history().heard.clone();
-        except.extend(claim.event.iter().map(|event| event.id.as_str().to_owned()));
+        let own = claim.event.iter().map(|event| &event.id);
+        let gathered = self.batch.iter().flat_map(|batch| &batch.ids);
+        except.extend(own.chain(gathered).map(|id| id.as_str().to_owned()));
         let since = claim.event.as_ref().map_or(claim.created_at, |event| event.received_at);
         let event = claim.event.as_ref().map(|event| &event.id);
         let back = LookBack { event, since, except: &except, now: self.node.clock.now() };

@@ -170,6 +170,7 @@ async fn dispatch(store: &Store, seconds: u64) -> store::Result<()> {
                 mode: Mode::Queue,
                 on_failure: OnFailure::Continue,
                 fact: None,
+                window: None,
                 fault: None,
             }],
             answers: Vec::new(),

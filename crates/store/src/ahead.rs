@@ -6,6 +6,7 @@
 //! | goes to the same lane | is decided as it would be alone | the earlier one is dispatched: lanes go in order |
 //! | tells the same fact | is a duplicate fact | the fact is told by then |
 //! | starts a run in the same lane of a state flow | joins that run | nobody has claimed it |
+//! | opens a window, adds to it, or ends it | finds it so | it is so by then |
 //!
 //! Where it does not hold, this event conflicts as well, and both are decided again in their order.
 
@@ -13,6 +14,7 @@ use flow::{EventId, Mode, RunId, WorkspaceId};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::unit::values;
+use crate::windows::Open;
 use crate::{Dispatch, Dispatching, Error, FlowOutcome, Result, Unit};
 
 /// Nothing, while an event waits.
@@ -30,6 +32,8 @@ pub(crate) struct Ahead {
     facts: BTreeSet<Place>,
     /// Runs of state flows that are about to be created.
     unclaimed: BTreeMap<Place, RunId>,
+    /// Windows as they are about to be; `None`: ended.
+    windows: BTreeMap<Place, Option<Open>>,
 }
 
 impl Ahead {
@@ -48,6 +52,16 @@ impl Ahead {
     /// Whether an earlier event tells this fact; else this one does.
     pub fn tells(&mut self, ws: &WorkspaceId, flow: &str, fact: &str) -> bool {
         !self.facts.insert((ws.clone(), flow.to_owned(), fact.to_owned()))
+    }
+
+    /// A window as earlier events leave it; the outer `None` if they leave it as it was found.
+    pub fn window(&self, ws: &WorkspaceId, flow: &str, place: &str) -> Option<Option<Open>> {
+        self.windows.get(&(ws.clone(), flow.to_owned(), place.to_owned())).cloned()
+    }
+
+    /// An event leaves a window like this.
+    pub fn leaves(&mut self, ws: &WorkspaceId, flow: &str, place: &str, open: Option<Open>) {
+        self.windows.insert((ws.clone(), flow.to_owned(), place.to_owned()), open);
     }
 
     /// The run of a state flow that an earlier event is about to create in the lane.
@@ -115,6 +129,7 @@ mod tests {
             mode: Mode::Queue,
             on_failure: crate::OnFailure::Continue,
             fact: None,
+            window: None,
             fault: None,
         });
         Dispatching {

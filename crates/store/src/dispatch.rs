@@ -7,6 +7,7 @@
 //! | fact flow | the fact was told before | duplicate fact |
 //! | state flow (`latest`) | the lane has come further than the event | stale |
 //! | state flow (`latest`) | a run of the lane that nobody claimed yet | joined; the newest event is its trigger |
+//! | one that gathers events | – | see [`crate::windows`]: run for the first of a window, joined for the others |
 //! | any | else | run |
 //!
 //! Beside that, runs that listen for the event are told of it.
@@ -23,6 +24,7 @@ use crate::listening::hearing;
 use crate::row::{Query, Row};
 use crate::stats::counter;
 use crate::unit::{By, Lock, values};
+use crate::windows::{self, Gathering, Open};
 use crate::{
     Dispatch, Dispatching, Error, EventOutcome, EventStatus, FlowOutcome, NewRun, Result, Store, Unit,
     payload,
@@ -288,6 +290,11 @@ fn asked(ws: &WorkspaceId, event: &EventId, dispatch: &Dispatch) -> Vec<Query> {
         queries.push(Query::new(APPLIED_BY, values![ws, flow, event, lane]));
         queries.push(Query::new(UNCLAIMED, values![ws, flow, lane]));
     }
+    if let Some(window) = &dispatch.window {
+        let place = window.place(dispatch.lane.as_deref());
+        // What has no place is refused when it is decided.
+        queries.push(Query::new(windows::OPEN, values![ws, flow, place.unwrap_or_default()]));
+    }
     queries
 }
 
@@ -304,6 +311,7 @@ struct Found {
     told: bool,
     applied: Option<Timestamp>,
     unclaimed: Option<RunId>,
+    window: Option<Open>,
 }
 
 impl Known {
@@ -361,6 +369,9 @@ impl Known {
             found.applied = applied.map(|row| row.get("time")).transpose()?;
             found.unclaimed = unclaimed.map(|row| row.get("id")).transpose()?;
         }
+        if dispatch.window.is_some() {
+            found.window = self.answer().as_ref().map(Open::of).transpose()?;
+        }
         Ok(found)
     }
 
@@ -391,6 +402,21 @@ impl Known {
             let params = values![ws, &dispatch.flow, fact, &dispatching.event, now];
             plan.unit = if replay { plan.unit.then(TELL, params) } else { plan.unit.one(TELL, params) };
         }
+        if let Some(window) = &dispatch.window {
+            let event = Gathering {
+                ws,
+                event: &dispatching.event,
+                r#type: &header.r#type,
+                time: header.time,
+                subject: header.subject.as_deref(),
+                dispatch,
+                version,
+                window,
+            };
+            let (unit, outcome) = event.gather(plan.unit, &mut self.ahead, found.window, now)?;
+            plan.unit = unit;
+            return Ok(plan.works_for(dispatching, header, dispatch, outcome));
+        }
         if !replay && found.applied.is_some_and(|come| come > header.time) {
             return Ok(plan.outcome(dispatching, header, flow, EventOutcome::Stale));
         }
@@ -403,6 +429,22 @@ impl Known {
 }
 
 impl Plan {
+    /// Notes that a run works for an event, and that this is its outcome.
+    fn works_for(
+        mut self,
+        dispatching: &Dispatching,
+        header: &Header,
+        dispatch: &Dispatch,
+        outcome: EventOutcome,
+    ) -> Self {
+        let (ws, event) = (&dispatching.workspace, &dispatching.event);
+        if let EventOutcome::Run(run) | EventOutcome::Joined(run) = &outcome {
+            let works_for = values![ws, run, event, &header.connection, header.time];
+            self.unit = self.unit.then(WORKS_FOR, works_for);
+        }
+        self.outcome(dispatching, header, Some(&dispatch.flow), outcome)
+    }
+
     fn create(
         mut self,
         version: &str,

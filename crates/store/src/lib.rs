@@ -46,6 +46,7 @@ mod seal;
 pub mod stats;
 mod unit;
 pub mod waits;
+pub mod windows;
 
 use row::{Query, Row};
 use std::path::PathBuf;
@@ -78,6 +79,7 @@ pub use seal::{MasterKey, Secrets};
 pub use stats::Stats;
 pub use unit::{Expect, Kind, Param, Statement, Unit, UnitResult};
 pub use waits::{Signal, Told, Wait, place_of};
+pub use windows::Window;
 
 /// What the store's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

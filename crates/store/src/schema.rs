@@ -19,6 +19,7 @@ pub(crate) const MAIN: &[&str] = &[
     include_str!("schema/008-notices.sql"),
     include_str!("schema/009-heard.sql"),
     include_str!("schema/010-budgets.sql"),
+    include_str!("schema/011-windows.sql"),
 ];
 
 /// The steps of a history file.

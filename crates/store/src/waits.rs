@@ -81,6 +81,9 @@ pub(crate) const NOTE_HOPS: &str = "INSERT INTO hops (workspace, event, n, at) V
     ON CONFLICT (workspace, event) DO NOTHING";
 const HOPS: &str = "SELECT n FROM hops WHERE workspace = ?1 AND event = ?2";
 
+const HOPS_OF_GATHERED: &str = "SELECT max(n) AS n FROM hops WHERE workspace = ?1 \
+    AND event IN (SELECT event FROM run_events WHERE workspace = ?1 AND run = ?2)";
+
 /// What a run was told and has not taken yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
@@ -176,6 +179,13 @@ impl Store {
     /// How far an emitted event or a run that was started is; 1 where nothing is noted.
     pub async fn hops(&self, ws: &WorkspaceId, id: &str) -> Result<u32> {
         self.first(HOPS, values![ws, id]).await?.map_or(Ok(1), |row| row.get("n"))
+    }
+
+    /// The same for a run of several events: as far as the farthest of them.
+    pub async fn hops_of_gathered(&self, ws: &WorkspaceId, run: &RunId) -> Result<u32> {
+        let row = self.first(HOPS_OF_GATHERED, values![ws, run]).await?;
+        let farthest: Option<u32> = row.map_or(Ok(None), |row| row.get("n"))?;
+        Ok(farthest.unwrap_or(1))
     }
 
     /// The effects of a run that wait.
@@ -349,6 +359,7 @@ mod tests {
             TAKE,
             NOTE_HOPS,
             HOPS,
+            HOPS_OF_GATHERED,
             LEFT,
             AWAITED,
         ];

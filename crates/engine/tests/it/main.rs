@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod approvals;
+#[cfg(test)]
+mod batch;
 mod begin;
 #[cfg(test)]
 mod concurrent;

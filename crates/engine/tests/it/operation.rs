@@ -241,6 +241,7 @@ fn a_retried_run_whose_event_is_none_of_the_flows_business_ends_without_an_effec
             mode: Mode::Queue,
             on_failure: OnFailure::Continue,
             fact: None,
+            window: None,
             fault: Some(flow::Fault::configuration("nobody could read it")),
         };
         let (store, workspace, now) = (node.store.clone(), default_workspace(), world.time.now());

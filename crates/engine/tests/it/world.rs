@@ -375,6 +375,13 @@ impl Node<'_> {
         Ok(id)
     }
 
+    /// An event by another connection.
+    pub async fn event_of(&mut self, connection: &str, key: &str, data: Value) -> EventId {
+        let id = self.store_event_of(connection, "acme.thing.changed", key, data).await.unwrap();
+        self.wake();
+        id
+    }
+
     /// An event of which the engine is not told.
     pub async fn event_unseen(&mut self, key: &str) -> EventId {
         self.store_event(key, serde_json::json!({})).await.unwrap()

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::parse::{At, Reader};
-use super::{Concurrency, Mode, OnFailure, Setting, SettingKind};
+use super::{Batch, Concurrency, Mode, OnFailure, Setting, SettingKind};
 use crate::Expression;
 use crate::expression::is_expression;
 use crate::yaml::Kind;
@@ -36,6 +36,7 @@ pub struct Head {
     pub concurrency: Option<Concurrency>,
     pub dedup: Option<Expression>,
     pub lifecycle: Lifecycle,
+    pub batch: Option<Batch>,
 }
 
 impl<'a> Reader<'a> {
@@ -137,6 +138,9 @@ impl<'a> Reader<'a> {
                 Some(key) => head.dedup = self.key(&key, "`dedup.key`"),
                 None => self.missing(&dedup, "`dedup`", "key"),
             }
+        }
+        if let Some(batch) = at.get("batch") {
+            head.batch = self.batch(&batch);
         }
         if let Some(alerts) = at.get("alerts") {
             self.alerts(&alerts);
@@ -253,7 +257,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The key of a lane or fact: an expression over the event; there is no step or input yet.
-    fn key(&mut self, at: &At<'a>, what: &str) -> Option<Expression> {
+    pub fn key(&mut self, at: &At<'a>, what: &str) -> Option<Expression> {
         let text = self.text(at, what)?;
         if !is_expression(text) {
             self.problem(

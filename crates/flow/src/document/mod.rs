@@ -3,6 +3,7 @@
 //! [`Document::parse`] reads YAML or JSON of the Open Workflow DSL 1.0.3 and answers with the document or with every
 //! problem at once. What is not supported is refused by name, never ignored.
 
+mod batch;
 mod calls;
 mod faults;
 mod listen;
@@ -32,6 +33,7 @@ use crate::schedule::Schedule;
 use crate::schema::Schema;
 use crate::yaml::Place;
 use crate::{CloudEvent, Diagnostic, EventFilter, Expression, Fault};
+pub use batch::Batch;
 use parse::{At, Reader};
 use task::{Delay, Schemas, Tasks, Template};
 
@@ -256,6 +258,7 @@ impl Document {
         reader.reusable(&root);
         reader.evaluate(&root);
         let starts = reader.schedule(&root);
+        reader.gathers(&root, &head, &starts);
         let timeout = reader.timeout(&root);
         let (input, input_schema) = reader.flow_of_data(&root, "input", "from");
         let tasks = match &list {
@@ -458,6 +461,38 @@ impl Document {
     /// `None`: the flow does not deduplicate by fact. `Some(None)`: this event tells no fact.
     pub fn fact_key(&self, event: &Value, settings: &Value) -> Result<Option<Option<String>>, Fault> {
         self.dedup().map(|expression| key(expression, event, settings)).transpose()
+    }
+
+    /// How the events that start it are gathered, where one run is made for several: `document.metadata.batch`.
+    pub fn batch(&self) -> Option<&Batch> {
+        self.head.batch.as_ref()
+    }
+
+    /// What tells an event's window from others of the flow: `batch.by`; `None` where that is null or false or not there.
+    pub fn window_key(&self, event: &Value, settings: &Value) -> Result<Option<String>, Fault> {
+        let by = self.batch().and_then(|batch| batch.by.as_ref());
+        by.map_or(Ok(None), |by| key(by, event, settings))
+    }
+
+    /// What a run sees of what it was started with: of a flow that gathers events, they are always a list.
+    pub(crate) fn event_of(&self, given: Arc<Value>) -> Arc<Value> {
+        match self.batch() {
+            Some(_) if given.get("specversion").is_some() => {
+                Arc::new(Value::Array(vec![Arc::unwrap_or_clone(given)]))
+            }
+            _ => given,
+        }
+    }
+
+    /// The same as the flow's input.
+    pub(crate) fn input_of(&self, event: &Arc<Value>) -> Arc<Value> {
+        match (self.batch(), event.as_array()) {
+            (Some(_), Some(events)) if self.read() != Read::Envelope => {
+                let part = |event: &Value| Arc::unwrap_or_clone(self.read().part(&Arc::new(event.clone())));
+                Arc::new(events.iter().map(part).collect())
+            }
+            _ => self.read().part(event),
+        }
     }
 
     /// The tasks of the flow.

@@ -215,7 +215,7 @@ enum Purpose {
 impl Machine {
     /// Begins a run and goes on until it needs something or is over.
     pub fn start(start: Start) -> (Self, Vec<Effect>) {
-        let event = start.input;
+        let event = start.document.event_of(start.input);
         let mut machine = Self {
             changes: start.document.tells_tasks().then(Vec::new),
             document: start.document,
@@ -241,7 +241,7 @@ impl Machine {
             entered: 0,
             recorded: 0,
         };
-        let input = machine.document.read().part(&event);
+        let input = machine.document.input_of(&event);
         let next = machine.begin(input);
         let effects = machine.drive(next);
         (machine, effects)

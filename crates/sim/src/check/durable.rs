@@ -2,8 +2,9 @@
 //! no secret.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use flow::{RunId, WorkspaceId};
+use flow::{Document, EventId, RunId, WorkspaceId};
 use jiff::Timestamp;
 use serde_json::json;
 use store::{EventOutcome, EventQuery, EventSummary, MAX_PAGE, Page, Run, RunQuery, RunStatus, Store};
@@ -23,6 +24,7 @@ pub async fn check(
     let runs = runs(&evidence.store, &workspace).await?;
     acknowledged(target, evidence, &events, found);
     outcomes(&events, &runs, found);
+    gathered(target, evidence, &events, &runs, found).await?;
     for run in runs.values() {
         let expected = if target.fails(&run.flow) { RunStatus::Failed } else { RunStatus::Completed };
         if run.status != expected {
@@ -32,7 +34,7 @@ pub async fn check(
         }
     }
     if !evidence.clock_jumped {
-        lanes(&runs, found);
+        lanes(target, &runs, found);
     }
     secrets(evidence, &workspace, &runs, found).await?;
     Ok(runs.len())
@@ -128,10 +130,48 @@ fn outcomes(events: &[EventSummary], runs: &BTreeMap<RunId, Run>, found: &mut Ve
     }
 }
 
-/// Runs of a lane begin in the order in which they were made.
-fn lanes(runs: &BTreeMap<RunId, Run>, found: &mut Vec<Violation>) {
+/// Of a flow that gathers events, each event is in one run, which is the one that its outcome names.
+async fn gathered(
+    target: &Target,
+    evidence: &Evidence<'_>,
+    events: &[EventSummary],
+    runs: &BTreeMap<RunId, Run>,
+    found: &mut Vec<Violation>,
+) -> Result<(), Broken> {
+    for flow in target.documents().filter(|document| document.batch().is_some()) {
+        let mut expected: BTreeSet<(EventId, RunId)> = BTreeSet::new();
+        for event in events {
+            let of_flow =
+                event.outcomes.iter().filter(|outcome| outcome.flow.as_deref() == Some(flow.name()));
+            let named = of_flow.filter_map(|outcome| match &outcome.outcome {
+                EventOutcome::Run(run) | EventOutcome::Joined(run) | EventOutcome::Failed(run) => Some(run),
+                _ => None,
+            });
+            expected.extend(named.map(|run| (event.id.clone(), run.clone())));
+        }
+        let mut in_runs = BTreeSet::new();
+        for run in runs.values().filter(|run| run.flow == flow.name()) {
+            let whole = evidence.store.run(&WorkspaceId::default(), &run.id).await.map_err(Broken::of)?;
+            in_runs.extend(
+                whole.into_iter().flat_map(|whole| whole.events).map(|event| (event, run.id.clone())),
+            );
+        }
+        for (event, run) in expected.symmetric_difference(&in_runs) {
+            let (expected, got) = (json!("in the run that its outcome names"), json!(run));
+            found.push(Violation::new("gathered", event.as_str(), expected, got));
+        }
+    }
+    Ok(())
+}
+
+/// Runs of a lane begin in the order in which they were made; where a flow has several windows open in one lane, in the
+/// order in which these end, of which nothing is said here.
+fn lanes(target: &Target, runs: &BTreeMap<RunId, Run>, found: &mut Vec<Violation>) {
+    let keyed = |document: &Arc<Document>| document.batch().is_some_and(|batch| batch.by.is_some());
+    let several: BTreeSet<&str> =
+        target.documents().filter(|document| keyed(document)).map(|document| document.name()).collect();
     let mut lanes: BTreeMap<(&str, &str), Vec<&Run>> = BTreeMap::new();
-    for run in runs.values() {
+    for run in runs.values().filter(|run| !several.contains(run.flow.as_str())) {
         if let Some(lane) = &run.lane {
             lanes.entry((&run.flow, lane)).or_default().push(run);
         }

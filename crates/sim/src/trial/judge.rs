@@ -1,6 +1,6 @@
 //! Runs a flow's tests and tells where what came of them is not what was expected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use connect::{Catalog, Effects};
@@ -115,6 +115,7 @@ impl Judge {
         let input = match &test.begins {
             Begins::Input(input) => filled(input, given)?,
             Begins::Event(event) => self.event(&filled(event, given)?, &settings, now)?,
+            Begins::Events(events) => self.events(&filled(events, given)?, &settings, now)?,
         };
         Ok(Written {
             settings,
@@ -136,6 +137,35 @@ impl Judge {
             ));
         }
         Ok(event.to_value())
+    }
+
+    /// Events that the flow has gathered, each with an id of its own.
+    fn events(&self, given: &Value, settings: &Value, now: Timestamp) -> Result<Value, String> {
+        let Some(batch) = self.document.batch() else {
+            let why = "it begins with one `event`: `document.metadata.batch` would gather several";
+            return Err(format!("the flow does not gather events; {why}"));
+        };
+        let given = given.as_array().map(Vec::as_slice).unwrap_or_default();
+        if given.len() > batch.most as usize {
+            return Err(format!("{} events are more than the {} of `batch.most`", given.len(), batch.most));
+        }
+        let numbered = given.iter().enumerate().map(|(index, event)| {
+            let mut event = event.clone();
+            if let Some(fields) = event.as_object_mut() {
+                fields.entry("id").or_insert_with(|| format!("evt_test_{}", index + 1).into());
+            }
+            self.event(&event, settings, now)
+        });
+        let events: Vec<Value> = numbered.collect::<Result<_, _>>()?;
+        let key =
+            |event: &Value| self.document.window_key(event, settings).map_err(|fault| fault.to_string());
+        let keys: BTreeSet<Option<String>> = events.iter().map(key).collect::<Result<_, _>>()?;
+        match keys.len() {
+            0 | 1 => Ok(events.into()),
+            _ => Err(format!(
+                "`batch.by` gives these events different keys, so they are not gathered together: {keys:?}"
+            )),
+        }
     }
 
     fn differences(&self, report: &Report, expect: &Value) -> Vec<Difference> {

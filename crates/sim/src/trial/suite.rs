@@ -22,7 +22,7 @@ use super::answers::Answer;
 use super::later::{DECIDE, ITEM};
 
 const TEST: &[&str] =
-    &["name", "settings", "now", "twins", "given", "event", "input", "answers", "then", "expect"];
+    &["name", "settings", "now", "twins", "given", "event", "events", "input", "answers", "then", "expect"];
 const EXPECT: &[&str] = &["status", "output", "error", "calls", "writes", "steps"];
 const ANSWER: &[&str] = &["call", "with", "output", "error", "times"];
 const EVENT: &[&str] = &["id", "source", "type", "time", "subject", "data"];
@@ -57,6 +57,8 @@ pub struct Test {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Begins {
     Event(Value),
+    /// Those that a flow has gathered.
+    Events(Value),
     Input(Value),
 }
 
@@ -173,16 +175,27 @@ impl Reader<'_> {
     }
 
     fn begins(&mut self, node: &Node, path: &str) -> Begins {
-        match (node.get("event"), node.get("input")) {
-            (Some(event), None) => {
+        let given = ["event", "events", "input"].map(|name| node.get(name).map(|node| (name, node)));
+        let given: Vec<(&str, &Node)> = given.into_iter().flatten().collect();
+        match given[..] {
+            [("event", event)] => {
                 self.event(event, &format!("{path}/event"));
                 Begins::Event(event.to_value())
             }
-            (None, Some(input)) => Begins::Input(input.to_value()),
-            (None, None) => Begins::Input(json!({})),
-            (Some(_), Some(input)) => {
-                let message = "a test begins with an `event` or with an `input`".to_owned();
-                self.problem(input.place, &format!("{path}/input"), "ambiguous_task", message, None);
+            [("events", events)] => {
+                if events.items().is_empty() {
+                    self.wrong(events, &format!("{path}/events"), "`events` is a list of events".to_owned());
+                }
+                for (index, event) in events.items().iter().enumerate() {
+                    self.event(event, &format!("{path}/events/{index}"));
+                }
+                Begins::Events(events.to_value())
+            }
+            [(_, input)] => Begins::Input(input.to_value()),
+            [] => Begins::Input(json!({})),
+            [_, (name, second), ..] => {
+                let message = "a test begins with an `event`, with `events` or with an `input`".to_owned();
+                self.problem(second.place, &format!("{path}/{name}"), "ambiguous_task", message, None);
                 Begins::Input(Value::Null)
             }
         }

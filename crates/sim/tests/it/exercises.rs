@@ -43,6 +43,11 @@ fn what_people_decide_counts_once() {
 }
 
 #[test]
+fn gathered_events_are_told_once() {
+    converges(&together("gatherer", &[]));
+}
+
+#[test]
 fn every_start_of_the_clock_is_made_or_counted() {
     converges(&together("clock", &[]));
 }
@@ -55,6 +60,7 @@ fn a_broken_promise_is_seen() {
         ("questions", "$steps.ask.choice }", "\"no\" }", "promised"),
         ("steps", "\"last\"]", "\"last\", \"more\"]", "promised"),
         ("steps", "\"first\", ", "", "promised"),
+        ("gatherer", "map(.data.data.object.id)", "map(.data.data.object.id) | .[:1]", "promised"),
     ];
     for (name, old, new, invariant) in broken {
         let text = exercise(name).replace(old, new);

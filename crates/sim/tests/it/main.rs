@@ -6,6 +6,7 @@ mod converge;
 mod exercises;
 mod others;
 mod planted;
+mod trials;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{ClaimedRun, PASS_ON};
 use crate::row::{Query, Row};
 use crate::unit::values;
-use crate::{Error, Param, Result, Store, Unit, inbox, payload};
+use crate::{Error, Param, Result, Store, Unit, inbox, payload, windows};
 
 /// Runs claimed, woken or released in one go.
 const MAX_CLAIMS: usize = 256;
@@ -143,7 +143,10 @@ impl Store {
                 let unit = Unit::new().in_lane_of(ws.as_str(), run.as_str());
                 let mut params = values![ws, run, *epoch];
                 params.extend(now.map(Param::from));
-                unit.one(sql, params).then(PASS_ON, values![ws, run])
+                let unit = unit.one(sql, params);
+                // Nobody has claimed it: it is of a window, which takes in nothing more.
+                let unit = if *epoch == 0 { unit.then(windows::SHUT, values![ws, run]) } else { unit };
+                unit.then(PASS_ON, values![ws, run])
             })
             .collect();
         let mut changed = 0;

@@ -9,7 +9,7 @@ use crate::page::pattern_anywhere;
 use crate::row::{Query, Row};
 use crate::stats::counter;
 use crate::unit::{By, values};
-use crate::{Error, Listed, Page, Result, Store, Unit, approvals, inbox, payload, waits};
+use crate::{Error, Listed, Page, Result, Store, Unit, approvals, inbox, payload, waits, windows};
 
 /// The columns of a run, in the hot table and in history.
 macro_rules! columns {
@@ -124,7 +124,7 @@ impl Store {
                 .tally(ws, counter::FAILED, By::Fixed(-1)),
             (_, Some(row)) => {
                 let (flow, retries): (String, u32) = (row.get("flow")?, row.get("retries")?);
-                let unit = Unit::new().one(CANCEL, values![ws, id, now]);
+                let unit = Unit::new().one(CANCEL, values![ws, id, now]).then(windows::SHUT, values![ws, id]);
                 self.cancelling(unit, ws, id, (&flow, retries), now).await?
             }
             (_, None) => Unit::new().one(CANCEL, values![ws, id, now]),

@@ -3,10 +3,11 @@
 //! | from | by | to | lane |
 //! |---|---|---|---|
 //! | – | dispatch, start | queued | takes the turn if nobody has it |
+//! | – | dispatch, the first event of a window | parked, until the window ends | |
 //! | queued, with the turn | claim: epoch + 1 | running | keeps the turn |
 //! | running | release, expired lease | queued | keeps the turn |
 //! | running | park | parked | passes the turn on (`hold`: keeps it) |
-//! | parked | wake, at `ready_at` | queued | takes the turn if nobody has it |
+//! | parked | wake, at `ready_at`, or the last event of a window | queued | takes the turn if nobody has it |
 //! | running | finish | completed, failed | passes the turn on (a failure under `hold` keeps it) |
 //! | failed | retry | queued | takes the turn if nobody has it |
 //! | queued, running, parked, failed under `hold` | cancel | cancelled | passes the turn on |
@@ -20,7 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Answers, Error, Event, Result};
+use crate::{Answers, Error, Event, Result, Window};
 
 mod advance;
 mod claim;
@@ -81,6 +82,8 @@ pub struct Dispatch {
     pub on_failure: OnFailure,
     /// The fact that the event tells, for a flow that acts once per fact.
     pub fact: Option<String>,
+    /// How the event is gathered with others, for a flow that makes one run for several. Such a flow is no state flow.
+    pub window: Option<Window>,
     /// The flow asks for the event, but its lane or fact key could not be worked out: the run is created as failed,
     /// to be seen, alerted and retried, on a lane of its own.
     pub fault: Option<Fault>,
@@ -101,7 +104,8 @@ impl Dispatching {
     /// The same for an event that cannot be dispatched as it should: every flow that asks for it gets a failed run.
     pub fn failing(mut self, fault: &Fault) -> Self {
         for dispatch in &mut self.flows {
-            (dispatch.lane, dispatch.fact, dispatch.fault) = (None, None, Some(fault.clone()));
+            (dispatch.lane, dispatch.fact, dispatch.window) = (None, None, None);
+            dispatch.fault = Some(fault.clone());
         }
         self
     }

@@ -54,6 +54,8 @@ mod on_sqlite {
     mod schedules;
     #[path = "waits.rs"]
     mod waits;
+    #[path = "windows.rs"]
+    mod windows;
 }
 
 #[path = "."]
@@ -94,4 +96,6 @@ mod on_postgres {
     mod schedules;
     #[path = "waits.rs"]
     mod waits;
+    #[path = "windows.rs"]
+    mod windows;
 }

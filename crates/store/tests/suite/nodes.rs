@@ -118,6 +118,7 @@ fn to_f(event: &EventId, run: &str, lane: Option<&str>, mode: Mode) -> Dispatchi
         mode,
         on_failure: OnFailure::Continue,
         fact: None,
+        window: None,
         fault: None,
     };
     Dispatching { workspace: ws(), event: event.clone(), flows: vec![dispatch], answers: Vec::new() }

@@ -341,6 +341,7 @@ impl World {
             mode,
             on_failure: OnFailure::Continue,
             fact: None,
+            window: None,
             fault: None,
         }
     }

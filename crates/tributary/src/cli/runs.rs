@@ -108,7 +108,7 @@ fn list(document: &Value) -> String {
             vec![
                 print::cell(&r["id"]),
                 print::cell(&r["flow"]),
-                print::cell(&r["status"]),
+                status(r),
                 print::time(&r["created_at"]),
                 print::time(&r["finished_at"]),
                 print::cell(&r["error"]["detail"]),
@@ -126,6 +126,20 @@ fn list(document: &Value) -> String {
     words
 }
 
+/// A run that nobody has claimed yet waits for nothing but events.
+fn status(run: &Value) -> String {
+    match (run["status"].as_str(), run["epoch"].as_u64()) {
+        (Some("parked"), Some(0)) => "gathering".to_owned(),
+        _ => print::cell(&run["status"]),
+    }
+}
+
+/// How many events it works for, where they are several.
+fn gathered(run: &Value) -> String {
+    let count = run["events"].as_array().map_or(0, Vec::len);
+    if count > 1 { count.to_string() } else { "-".to_owned() }
+}
+
 fn show(document: &Value) -> String {
     let mut words = String::new();
     for (label, value) in [
@@ -134,7 +148,8 @@ fn show(document: &Value) -> String {
             "flow",
             format!("{} (version {})", print::cell(&document["flow"]), print::cell(&document["version"])),
         ),
-        ("status", print::cell(&document["status"])),
+        ("status", status(document)),
+        ("events", gathered(document)),
         ("lane", print::cell(&document["lane"])),
         ("created", print::time(&document["created_at"])),
         ("finished", print::time(&document["finished_at"])),
