@@ -150,6 +150,21 @@ async fn a_check_says_in_plain_words_whether_the_vendor_takes_the_key() {
     assert_eq!(bad["ok"], false);
     assert!(bad["detail"].as_str().expect("words").contains("does not accept the credentials"), "{bad}");
     assert!(!bad.to_string().contains("xoxb-wrong"), "{bad}");
+    // A token that may do less than a deployed flow needs.
+    let less = Config { scopes: vec!["chat:write".to_owned()], ..Config::new("xoxb-right") };
+    let less = open(Arc::new(Slack::new(less))).await;
+    let flow = "\
+document: {dsl: '1.0.3', namespace: test, name: who, version: '1.0.0'}
+do:
+  - who: {call: slack.users.lookup_by_email, with: {connection: slack, email: ann@example.com}}
+  - tell: {call: slack.messages.post, with: {connection: slack, channel: billing, text: Hello}}
+";
+    app.post("/v1/flows", json!({"text": flow})).await.expect(201);
+    let lacking = connect("xoxb-right", &less).await;
+    assert_eq!((&lacking["ok"], &lacking["code"]), (&json!(false), &json!("scope_missing")), "{lacking}");
+    let wanted = json!(["`users:read.email` for slack.users.lookup_by_email of flow who"]);
+    assert_eq!(lacking["lacking"], wanted, "{lacking}");
+    assert_eq!(connect("xoxb-right", &url).await["ok"], true);
     // Nothing listens on the discard port of loopback.
     let gone = connect("xoxb-right", "http://127.0.0.1:9").await;
     assert_eq!(gone["ok"], false);

@@ -81,7 +81,8 @@ async fn a_message_of_unknown_outcome_is_found_where_it_went() {
     let transport = connect::HttpTransport::new().unwrap();
     let now = slack.now();
     let prepared = |with, key: &str| connect::prepare(manifest, post, with, key).unwrap();
-    let first = prepared(&json!({"channel": "billing", "text": "first"}), "tby_first");
+    let hello = json!({"channel": "billing", "text": "first"});
+    let first = prepared(&hello, "tby_first");
     let first = connect::perform(&transport, &account, manifest, post, &first, now).await.unwrap();
     let dana = slack.user_id("dana").unwrap();
     let thread = json!({"channel": first["channel"], "text": "a", "thread_ts": first["ts"]});

@@ -16,6 +16,7 @@ mod methods;
 mod params;
 mod post;
 mod sandbox;
+mod scopes;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,8 @@ pub struct Config {
     /// Names of private channels that the app is in.
     pub private: Vec<String>,
     pub users: Vec<User>,
+    /// What the token may do.
+    pub scopes: Vec<String>,
     /// What the twin's clock shows first; it dates messages.
     pub now: Timestamp,
 }
@@ -77,6 +80,7 @@ impl Config {
             channels: ["general", "billing", "revenue", "sales"].map(str::to_owned).to_vec(),
             private: Vec::new(),
             users: vec![user("dana", "Dana Finch"), user("ravi", "Ravi Osei")],
+            scopes: scopes::all(),
             now: Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH),
         }
     }
@@ -266,14 +270,16 @@ impl Twin for Slack {
             return response;
         }
         let method = path.strip_prefix("api/").unwrap_or(path);
-        let body = match Params::of(request) {
-            Err(error) => json!({"ok": false, "error": error}),
-            Ok(params) => match authorized(&state, request, &params) {
-                Err(error) => json!({"ok": false, "error": error}),
-                Ok(()) => methods::call(&mut state, method, &params),
-            },
-        };
-        Response::json(200, &body)
+        let params = Params::of(request);
+        let admitted = params.and_then(|params| authorized(&state, request, &params).map(|()| params));
+        match admitted {
+            Err(error) => Response::json(200, &json!({"ok": false, "error": error})),
+            Ok(params) => {
+                let refused = scopes::refusal(&state.scopes, method);
+                let body = refused.unwrap_or_else(|| methods::call(&mut state, method, &params));
+                Response::json(200, &body).with_header(scopes::HEADER, &state.scopes.join(","))
+            }
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub struct Channel {
 #[derive(Debug)]
 pub struct State {
     pub token: String,
+    pub scopes: Vec<String>,
     pub team: String,
     /// Where the twin is reached, for addresses that it gives out.
     pub base_url: String,
@@ -56,6 +57,7 @@ impl State {
         let users = config.users.into_iter().enumerate();
         State {
             token: config.token,
+            scopes: config.scopes,
             team: config.team,
             base_url: "https://files.slack.com".to_owned(),
             channels: channels.collect(),
