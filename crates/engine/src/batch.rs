@@ -41,6 +41,12 @@ impl Batch {
             Some(started) => started.input.clone(),
             None => {
                 let events = node.read(|| node.store.gathered(workspace, run)).await?;
+                // Fewer would be another run, under other keys.
+                if events.len() != ids.len() {
+                    let gone = ids.len().saturating_sub(events.len());
+                    let detail = format!("{gone} of {} are not stored any more", ids.len());
+                    return Err(store::Error::Corrupt { what: "events", detail });
+                }
                 let value = |event: &Event| event.to_cloud_event().to_value();
                 Arc::new(events.iter().map(value).collect())
             }

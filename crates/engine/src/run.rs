@@ -79,9 +79,6 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
         }
         Err(error) => return Err(Lost::Store(error)),
     };
-    if claim.retries > 0 && history.started.is_none() && !asked_for(claim, &deployment) {
-        return pass_by(Journal::new(node, held)).await;
-    }
     let most = CLAIMS_MAX + history.effects;
     if claim.epoch > most && claim.epoch > most + told(node, claim).await? {
         let detail = format!("it was taken up {} times and does not come to an end", claim.epoch);
@@ -96,6 +93,11 @@ pub async fn work(node: &Node, held: &Held) -> Result<Ending, Lost> {
         }
         Err(error) => return Err(Lost::Store(error)),
     };
+    // Of several events the first may be one that a later version does not ask for: the others joined it.
+    let alone = batch.as_ref().is_none_or(|batch| batch.ids.len() <= 1);
+    if alone && claim.retries > 0 && history.started.is_none() && !asked_for(claim, &deployment) {
+        return pass_by(Journal::new(node, held)).await;
+    }
     let origin = Origin {
         workspace: claim.workspace.as_str().to_owned(),
         flow: claim.flow.clone(),

@@ -403,7 +403,7 @@ mod tests {
             (json!({"title": "t", "assignees": ["U1"], "requester": "eve@x.com"}), unknown),
             (json!({"title": "t", "assignees": ["U1"], "requester": "U2"}), Ok("U1".to_owned())),
             (
-                json!({"title": "t", "assignees": ["U1"], "requester": "U1"}),
+                json!({"title": "t", "assignees": ["U1", "U2"], "requester": "U1"}),
                 Err(Refusal::Requester("U1".to_owned())),
             ),
         ] {

@@ -121,23 +121,43 @@ const HOSTILE: &[&str] = &[
     "[range(300) as $n | .wide | keys_unsorted | .[$n]] | length",
 ];
 
+/// What one evaluation took.
+struct Cost {
+    took: Duration,
+    /// KiB.
+    needed: u64,
+    end: String,
+}
+
+fn evaluated(text: &str, input: &Value, scope: &BTreeMap<String, Value>) -> Cost {
+    // The peak begins anew.
+    std::fs::write("/proc/self/clear_refs", "5").expect("a process may do that to itself");
+    let (before, began) = (memory_kib("VmRSS"), processor_time());
+    // What is refused when the flow is read is refused in time too.
+    let outcome = match Expression::parse(text) {
+        Ok(expression) => expression.evaluate(input, scope).map_err(|fault| fault.detail),
+        Err(problems) => Err(problems[0].message.clone()),
+    };
+    let took = processor_time() - began;
+    let needed = memory_kib("VmHWM").saturating_sub(before);
+    Cost { took, needed, end: outcome.map_or_else(|why| why, |_| "a result".to_owned()) }
+}
+
 #[test]
 fn every_hostile_expression_ends_in_time_and_memory() {
     let input = input();
     let scope: BTreeMap<String, Value> = BTreeMap::new();
     let mut over = Vec::new();
     for text in HOSTILE {
-        // The peak begins anew.
-        std::fs::write("/proc/self/clear_refs", "5").expect("a process may do that to itself");
-        let (before, began) = (memory_kib("VmRSS"), processor_time());
-        // What is refused when the flow is read is refused in time too.
-        let outcome = match Expression::parse(text) {
-            Ok(expression) => expression.evaluate(&input, &scope).map_err(|fault| fault.detail),
-            Err(problems) => Err(problems[0].message.clone()),
-        };
-        let took = processor_time() - began;
-        let needed = memory_kib("VmHWM").saturating_sub(before);
-        let end = outcome.map_or_else(|why| why, |_| "a result".to_owned());
+        let mut cost = evaluated(text, &input, &scope);
+        // Whatever else the machine does at the same time only adds to it: the least is what it takes.
+        for _ in 0..2 {
+            if cost.took > TIME_MAX {
+                let again = evaluated(text, &input, &scope);
+                cost = if again.took < cost.took { again } else { cost };
+            }
+        }
+        let Cost { took, needed, end } = cost;
         let said: String = end.chars().take(60).collect();
         println!("{:>6} ms {:>6} KiB  {said:<60}  {text}", took.as_millis(), needed);
         if took > TIME_MAX || needed > MEMORY_KIB_MAX {

@@ -75,14 +75,21 @@ pub(crate) const SHUT: &str = "DELETE FROM windows WHERE workspace = ?1 AND run 
 const GATHERED: &str = concat!(
     "SELECT ",
     inbox::columns!(),
-    " FROM events WHERE workspace = ?1 AND id IN (SELECT event FROM run_events WHERE workspace = ?1 AND run = ?2) \
-     ORDER BY time, seq"
+    " FROM events WHERE workspace = ?1 AND id IN (SELECT event FROM run_events WHERE workspace = ?1 AND run = ?2)"
 );
 
 impl Store {
     /// The events that a run works for, oldest first by the clocks of their sources, then in the order of acceptance.
     pub async fn gathered(&self, ws: &WorkspaceId, run: &RunId) -> Result<Vec<Event>> {
-        self.rows(GATHERED, values![ws, run]).await?.iter().map(event_of).collect()
+        let rows = self.rows(GATHERED, values![ws, run]).await?;
+        let placed = rows.iter().map(|row| {
+            let event = event_of(row)?;
+            let seq: i64 = row.get("seq")?;
+            Ok(((event.time, seq), event))
+        });
+        let mut placed = placed.collect::<Result<Vec<_>>>()?;
+        placed.sort_by_key(|(place, _)| *place);
+        Ok(placed.into_iter().map(|(_, event)| event).collect())
     }
 }
 

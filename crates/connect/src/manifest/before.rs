@@ -64,10 +64,11 @@ fn step(reader: &mut Reader<'_>, at: &At<'_>, slug: &str) -> Option<Asked> {
 /// What must fit between an operation's steps, its body and its parameters.
 pub(super) fn check(reader: &mut Reader<'_>, at: &At<'_>, operation: &Operation) {
     let steps = !operation.before.is_empty();
-    if !steps && operation.params.iter().any(|param| param.location == Location::Before) {
-        reader.problem(at, "manifest_request", "`in: before` is for operations with `before`");
-    }
     if !steps && operation.body.is_null() {
+        if operation.params.iter().any(|param| param.location == Location::Before) {
+            let message = "`in: before` is for operations with `before` or `body`";
+            reader.problem(at, "manifest_request", message);
+        }
         return;
     }
     let fit = operation.encoding == Encoding::Json && operation.method != "GET" && operation.upsert.is_none();
@@ -77,6 +78,12 @@ pub(super) fn check(reader: &mut Reader<'_>, at: &At<'_>, operation: &Operation)
     }
     if !operation.body.is_null() && !operation.body.is_object() {
         reader.problem(at, "manifest_type", "`body` is a mapping of members");
+    }
+    // Each attempt takes the steps again: its bytes may be others, and a refusal may be a step's.
+    if steps && matches!(operation.idempotency, Idempotency::Header { .. } | Idempotency::NaturalKey(_)) {
+        let message = "`before` goes with `idempotency: none`, `repeatable` or a `lookup`: under a key, or by a conflict, \
+            what a step was answered would be taken for the request's answer";
+        reader.problem(at, "manifest_request", message);
     }
     let mut earlier: Vec<&str> = Vec::new();
     for before in &operation.before {

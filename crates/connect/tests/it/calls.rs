@@ -1,6 +1,6 @@
 //! Arguments made into requests.
 
-use connect::{Class, Prepared, Secret, perform, prepare};
+use connect::{Class, Connection, Prepared, Secret, lookup, perform, prepare};
 use serde_json::{Value, json};
 
 use crate::stage::{SECRET, Stage, catalog, connection, now};
@@ -276,4 +276,42 @@ fn problems_of_a_connection_are_said_without_its_secrets() {
         assert!(problems.contains(words), "{problems}");
     }
     assert!(!problems.contains(SECRET));
+}
+
+/// What may have been sent is looked for where it would be, and since it was sent; a twin's time is not ours.
+#[tokio::test]
+async fn a_lost_answer_is_looked_for_since_it_was_sent() {
+    let catalog = catalog();
+    let (manifest, post) = catalog.operation("slack.messages.post").expect("it is there");
+    let sent = now();
+    let from = sent.as_second() - 24 * 3600;
+    let found = |with: Value, base_url: Option<&str>| {
+        let stage = Stage::json([json!({"ok": true, "messages": []})]);
+        let connection =
+            Connection { base_url: base_url.map(|url| url.parse().expect("a URL")), ..connection(manifest) };
+        let prepared = prepare(manifest, post, &with, "tby_1").expect("it can be sent");
+        async move {
+            let found = lookup(&stage, &connection, manifest, post, &prepared, Some(sent), sent).await;
+            assert_eq!(found.expect("an answer"), None);
+            stage.lines()
+        }
+    };
+    let channel = json!({"channel": "C0123456789", "text": "x"});
+    let lines = found(channel.clone(), None).await;
+    assert!(
+        lines[0].starts_with("GET /api/conversations.history?")
+            && lines[0].contains(&format!("oldest={from}")),
+        "{lines:?}"
+    );
+    let lines = found(channel, Some("http://127.0.0.1:9")).await;
+    assert!(
+        lines[0].starts_with("GET /api/conversations.history?") && !lines[0].contains("oldest"),
+        "{lines:?}"
+    );
+    let thread = json!({"channel": "C0123456789", "text": "x", "thread_ts": "1.2"});
+    let lines = found(thread, None).await;
+    assert!(
+        lines[0].starts_with("GET /api/conversations.replies?") && lines[0].contains("ts=1.2"),
+        "{lines:?}"
+    );
 }

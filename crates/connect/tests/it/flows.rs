@@ -156,9 +156,9 @@ fn members_of_arguments_are_those_that_there_are() {
     let view = "{type: modal, titel: {type: plain_text, text: a}, blocks: []}";
     let found = lint(
         &catalog,
-        &format!("- a: {{call: slack.views.open, with: {{trigger_id: '${{ .t }}', view: {view}}}}}\n"),
+        &format!("- a: {{call: slack.views.open, with: {{trigger_id: '${{ .t }}', dialog: {view}}}}}\n"),
     );
-    assert!(found.len() == 1 && found[0].contains("`view` of `slack.views.open`"), "{found:?}");
+    assert!(found.len() == 1 && found[0].contains("`dialog` of `slack.views.open`"), "{found:?}");
 }
 
 /// Where a connector lists its types of events, others are mistakes; where it does not, anything may come.

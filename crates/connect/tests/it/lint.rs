@@ -69,10 +69,14 @@ const STEPS: &str = "\
 check: things.list
 ";
 
+pub fn with_steps() -> String {
+    let (first, _) = SOUND.split_once("  things.create:").expect("an operation");
+    format!("{first}  {STEPS}")
+}
+
 #[test]
 fn steps_before_a_request_fit_it_and_each_other() {
-    let (first, _) = SOUND.split_once("  things.create:").unwrap();
-    let sound = format!("{first}{STEPS}");
+    let sound = with_steps();
     Manifest::parse("acme.yaml", &sound).expect("sound");
     for (from, to, expected) in [
         ("operation: things.slot", "operation: things.slt", "did you mean `things.slot`?"),
@@ -102,6 +106,11 @@ fn steps_before_a_request_fit_it_and_each_other() {
             "this is no JSON Schema",
         ),
         ("POST /things", "GET /things", "`before` and `body` are for writes"),
+        (
+            "idempotency: repeatable\n    before",
+            "idempotency: {header: {name: Key}}\n    before",
+            "`before` goes with `idempotency: none`, `repeatable` or a `lookup`",
+        ),
         ("size: {type", "size: {in: before, type", "`in: before` is for operations with `before`"),
     ] {
         let text = sound.replacen(from, to, 1);

@@ -201,13 +201,13 @@ fn merge<'v>(left: &Val<'v>, right: &Val<'v>, meter: &Meter, deep: bool) -> One<
 /// Splits text; an empty separator gives the characters.
 pub fn split<'v>(text: &str, separator: &str, meter: &Meter) -> One<'v> {
     meter.step(text.len() / 8 + 1)?;
-    let parts: Vec<String> = match (text, separator) {
-        ("", _) => Vec::new(),
-        (_, "") => text.chars().map(String::from).collect(),
-        _ => text.split(separator).map(str::to_owned).collect(),
+    let made = |part: &str| Val::text(part, meter);
+    let parts: Result<Vec<_>, _> = match (text, separator) {
+        ("", _) => Ok(Vec::new()),
+        (_, "") => text.char_indices().map(|(at, c)| made(&text[at..at + c.len_utf8()])).collect(),
+        _ => text.split(separator).map(made).collect(),
     };
-    let parts = parts.iter().map(|part| Val::text(part, meter)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Val::list(parts, meter)?)
+    Ok(Val::list(parts?, meter)?)
 }
 
 /// Text as it is, anything else as JSON.

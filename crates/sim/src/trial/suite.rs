@@ -381,7 +381,7 @@ tests:
         let found: Vec<String> = found.iter().map(|problem| format!("{} {problem}", problem.path)).collect();
         for part in [
             "/tests/0/evnt x.test.yaml:4:3: `evnt` is not a field of a test; did you mean `event`?",
-            "a test begins with an `event` or with an `input`",
+            "a test begins with an `event`, with `events` or with an `input`",
             "/tests/0/answers/0 x.test.yaml:7:13: an answer is an `output` or an `error`",
             "an answer needs `call`",
             "/tests/0/expect x.test.yaml:8:11: `expect` needs at least one of",

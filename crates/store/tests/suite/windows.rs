@@ -75,7 +75,7 @@ fn the_events_of_a_window_are_one_run_once_its_time_has_come() {
     assert!(claimed(&world, 99).is_empty());
     assert_eq!(status(&world, &run), RunStatus::Parked);
 
-    assert_eq!(claimed(&world, 100), [run.clone()]);
+    assert_eq!(claimed(&world, 100), std::slice::from_ref(&run));
     assert_eq!(gathered(&world, &run), [early.clone(), late.clone()]);
     assert_eq!(world.go(world.store.run(&world.ws, &run)).unwrap().unwrap().events, [early, late]);
     assert_eq!(windows(&world), 0);
@@ -93,7 +93,7 @@ fn the_last_event_that_it_takes_ends_a_window() {
     assert_eq!(to("b", 1), EventOutcome::Joined(first.clone()));
     assert_eq!((to("c", 2), windows(&world)), (EventOutcome::Joined(first.clone()), 0));
     let EventOutcome::Run(second) = to("d", 3) else { panic!() };
-    assert_eq!(claimed(&world, 4), [first.clone()]);
+    assert_eq!(claimed(&world, 4), std::slice::from_ref(&first));
     assert_eq!(gathered(&world, &first).len(), 3);
     assert_eq!(claimed(&world, 63), [second]);
 }
@@ -145,7 +145,7 @@ fn an_event_after_its_time_opens_the_next_window() {
     let first = run_of(&to("a", 0));
     let EventOutcome::Run(second) = to("b", 60) else { panic!() };
     assert_eq!(to("c", 61), EventOutcome::Joined(second.clone()));
-    assert_eq!(claimed(&world, 61), [first.clone()]);
+    assert_eq!(claimed(&world, 61), std::slice::from_ref(&first));
     assert_eq!((gathered(&world, &first).len(), windows(&world)), (1, 1));
     assert_eq!(to("d", 62), EventOutcome::Joined(second.clone()), "waking the first left the second alone");
     assert_eq!(claimed(&world, 120), [second]);
@@ -201,7 +201,7 @@ fn a_fact_is_gathered_once_and_a_replay_gathers_again() {
     let (event, outcome) = gather(&world, "a", 0, fact(100));
     let run = run_of(&outcome);
     assert_eq!(gather(&world, "b", 1, fact(100)).1, EventOutcome::DuplicateFact);
-    assert_eq!(claimed(&world, 60), [run.clone()]);
+    assert_eq!(claimed(&world, 60), std::slice::from_ref(&run));
     world.go(world.store.replay_event(&world.ws, &event)).unwrap();
     let again = world.go(world.store.dispatch(world.dispatching(&event, vec![fact(100)]), at(61))).unwrap();
     assert!(matches!(only(again), EventOutcome::Run(again) if again != run));

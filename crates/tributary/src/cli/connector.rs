@@ -129,7 +129,7 @@ fn one(global: &Global, document: &Value, slug: &str, name: &str) -> anyhow::Res
                 vec![
                     name.clone(),
                     must.to_owned(),
-                    print::cell(&property["type"]),
+                    types(&property["type"]),
                     print::cell(&property["description"]),
                 ]
             })
@@ -237,4 +237,12 @@ fn new(global: &Global, slug: &str, dir: &Path) -> anyhow::Result<Exit> {
         )
     });
     Ok(Exit::Done)
+}
+
+/// `string`, or `string or object`.
+fn types(of: &Value) -> String {
+    match of {
+        Value::Array(several) => several.iter().map(print::cell).collect::<Vec<_>>().join(" or "),
+        one => print::cell(one),
+    }
 }

@@ -143,10 +143,9 @@ async fn two_servers_share_what_was_granted_and_what_was_asked_for() {
         }
     };
     tokio::time::timeout(PATIENCE, done).await.expect("every event has its run, and is listed again");
-    let seen = bank.0.lock().unwrap();
     let wanted: BTreeMap<String, usize> = (0..EVENTS).map(|number| (format!("evt_{number}"), 1)).collect();
-    assert_eq!((seen.tokens, &seen.notes), (1, &wanted));
-    drop(seen);
+    let seen = std::mem::take(&mut *bank.0.lock().unwrap());
+    assert_eq!((seen.tokens, seen.notes), (1, wanted));
     first.stop().await;
     second.stop().await;
 }

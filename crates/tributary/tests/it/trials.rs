@@ -259,7 +259,7 @@ fn a_file_is_uploaded_on_the_twin() {
     let file = written(directory.path(), "flow.yaml", &flow);
     let found = document(&tributary(&["flow", "run", &file, "--json"]), 0);
     assert_eq!(found["output"], json!({"text": "see", "file": "a.csv", "size": 3}), "{found}");
-    let dry = document(&tributary(&["flow", "run", &file, "--dry-run", "--json"]), 1);
+    let dry = document(&tributary(&["flow", "run", &file, "--dry-run", "--json"]), 0);
     let request = &dry["writes"][0]["request"];
     assert_eq!(request["before"][0]["request"]["query"], "filename=a.csv&length=3", "{dry}");
     assert_eq!(

@@ -25,7 +25,8 @@ async fn the_official_client_posts_edits_and_reads() {
     let files = slack.files();
     assert_eq!(files[0].bytes.as_deref(), Some(b"id,amount\nin_1,4900\n".as_slice()));
     // The same by our operation leaves the same files and messages.
-    let (channel, ts) = (&slack.messages()[0].channel, slack.messages()[0].ts.clone());
+    let first = slack.messages().swap_remove(0);
+    let (channel, ts) = (first.channel, first.ts);
     let ours = [
         json!({"channel_id": channel, "filename": "unpaid.csv", "title": "Unpaid",
             "content": {"data": "aWQsYW1vdW50CmluXzEsNDkwMAo="}}),
@@ -80,7 +81,7 @@ async fn a_message_of_unknown_outcome_is_found_where_it_went() {
     let account = account(&url);
     let transport = connect::HttpTransport::new().unwrap();
     let now = slack.now();
-    let prepared = |with, key: &str| connect::prepare(manifest, post, with, key).unwrap();
+    let prepared = |with: &serde_json::Value, key: &str| connect::prepare(manifest, post, with, key).unwrap();
     let hello = json!({"channel": "billing", "text": "first"});
     let first = prepared(&hello, "tby_first");
     let first = connect::perform(&transport, &account, manifest, post, &first, now).await.unwrap();

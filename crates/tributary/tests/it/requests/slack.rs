@@ -71,8 +71,10 @@ async fn methods_and_arguments_are_those_of_the_official_client() {
     let catalog = catalog();
     let slack = catalog.get("slack").unwrap();
     let case = |operation| Case { operation, ids: Vec::new(), params: everything(operation) };
-    // An upload is three of the client's requests: `twins_slack` compares what comes of them.
-    let single = slack.operations().filter(|operation| operation.name != "slack.files.upload");
+    // An upload is three of the client's requests (`twins_slack` compares what comes of them), and `view` is another
+    // argument here.
+    let other = ["slack.files.upload", "slack.views.open"];
+    let single = slack.operations().filter(|operation| !other.contains(&operation.name.as_str()));
     let cases: Vec<_> = single.map(case).collect();
     assert!(cases.len() >= 19, "{}", cases.len());
     let told = told(&cases, "slack_requests.mjs").await;
